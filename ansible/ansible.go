@@ -1,0 +1,89 @@
+// Package ansible is the boundary to whatever runs Ansible: a process on this
+// machine (ansible/local) or, later, a Kubernetes Job.
+//
+// A Run is identified by its Key, which the caller derives from its content.
+// Starting the same key twice starts one run. A run's result is kept until the
+// runner's store is removed, so a controller that was killed asks again and
+// gets the same answer. No secret of a Run may reach a log, an argument or the
+// environment of a process: implementations lay them down as files of mode 0600.
+package ansible
+
+import (
+	"context"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// Run is one playbook over some nodes.
+type Run struct {
+	// Key identifies the run: lower-case letters, digits and dashes, at most 63.
+	Key string
+	// Playbook, PlaybookContents and Role say what to run; the first that is set wins (RHOSO 18's precedence).
+	Playbook, PlaybookContents, Role string
+	// Inventory is an Ansible YAML inventory holding at least Nodes.
+	Inventory []byte
+	// ExtraVars are passed as a file, never on the command line.
+	ExtraVars map[string]any
+	// Nodes limits the run; sorted.
+	Nodes []string
+	// SSHPrivateKey logs in to the nodes, OpenSSH or PEM form.
+	SSHPrivateKey []byte
+	// KnownHosts is a known_hosts file; a node that is not in it cannot be reached.
+	KnownHosts []byte
+	// Data are files laid out for the playbook, by relative path; their folder is the variable edpm_service_data_dir.
+	Data map[string][]byte
+}
+
+// State is where a run stands.
+type State string
+
+const (
+	// Absent means nobody runs it and it has no result: never started, or lost half way.
+	Absent State = "Absent"
+	// Running means it has not ended.
+	Running State = "Running"
+	// Finished means it ended and its result is known.
+	Finished State = "Finished"
+)
+
+// NodeResult is how a run ended on one node.
+type NodeResult struct {
+	// Result on the node.
+	Result v1alpha1.ServiceResultState
+	// Changed is the number of tasks that changed the node.
+	Changed int32
+	// Message names the failed task and its error in one line; empty on success.
+	Message string
+}
+
+// Progress is what a running run is doing.
+type Progress struct {
+	// Task is the last task seen per node.
+	Task map[string]string
+	// Done is the number of task results seen on all nodes together.
+	Done int
+}
+
+// Status is what is known of a run.
+type Status struct {
+	// State of the run.
+	State State
+	// Nodes holds a result for every node of the run once it is Finished.
+	Nodes map[string]NodeResult
+	// Progress while it is Running.
+	Progress Progress
+	// Cause says in one line why a finished run never reached its nodes, for example a playbook that does not exist.
+	Cause string
+}
+
+// Runner runs Ansible.
+type Runner interface {
+	// Start begins the run. It is idempotent on Run.Key: a run that is Running or Finished is left alone,
+	// an Absent one starts from the beginning. It returns as soon as the run is under way.
+	// Errors: fault.Rejected for a Run that can never start, fault.Busy when no slot is free, else fault.Transient.
+	Start(ctx context.Context, r Run) error
+	// Status of a run; an unknown key is Absent, not an error.
+	Status(ctx context.Context, key string) (Status, error)
+	// Cancel stops the run and returns when nothing of it runs any more. Idempotent; an unknown key is no error.
+	Cancel(ctx context.Context, key string) error
+}

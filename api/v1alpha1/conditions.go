@@ -1,0 +1,87 @@
+package v1alpha1
+
+// Condition types of DataPlaneNode, in the order a node passes them. Each says what the last pass
+// saw: True = so, False = not (reason Waiting... = time will tell, any other = needs attention),
+// absent = an earlier step has not passed yet. Messages name what is waited for or wrong and the
+// remedy; they hold no time, so that two passes over the same world write nothing.
+const (
+	// ConditionClaimed: the host in spec.host carries a consumerRef with this node's UID.
+	ConditionClaimed = "Claimed"
+	// ConditionAddressed: every wanted network has an address in spec.networks.
+	ConditionAddressed = "Addressed"
+	// ConditionDeployed: the wanted image is on the host, it is powered on and answers SSH with the pinned host key.
+	ConditionDeployed = "Deployed"
+	// ConditionNetworked: the node has the network that is rendered for it.
+	ConditionNetworked = "Networked"
+	// ConditionConfigured: every service has a good result for its current input.
+	ConditionConfigured = "Configured"
+	// ConditionReady: all of the above, on every kind. On NodeSets: every wanted node exists and is Ready. On deployments: all runs succeeded.
+	ConditionReady = "Ready"
+)
+
+// Condition types of NodeSet and DataPlaneDeployment beside Ready.
+const (
+	// ConditionInputReady: every object the spec names exists and makes sense. On NodeSets and deployments.
+	ConditionInputReady = "InputReady"
+	// ConditionPlanned: every wanted node has a host and addresses. On NodeSets.
+	ConditionPlanned = "Planned"
+)
+
+// Condition reasons.
+const (
+	// ReasonDone: the condition is True.
+	ReasonDone = "Done"
+	// ReasonNotNeeded: the condition is True because the node does not need the step (pre-provisioned).
+	ReasonNotNeeded = "NotNeeded"
+
+	// ReasonNoHost: no eligible host is left for the node; the message says what excludes each remaining one.
+	ReasonNoHost = "NoHost"
+	// ReasonHostLost: the host is gone, was made anew, or another consumer took it first.
+	ReasonHostLost = "HostLost"
+	// ReasonAddressExhausted: a subnet has no free address in its ranges.
+	ReasonAddressExhausted = "AddressExhausted"
+	// ReasonInvalidInput: a spec names something missing or malformed; the message names object, field and remedy.
+	ReasonInvalidInput = "InvalidInput"
+
+	// ReasonWaitingForPlan: the NodeSet controller has not decided yet.
+	ReasonWaitingForPlan = "WaitingForPlan"
+	// ReasonWaitingForHost: the host is being registered, inspected, cleaned or imaged.
+	ReasonWaitingForHost = "WaitingForHost"
+	// ReasonHostError: the host's own status reports an error; it is retried on the host's schedule.
+	ReasonHostError = "HostError"
+	// ReasonWaitingForSSH: the host is on but does not answer SSH with the pinned key yet.
+	ReasonWaitingForSSH = "WaitingForSSH"
+	// ReasonSSHUnreachable: the host is on and has not answered SSH within the expected time; still tried.
+	ReasonSSHUnreachable = "SSHUnreachable"
+	// ReasonHostKeyMismatch: something answers SSH with another host key; never trusted.
+	ReasonHostKeyMismatch = "HostKeyMismatch"
+	// ReasonWaitingForNetwork: the rendered network has not been applied yet.
+	ReasonWaitingForNetwork = "WaitingForNetwork"
+	// ReasonWaitingForServices: services are still to run.
+	ReasonWaitingForServices = "WaitingForServices"
+	// ReasonServiceFailed: a service failed on the node; the message names it and the task; retried with backoff.
+	ReasonServiceFailed = "ServiceFailed"
+	// ReasonReleasing: the node is being deleted and its host handed back.
+	ReasonReleasing = "Releasing"
+	// ReasonProgressing: nodes or runs are still under way.
+	ReasonProgressing = "Progressing"
+	// ReasonDegraded: some nodes need attention; the message names the first ones.
+	ReasonDegraded = "Degraded"
+	// ReasonFailed: the deployment ended with failed nodes.
+	ReasonFailed = "Failed"
+	// ReasonTransient: an effect failed in a way that passes by itself (API or Ironic unreachable); retried with backoff.
+	ReasonTransient = "Transient"
+)
+
+const (
+	// Finalizer holds a DataPlaneNode until its host is handed back.
+	Finalizer = "dataplane.rackplane.dev/release"
+	// NodeSetLabel on DataPlaneNodes and DataPlaneDeployments names their NodeSet.
+	NodeSetLabel = "dataplane.rackplane.dev/nodeset"
+	// NodeLabel on Secrets made for a node names the DataPlaneNode.
+	NodeLabel = "dataplane.rackplane.dev/node"
+	// CtlplaneNetwork is the control-plane network's name or serviceNetwork.
+	CtlplaneNetwork = "ctlplane"
+	// DefaultAnsibleUser logs in to nodes when no ansibleUser is given (RHOSO 18 webhook default).
+	DefaultAnsibleUser = "cloud-admin"
+)

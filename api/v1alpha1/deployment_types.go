@@ -1,0 +1,117 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// DataPlaneDeploymentSpec is one run of services over nodes. It cannot change: make another one.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a DataPlaneDeployment cannot change: make a new one"
+type DataPlaneDeploymentSpec struct {
+	// nodeSet whose nodes are run.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	NodeSet string `json:"nodeSet,omitempty"`
+	// nodes limits the run to these DataPlaneNodes; empty means all of the set.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MaxLength=253
+	Nodes []string `json:"nodes,omitempty"`
+	// servicesOverride replaces the NodeSet's services for this run, in this order.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	ServicesOverride []string `json:"servicesOverride,omitempty"`
+}
+
+// RunState is where one Ansible run stands.
+// +kubebuilder:validation:Enum=Running;Succeeded;Failed
+type RunState string
+
+const (
+	// RunRunning means the run was decided and may have started.
+	RunRunning RunState = "Running"
+	// RunSucceeded means every node of the run ended well.
+	RunSucceeded RunState = "Succeeded"
+	// RunFailed means at least one node failed or was unreachable; the others went on.
+	RunFailed RunState = "Failed"
+)
+
+// RunStatus is one Ansible run: one service over some nodes. It is written before the run starts.
+type RunStatus struct {
+	// service is the DataPlaneService's name.
+	// +required
+	Service string `json:"service,omitempty"`
+	// key identifies the run by content: playbook, inventory, nodes and deployment.
+	// +required
+	Key string `json:"key,omitempty"`
+	// nodes of the run.
+	// +required
+	// +listType=atomic
+	Nodes []string `json:"nodes,omitempty"`
+	// state of the run.
+	// +required
+	State RunState `json:"state,omitempty"`
+	// failedNodes are the nodes on which it failed.
+	// +optional
+	// +listType=atomic
+	FailedNodes []string `json:"failedNodes,omitempty"`
+	// startedAt is when the run was decided.
+	// +required
+	StartedAt metav1.Time `json:"startedAt,omitzero"`
+	// finishedAt is when the run was seen to have ended.
+	// +optional
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+}
+
+// DataPlaneDeploymentStatus is where the runs stand.
+type DataPlaneDeploymentStatus struct {
+	// conditions: see conditions.go.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// observedGeneration is the spec generation the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// inputsSecret names the immutable Secret that holds the snapshot of the inputs the runs use.
+	// +optional
+	InputsSecret string `json:"inputsSecret,omitempty"`
+	// runs made so far, one per service, in order.
+	// +optional
+	// +listType=map
+	// +listMapKey=service
+	Runs []RunStatus `json:"runs,omitempty"`
+}
+
+// DataPlaneDeployment is one run of services over the nodes of a NodeSet.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=dataplanedeployments,singular=dataplanedeployment,shortName=dpd,categories=rackplane
+// +kubebuilder:printcolumn:name="NodeSet",type=string,JSONPath=`.spec.nodeSet`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type DataPlaneDeployment struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what to run.
+	// +required
+	Spec DataPlaneDeploymentSpec `json:"spec,omitzero"`
+	// status is where it stands.
+	// +optional
+	Status DataPlaneDeploymentStatus `json:"status,omitempty,omitzero"`
+}
+
+// DataPlaneDeploymentList is a list of DataPlaneDeployments.
+//
+// +kubebuilder:object:root=true
+type DataPlaneDeploymentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DataPlaneDeployment `json:"items"`
+}

@@ -1,0 +1,166 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// HostReference names a BareMetalHost. The UID is part of it because host names are reused:
+// a host that was deleted and made again is another host.
+type HostReference struct {
+	// namespace of the host.
+	// +required
+	Namespace string `json:"namespace,omitempty"`
+	// name of the host.
+	// +required
+	Name string `json:"name,omitempty"`
+	// uid of the host.
+	// +required
+	UID types.UID `json:"uid,omitempty"`
+}
+
+// Address is an address held by a node. Holding it here is what reserves it: no other record exists.
+type Address struct {
+	// network is the NetConfig network's name.
+	// +required
+	Network string `json:"network,omitempty"`
+	// subnet is the NetConfig subnet's name.
+	// +required
+	Subnet string `json:"subnet,omitempty"`
+	// address without prefix length.
+	// +required
+	Address string `json:"address,omitempty"`
+	// defaultRoute is true on the network whose gateway is the node's default route.
+	// +optional
+	DefaultRoute bool `json:"defaultRoute,omitempty"`
+}
+
+// ServiceInput is the decision which input of a service a node should have.
+type ServiceInput struct {
+	// name of the DataPlaneService.
+	// +required
+	Name string `json:"name,omitempty"`
+	// inputHash identifies everything the run would give this node: playbook, variables, data sources.
+	// +required
+	InputHash string `json:"inputHash,omitempty"`
+}
+
+// DataPlaneNodeSpec is what was decided for a node. The NodeSet controller is its only writer.
+type DataPlaneNodeSpec struct {
+	// hostName of the node.
+	// +required
+	HostName string `json:"hostName,omitempty"`
+	// host is the BareMetalHost planned for the node; nil while none fits, or for pre-provisioned nodes.
+	// +optional
+	Host *HostReference `json:"host,omitempty"`
+	// networks are the addresses the node holds.
+	// +optional
+	// +listType=map
+	// +listMapKey=network
+	Networks []Address `json:"networks,omitempty"`
+	// services are the wanted inputs, in run order.
+	// +optional
+	// +listType=atomic
+	Services []ServiceInput `json:"services,omitempty"`
+}
+
+// ServiceResultState is how the last run of a service on a node ended.
+// +kubebuilder:validation:Enum=Succeeded;Failed;Unreachable
+type ServiceResultState string
+
+const (
+	// ServiceSucceeded means the run ended well on this node.
+	ServiceSucceeded ServiceResultState = "Succeeded"
+	// ServiceFailed means a task failed on this node.
+	ServiceFailed ServiceResultState = "Failed"
+	// ServiceUnreachable means Ansible lost or never got the connection to this node.
+	ServiceUnreachable ServiceResultState = "Unreachable"
+)
+
+// ServiceResult is the last run of one service on a node.
+type ServiceResult struct {
+	// name of the DataPlaneService.
+	// +required
+	Name string `json:"name,omitempty"`
+	// inputHash the run was made with.
+	// +required
+	InputHash string `json:"inputHash,omitempty"`
+	// result of the run.
+	// +required
+	Result ServiceResultState `json:"result,omitempty"`
+	// changed is the number of tasks that changed the node.
+	// +optional
+	Changed int32 `json:"changed,omitempty"`
+	// failures counts failed runs in a row with this inputHash; 0 after a good one.
+	// +optional
+	Failures int32 `json:"failures,omitempty"`
+	// message says which task failed and why, in one line; empty on success.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// deployment is the DataPlaneDeployment that ran it.
+	// +optional
+	Deployment string `json:"deployment,omitempty"`
+	// finishedAt is when the run ended.
+	// +required
+	FinishedAt metav1.Time `json:"finishedAt,omitzero"`
+}
+
+// DataPlaneNodeStatus is what was seen of a node. The node controller writes all of it but services,
+// which only the deployment controller writes.
+type DataPlaneNodeStatus struct {
+	// conditions: see conditions.go.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// observedGeneration is the spec generation the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// sshHostKey is the public host key the node must answer with, in authorized_keys form.
+	// +optional
+	SSHHostKey string `json:"sshHostKey,omitempty"`
+	// networkHash identifies the rendered network the node should have.
+	// +optional
+	NetworkHash string `json:"networkHash,omitempty"`
+	// deployedHash identifies image, user data and network data that were last handed to the host for writing.
+	// +optional
+	DeployedHash string `json:"deployedHash,omitempty"`
+	// services are the last results, one per service.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Services []ServiceResult `json:"services,omitempty"`
+}
+
+// DataPlaneNode is one node of a NodeSet: the unit of retry, backoff, conditions and events.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=dataplanenodes,singular=dataplanenode,shortName=dpn,categories=rackplane
+// +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.host.name`
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.networks[?(@.network=="ctlplane")].address`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.conditions[?(@.type=="Ready")].lastTransitionTime`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type DataPlaneNode struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what was decided.
+	// +required
+	Spec DataPlaneNodeSpec `json:"spec,omitzero"`
+	// status is what was seen.
+	// +optional
+	Status DataPlaneNodeStatus `json:"status,omitempty,omitzero"`
+}
+
+// DataPlaneNodeList is a list of DataPlaneNodes.
+//
+// +kubebuilder:object:root=true
+type DataPlaneNodeList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DataPlaneNode `json:"items"`
+}

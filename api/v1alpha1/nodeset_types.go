@@ -1,0 +1,417 @@
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// DeploymentPolicy says who starts the runs that bring nodes up to date.
+// +kubebuilder:validation:Enum=Auto;Manual
+type DeploymentPolicy string
+
+const (
+	// DeploymentAuto lets the NodeSet controller create DataPlaneDeployments as inputs change.
+	DeploymentAuto DeploymentPolicy = "Auto"
+	// DeploymentManual leaves creating DataPlaneDeployments to the user.
+	DeploymentManual DeploymentPolicy = "Manual"
+)
+
+// NodeSetSpec is the intent for a set of nodes.
+// +kubebuilder:validation:XValidation:rule="has(self.replicas) || (has(self.nodes) && size(self.nodes) > 0)",message="set spec.replicas (with spec.hostNameTemplate), spec.nodes, or both"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || has(self.hostNameTemplate)",message="spec.replicas needs spec.hostNameTemplate, for example compute-%02d"
+// +kubebuilder:validation:XValidation:rule="(has(self.preProvisioned) && self.preProvisioned) || has(self.image)",message="spec.image is required unless spec.preProvisioned is true: name the image to write to the hosts"
+// +kubebuilder:validation:XValidation:rule="!(has(self.preProvisioned) && self.preProvisioned) || !has(self.replicas)",message="a preProvisioned set lists its nodes in spec.nodes; remove spec.replicas"
+// +kubebuilder:validation:XValidation:rule="!(has(self.preProvisioned) && self.preProvisioned) || !has(self.image)",message="a preProvisioned set is not imaged; remove spec.image"
+// +kubebuilder:validation:XValidation:rule="(has(self.preProvisioned) && self.preProvisioned) == (has(oldSelf.preProvisioned) && oldSelf.preProvisioned)",message="spec.preProvisioned cannot change: make a new NodeSet"
+// +kubebuilder:validation:XValidation:rule="!(has(self.preProvisioned) && self.preProvisioned) || !has(self.nodes) || self.nodes.all(n, has(self.nodes[n].ansible) && has(self.nodes[n].ansible.ansibleHost))",message="a preProvisioned node needs ansible.ansibleHost: the address it answers on"
+// +kubebuilder:validation:XValidation:rule="!(has(self.preProvisioned) && self.preProvisioned) || !has(self.nodes) || self.nodes.all(n, has(self.nodes[n].sshHostKeys))",message="a preProvisioned node needs sshHostKeys: the public host keys it answers with (ssh-keyscan them on a trusted path, or read /etc/ssh/ssh_host_*_key.pub)"
+type NodeSetSpec struct {
+	// preProvisioned is true for nodes that already run an operating system and are reached over SSH only: no host is claimed, powered or imaged.
+	// +optional
+	PreProvisioned bool `json:"preProvisioned,omitempty"`
+
+	// replicas is the number of nodes named by hostNameTemplate, indices 0 to replicas-1. Nodes named in nodes come on top.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=5000
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// hostNameTemplate names the nodes of replicas: a host name with one integer verb such as %d or %02d.
+	// +optional
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9-])?%(0[1-9])?d([a-z0-9-]*[a-z0-9])?$`
+	HostNameTemplate string `json:"hostNameTemplate,omitempty"`
+
+	// nodes are explicit nodes by name, each overriding nodeTemplate. The key is the node's name and its default host name.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=1000
+	Nodes map[string]NodeSection `json:"nodes,omitempty"`
+
+	// hosts says which BareMetalHosts may serve this set's nodes.
+	// +optional
+	Hosts HostSelection `json:"hosts,omitempty,omitzero"`
+
+	// image is written to each claimed host.
+	// +optional
+	Image *Image `json:"image,omitempty"`
+
+	// nodeTemplate applies to every node of the set.
+	// +required
+	NodeTemplate NodeTemplate `json:"nodeTemplate,omitzero"`
+
+	// services are the names of DataPlaneServices in this namespace, run in this order on each node.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(s, self.exists_one(t, t == s))",message="spec.services lists a service twice: remove the second one"
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:MinLength=1
+	Services []string `json:"services,omitempty"`
+
+	// deployment says how service runs are rolled out.
+	// +optional
+	Deployment RolloutSpec `json:"deployment,omitempty,omitzero"`
+}
+
+// RolloutSpec says how service runs reach the nodes.
+type RolloutSpec struct {
+	// policy is Auto (default) or Manual.
+	// +optional
+	// +kubebuilder:default=Auto
+	Policy DeploymentPolicy `json:"policy,omitempty"`
+}
+
+// HostSelection picks BareMetalHosts.
+type HostSelection struct {
+	// namespace of the BareMetalHosts; empty means the NodeSet's own.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// selector must match the host's labels; empty matches every host of the namespace.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+
+	// requirements the host's inspected hardware must meet.
+	// +optional
+	Requirements HardwareRequirements `json:"requirements,omitempty,omitzero"`
+}
+
+// HardwareRequirements are lower bounds on inspected hardware. Zero asks for nothing.
+type HardwareRequirements struct {
+	// cpu bounds the processors.
+	// +optional
+	CPU CPURequirement `json:"cpu,omitempty,omitzero"`
+	// memory bounds the RAM.
+	// +optional
+	Memory MemoryRequirement `json:"memory,omitempty,omitzero"`
+	// nics bounds the network interfaces.
+	// +optional
+	NICs NICRequirement `json:"nics,omitempty,omitzero"`
+	// disk bounds the largest disk.
+	// +optional
+	Disk DiskRequirement `json:"disk,omitempty,omitzero"`
+}
+
+// CPURequirement bounds processors.
+type CPURequirement struct {
+	// arch as Ironic's inspection reports it, for example x86_64 or aarch64.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Arch string `json:"arch,omitempty"`
+	// minCount is the least number of logical processors.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MinCount int32 `json:"minCount,omitempty"`
+}
+
+// MemoryRequirement bounds RAM.
+type MemoryRequirement struct {
+	// minGiB is the least RAM in GiB.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MinGiB int32 `json:"minGiB,omitempty"`
+}
+
+// NICRequirement bounds network interfaces.
+type NICRequirement struct {
+	// minCount is the least number of interfaces of at least minGbps.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MinCount int32 `json:"minCount,omitempty"`
+	// minGbps is the least speed in Gbit/s that makes an interface count.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MinGbps int32 `json:"minGbps,omitempty"`
+}
+
+// DiskRequirement bounds disks.
+type DiskRequirement struct {
+	// minGiB is the least size in GiB of the host's largest disk.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MinGiB int32 `json:"minGiB,omitempty"`
+}
+
+// Image is an operating system image, as Metal3's BareMetalHost spec.image.
+type Image struct {
+	// url of the image, http or https.
+	// +required
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^https?://`
+	URL string `json:"url,omitempty"`
+	// checksum of the image, or the URL of a file that holds it. Required: an image that cannot be verified is not deployed.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Checksum string `json:"checksum,omitempty"`
+	// checksumType is sha256 (default), sha512 or auto (told by length).
+	// +optional
+	// +kubebuilder:default=sha256
+	// +kubebuilder:validation:Enum=sha256;sha512;auto
+	ChecksumType string `json:"checksumType,omitempty"`
+	// format is qcow2 (default) or raw.
+	// +optional
+	// +kubebuilder:default=qcow2
+	// +kubebuilder:validation:Enum=qcow2;raw
+	Format string `json:"format,omitempty"`
+}
+
+// NodeTemplate applies to all nodes of a set.
+type NodeTemplate struct {
+	// ansibleSSHPrivateKeySecret names a Secret in the NodeSet's namespace whose key ssh-privatekey logs in to the nodes.
+	// For bare-metal nodes its public half (key authorized_keys or ssh-publickey, else derived) is installed.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	AnsibleSSHPrivateKeySecret string `json:"ansibleSSHPrivateKeySecret,omitempty"`
+
+	// ansible variables and login shared by all nodes.
+	// +optional
+	Ansible AnsibleOptions `json:"ansible,omitempty,omitzero"`
+
+	// networks each node gets an address on. The control-plane network (NetConfig serviceNetwork ctlplane) must be among them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Networks []NodeNetwork `json:"networks,omitempty"`
+
+	// networkConfig lays the networks out on the host's interfaces. When absent, ctlplane goes untagged on the first
+	// interface and every other network is tagged with its VLAN on it.
+	// +optional
+	NetworkConfig *NetworkConfig `json:"networkConfig,omitempty"`
+}
+
+// NodeSection is one explicit node. What is set here replaces what nodeTemplate says.
+// +kubebuilder:validation:XValidation:rule="!has(self.hostName) || self.hostName.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="hostName must be a lower-case DNS name"
+type NodeSection struct {
+	// hostName of the node; default its key.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	HostName string `json:"hostName,omitempty"`
+	// bmhLabelSelector are labels the node's BareMetalHost must have, on top of spec.hosts.selector.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	BMHLabelSelector map[string]string `json:"bmhLabelSelector,omitempty"`
+	// networks replaces nodeTemplate.networks.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Networks []NodeNetwork `json:"networks,omitempty"`
+	// networkConfig replaces nodeTemplate.networkConfig.
+	// +optional
+	NetworkConfig *NetworkConfig `json:"networkConfig,omitempty"`
+	// ansible adds to and overrides nodeTemplate.ansible, variable by variable.
+	// +optional
+	Ansible AnsibleOptions `json:"ansible,omitempty,omitzero"`
+	// sshHostKeys pins a pre-provisioned node's public host keys, each in authorized_keys form ("ssh-ed25519 AAAA...").
+	// Nodes deployed by Rackplane get a generated key instead; leave this empty for them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=2048
+	SSHHostKeys []string `json:"sshHostKeys,omitempty"`
+}
+
+// AnsibleOptions are how Ansible logs in and the variables it gets.
+type AnsibleOptions struct {
+	// ansibleUser logs in; default cloud-admin.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	AnsibleUser string `json:"ansibleUser,omitempty"`
+	// ansibleHost is the address SSH connects to; default the node's ctlplane address.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	AnsibleHost string `json:"ansibleHost,omitempty"`
+	// ansiblePort is the SSH port; default 22.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	AnsiblePort int32 `json:"ansiblePort,omitempty"`
+	// ansibleVars are inventory variables: any JSON value by name.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=256
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	AnsibleVars map[string]apiextensionsv1.JSON `json:"ansibleVars,omitempty"`
+}
+
+// NodeNetwork asks for an address on one subnet.
+type NodeNetwork struct {
+	// name of the network in the NetConfig.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+	// subnetName of that network; may be left out when the network has one subnet.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	SubnetName string `json:"subnetName,omitempty"`
+	// fixedIP asks for this very address, which may lie outside the allocation ranges.
+	// +optional
+	// +kubebuilder:validation:MaxLength=45
+	FixedIP string `json:"fixedIP,omitempty"`
+	// defaultRoute makes this subnet's gateway the node's default route.
+	// +optional
+	DefaultRoute bool `json:"defaultRoute,omitempty"`
+}
+
+// NetworkConfig lays networks out on interfaces. It is rendered to nmstate.
+type NetworkConfig struct {
+	// ethernets are plain interfaces.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Ethernets []Ethernet `json:"ethernets,omitempty"`
+	// bonds are aggregated interfaces.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Bonds []Bond `json:"bonds,omitempty"`
+}
+
+// Ethernet is one plain interface.
+type Ethernet struct {
+	// name of the interface on the node.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
+	Name string `json:"name,omitempty"`
+	// mac is the interface's MAC address, or nicN for the N-th interface of the inspected host, ordered by name.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^(nic[0-9]{1,2}|([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})$`
+	MAC string `json:"mac,omitempty"`
+	// networks carried untagged.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MaxLength=63
+	Networks []string `json:"networks,omitempty"`
+	// vlans are networks carried tagged with their NetConfig VLAN.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=63
+	VLANs []string `json:"vlans,omitempty"`
+}
+
+// Bond is an aggregate of interfaces.
+type Bond struct {
+	// name of the bond on the node.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
+	Name string `json:"name,omitempty"`
+	// ports are the interfaces in the bond.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Ports []BondPort `json:"ports,omitempty"`
+	// mode as the kernel names it; default active-backup.
+	// +optional
+	// +kubebuilder:validation:Enum=balance-rr;active-backup;balance-xor;broadcast;"802.3ad";balance-tlb;balance-alb
+	Mode string `json:"mode,omitempty"`
+	// networks carried untagged.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MaxLength=63
+	Networks []string `json:"networks,omitempty"`
+	// vlans are networks carried tagged with their NetConfig VLAN.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=63
+	VLANs []string `json:"vlans,omitempty"`
+}
+
+// BondPort is one interface of a bond.
+type BondPort struct {
+	// name of the interface on the node; default the inspected one, else nicN as written.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
+	Name string `json:"name,omitempty"`
+	// mac is the interface's MAC address, or nicN for the N-th interface of the inspected host, ordered by name.
+	// +required
+	// +kubebuilder:validation:Pattern=`^(nic[0-9]{1,2}|([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})$`
+	MAC string `json:"mac,omitempty"`
+}
+
+// NodeSetStatus is what the NodeSet controller last saw. Losing it is harmless.
+type NodeSetStatus struct {
+	// conditions: see conditions.go.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// observedGeneration is the spec generation the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// replicas is the number of nodes the set has now.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+	// readyReplicas is the number of nodes whose Ready condition is True.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+	// updatedReplicas is the number of nodes with a good result for every service's current input.
+	// +optional
+	UpdatedReplicas int32 `json:"updatedReplicas,omitempty"`
+}
+
+// NodeSet is the intent for a set of OpenStack computes.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas
+// +kubebuilder:resource:path=nodesets,singular=nodeset,shortName=nset,categories=rackplane
+// +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.readyReplicas`
+// +kubebuilder:printcolumn:name="Updated",type=integer,JSONPath=`.status.updatedReplicas`
+// +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.replicas`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name of a NodeSet is at most 40 characters: names of Secrets and runs are made from it"
+type NodeSet struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is the intent.
+	// +required
+	Spec NodeSetSpec `json:"spec,omitzero"`
+	// status is what was seen.
+	// +optional
+	Status NodeSetStatus `json:"status,omitempty,omitzero"`
+}
+
+// NodeSetList is a list of NodeSets.
+//
+// +kubebuilder:object:root=true
+type NodeSetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []NodeSet `json:"items"`
+}
