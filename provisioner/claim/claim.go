@@ -1,0 +1,136 @@
+// Package claim decides which BareMetalHost serves which node.
+//
+// It is pure: the same needs and hosts give the same Plan, whatever their
+// order. A host that a node holds stays with it as long as it exists and
+// nobody else claimed it; the others are given out as a maximum bipartite
+// matching, so as many nodes as possible get a host. Every node that gets none
+// is told, per host, the first rule that refuses it, and which nodes use up
+// the hosts that would fit. A Plan is a decision only: it must be persisted
+// before anything acts on it, and the claim itself is a compare-and-swap on
+// the host that may still be lost.
+package claim
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// OwnerKind is the kind of a consumerRef that names a node of ours.
+const OwnerKind = "DataPlaneNode"
+
+// Owner is a DataPlaneNode.
+type Owner struct {
+	// Namespace and Name of the node.
+	Namespace, Name string
+	// UID of the node; empty in offline plans, where names alone tell nodes apart.
+	UID types.UID
+}
+
+// String is namespace/name.
+func (o Owner) String() string { return o.Namespace + "/" + o.Name }
+
+// same reports whether both are one node. An unknown UID matches any.
+func (o Owner) same(other Owner) bool {
+	return o.Namespace == other.Namespace && o.Name == other.Name &&
+		(o.UID == "" || other.UID == "" || o.UID == other.UID)
+}
+
+// Host is what is known of a BareMetalHost.
+type Host struct {
+	// Ref names the host.
+	Ref v1alpha1.HostReference
+	// Labels of the BareMetalHost.
+	Labels map[string]string
+	// State is Metal3's status.provisioning.state.
+	State string
+	// Consumer is what spec.consumerRef names; nil when the host is free.
+	Consumer *Owner
+	// ConsumerKind is spec.consumerRef.kind.
+	ConsumerKind string
+	// Paused and Detached are Metal3's annotations; Deleting means a deletion timestamp is set.
+	Paused, Detached, Deleting, ExternallyProvisioned bool
+	// HasImage means spec.image or spec.customDeploy is set.
+	HasImage bool
+	// Error is the host's own error in one line; empty when it has none.
+	Error string
+	// Hardware is nil until the host has been inspected.
+	Hardware *Hardware
+}
+
+// Hardware is what inspection found.
+type Hardware struct {
+	// Arch as Ironic reports it, for example x86_64.
+	Arch string
+	// CPUs is the number of logical processors.
+	CPUs int
+	// MemoryMiB is the RAM in MiB.
+	MemoryMiB int
+	// NICs are the interfaces as reported; an interface with two addresses may be listed twice.
+	NICs []NIC
+	// LargestDiskGiB is the size of the largest disk in GiB, rounded down.
+	LargestDiskGiB int
+}
+
+// NIC is one network interface.
+type NIC struct {
+	// Name as the inspection system saw it.
+	Name string
+	// MAC in lower case with colons.
+	MAC string
+	// SpeedGbps in Gbit/s; 0 means unknown.
+	SpeedGbps int
+}
+
+// Need is a node that wants a host.
+type Need struct {
+	// Node that needs the host.
+	Node Owner
+	// HostNamespace the host must be in.
+	HostNamespace string
+	// Selector the host's labels must match; nil matches every host.
+	Selector *metav1.LabelSelector
+	// Labels the host must have on top.
+	Labels map[string]string
+	// Requirements of the host's inspected hardware.
+	Requirements v1alpha1.HardwareRequirements
+	// Held is the host decided earlier; nil when there is none.
+	Held *v1alpha1.HostReference
+}
+
+// Assignment pairs a node with a host.
+type Assignment struct {
+	Node Owner
+	Host v1alpha1.HostReference
+}
+
+// Refusal is one reason and the hosts it excludes.
+type Refusal struct {
+	// Reason in words a user can act on, for example "memory 64 GiB, needs 256 GiB".
+	Reason string
+	// Hosts it excludes, sorted: names, or namespace/name for hosts outside the node's host namespace.
+	Hosts []string
+}
+
+// Unmet is a node that gets no host.
+type Unmet struct {
+	Node Owner
+	// Refusals are the reasons per host, in the order of the rules. Nodes that ask for the same share one slice.
+	Refusals []Refusal
+	// Blocking is the smallest group of other nodes that uses up every host that would fit this node: even if all of
+	// them are placed anew, one host is missing. Empty when no host would fit. Nodes that ask for the same share one slice.
+	Blocking []Owner
+}
+
+// Plan is who gets what. Each list is sorted by node.
+type Plan struct {
+	// Keep are held hosts that stay.
+	Keep []Assignment
+	// Take are new decisions.
+	Take []Assignment
+	// Drop are held hosts that are gone, were made anew or belong to someone else now.
+	Drop []Assignment
+	// Unmet are the nodes without a host.
+	Unmet []Unmet
+}

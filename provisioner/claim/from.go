@@ -1,0 +1,67 @@
+package claim
+
+import (
+	"strings"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// FromBareMetalHost reads a host. Field and annotation names are those of baremetal-operator's
+// apis v0.13.1. Hardware comes from status.hardware; where that is empty, fill Host.Hardware with FromHardware of
+// the host's HardwareData.
+func FromBareMetalHost(bmh metal3v1alpha1.BareMetalHost) Host {
+	_, paused := bmh.Annotations[metal3v1alpha1.PausedAnnotation]
+	_, detached := bmh.Annotations[metal3v1alpha1.DetachedAnnotation]
+	h := Host{
+		Ref:                   v1alpha1.HostReference{Namespace: bmh.Namespace, Name: bmh.Name, UID: bmh.UID},
+		Labels:                bmh.Labels,
+		State:                 string(bmh.Status.Provisioning.State),
+		Paused:                paused,
+		Detached:              detached,
+		Deleting:              !bmh.DeletionTimestamp.IsZero(),
+		ExternallyProvisioned: bmh.Spec.ExternallyProvisioned,
+		HasImage:              bmh.Spec.Image != nil || bmh.Spec.CustomDeploy != nil,
+		Error:                 errorOf(bmh.Status),
+		Hardware:              FromHardware(bmh.Status.HardwareDetails),
+	}
+	h.Consumer, h.ConsumerKind = consumerOf(bmh.Spec.ConsumerRef)
+	return h
+}
+
+// FromHardware reads inspected hardware; nil stays nil.
+func FromHardware(d *metal3v1alpha1.HardwareDetails) *Hardware {
+	if d == nil {
+		return nil
+	}
+	hw := &Hardware{Arch: d.CPU.Arch, CPUs: d.CPU.Count, MemoryMiB: d.RAMMebibytes}
+	for _, n := range d.NIC {
+		hw.NICs = append(hw.NICs, NIC{Name: n.Name, MAC: strings.ToLower(n.MAC), SpeedGbps: n.SpeedGbps})
+	}
+	for _, disk := range d.Storage {
+		hw.LargestDiskGiB = max(hw.LargestDiskGiB, int(disk.SizeBytes/metal3v1alpha1.GibiByte))
+	}
+	return hw
+}
+
+func consumerOf(ref *corev1.ObjectReference) (consumer *Owner, kind string) {
+	if ref == nil {
+		return nil, ""
+	}
+	return &Owner{Namespace: ref.Namespace, Name: ref.Name, UID: ref.UID}, ref.Kind
+}
+
+// errorOf is the host's error in one line: a multi-line message would break the tables it is shown in.
+func errorOf(s metal3v1alpha1.BareMetalHostStatus) string {
+	message := strings.Join(strings.Fields(s.ErrorMessage), " ")
+	switch {
+	case s.ErrorType == "":
+		return message
+	case message == "":
+		return string(s.ErrorType)
+	default:
+		return string(s.ErrorType) + ": " + message
+	}
+}

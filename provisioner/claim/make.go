@@ -1,0 +1,186 @@
+package claim
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// Make plans all needs over all hosts together.
+//
+// A held host stays while it exists under the same UID and its consumer is nobody or the node itself. A node that holds
+// nothing but is named by a host's consumerRef gets that host back. The remaining nodes are matched with the remaining
+// hosts; among equally good plans the one that serves nodes and hosts in the order of their names wins. The only error
+// is a malformed selector; it names the node and the field, and no plan is made, because any could be wrong.
+func Make(needs []Need, hosts []Host) (Plan, error) {
+	p := planner{
+		needs: slices.SortedFunc(slices.Values(needs), func(a, b Need) int { return compareOwners(a.Node, b.Node) }),
+		hosts: slices.SortedFunc(slices.Values(hosts), func(a, b Host) int { return compareHosts(a.Ref, b.Ref) }),
+	}
+	p.of = make([]*class, len(p.needs))
+	p.holder = make([]*Owner, len(p.hosts))
+	if err := p.classify(); err != nil {
+		return Plan{}, err
+	}
+	p.settle()
+	p.match()
+	return p.plan, nil
+}
+
+// planner carries one planning from sorted input to plan.
+type planner struct {
+	needs []Need
+	hosts []Host
+
+	of     []*class // class of each need
+	free   []int32  // needs without a host so far, ascending
+	holder []*Owner // who has the host after settle; nil means up for matching
+	plan   Plan
+}
+
+type classKey struct {
+	namespace, selector, labels string
+	requirements                v1alpha1.HardwareRequirements
+}
+
+// classify groups needs that accept the same hosts, so that a rack of equal nodes costs as much as one.
+func (p *planner) classify() error {
+	classes := map[classKey]*class{}
+	for i := range p.needs {
+		n := &p.needs[i]
+		selector, err := selectorOf(n.Selector)
+		if err != nil {
+			return fmt.Errorf("node %s: spec.hosts.selector is malformed: %w; see the labels and operators of a Kubernetes label selector", n.Node, err)
+		}
+		key := classKey{n.HostNamespace, selector.String(), labels.Set(n.Labels).String(), n.Requirements}
+		if classes[key] == nil {
+			classes[key] = &class{namespace: n.HostNamespace, selector: selector, labels: n.Labels, requirements: n.Requirements}
+		}
+		p.of[i] = classes[key]
+	}
+	return nil
+}
+
+// selectorOf reads nil as "every host", unlike metav1, which reads it as "none".
+func selectorOf(s *metav1.LabelSelector) (labels.Selector, error) {
+	if s == nil {
+		return labels.Everything(), nil
+	}
+	return metav1.LabelSelectorAsSelector(s)
+}
+
+// settle decides held hosts. A node that is the host's consumer goes before one that merely planned to be.
+func (p *planner) settle() {
+	byUID := make(map[types.UID]int, len(p.hosts))
+	consumed := map[types.NamespacedName][]int{}
+	for i := range p.hosts {
+		byUID[p.hosts[i].Ref.UID] = i
+		if c := p.hosts[i].Consumer; c != nil && p.hosts[i].ConsumerKind == OwnerKind {
+			key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
+			consumed[key] = append(consumed[key], i)
+		}
+	}
+	for i := range p.needs {
+		n := &p.needs[i]
+		if p.keepHeld(n, byUID) || p.takeBack(n, consumed) {
+			continue
+		}
+		p.free = append(p.free, int32(i))
+	}
+}
+
+func (p *planner) keepHeld(n *Need, byUID map[types.UID]int) bool {
+	if n.Held == nil {
+		return false
+	}
+	i, ok := byUID[n.Held.UID]
+	if ok && p.holder[i] == nil && compareHosts(p.hosts[i].Ref, *n.Held) == 0 && canStay(&p.hosts[i], n.Node) {
+		p.holder[i] = &n.Node
+		p.plan.Keep = append(p.plan.Keep, Assignment{n.Node, p.hosts[i].Ref})
+		return true
+	}
+	p.plan.Drop = append(p.plan.Drop, Assignment{n.Node, *n.Held})
+	return false
+}
+
+// takeBack finds a host that already carries the node's claim: the decision was lost (a restored backup), the claim was not.
+func (p *planner) takeBack(n *Need, consumed map[types.NamespacedName][]int) bool {
+	for _, i := range consumed[types.NamespacedName{Namespace: n.Node.Namespace, Name: n.Node.Name}] {
+		if p.holder[i] == nil && canStay(&p.hosts[i], n.Node) {
+			p.holder[i] = &n.Node
+			p.plan.Take = append(p.plan.Take, Assignment{n.Node, p.hosts[i].Ref})
+			return true
+		}
+	}
+	return false
+}
+
+func canStay(h *Host, node Owner) bool {
+	return h.Consumer == nil || (h.ConsumerKind == OwnerKind && h.Consumer.same(node))
+}
+
+// match gives the free hosts to the nodes that have none.
+func (p *planner) match() {
+	if len(p.free) == 0 {
+		return
+	}
+	p.findFits()
+	g := newGraph(p)
+	g.solve()
+	for slot, i := range p.free {
+		if h := g.hostOf[slot]; h != none {
+			p.plan.Take = append(p.plan.Take, Assignment{p.needs[i].Node, p.hosts[h].Ref})
+		}
+	}
+	slices.SortFunc(p.plan.Take, func(a, b Assignment) int { return compareOwners(a.Node, b.Node) })
+	p.explain(g)
+}
+
+// findFits fills each class's adjacency.
+func (p *planner) findFits() {
+	able := p.ableHosts()
+	rules := append(placeRules(), fitRules()...)
+	for _, i := range p.free {
+		c := p.of[i]
+		if c.adjacent != nil {
+			continue
+		}
+		c.adjacent = []int32{}
+		for _, h := range able {
+			if firstRefusal(rules, c, &p.hosts[h]) < 0 {
+				c.adjacent = append(c.adjacent, h)
+			}
+		}
+	}
+}
+
+// ableHosts are the hosts that somebody could take now.
+func (p *planner) ableHosts() []int32 {
+	rules := freeRules()
+	var able []int32
+	for h := range p.hosts {
+		if p.holder[h] == nil && firstRefusal(rules, nil, &p.hosts[h]) < 0 {
+			able = append(able, int32(h))
+		}
+	}
+	return able
+}
+
+// firstRefusal is the index of the first rule the host does not pass; -1 when it passes all.
+func firstRefusal(rules []rule, c *class, h *Host) int {
+	return slices.IndexFunc(rules, func(r rule) bool { return !r.passes(c, h) })
+}
+
+func compareOwners(a, b Owner) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+}
+
+func compareHosts(a, b v1alpha1.HostReference) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+}
