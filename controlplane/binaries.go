@@ -1,0 +1,41 @@
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// KubernetesVersion is the version of kube-apiserver that hack/kube-assets.sh provides.
+const KubernetesVersion = "v1.36.3"
+
+// DefaultBinaries is where hack/kube-assets.sh puts etcd and kube-apiserver: kube/VERSION in RACKPLANE_CACHE,
+// which defaults to rackplane in the user's cache directory.
+func DefaultBinaries() (string, error) {
+	cache := os.Getenv("RACKPLANE_CACHE")
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("control plane: no cache directory (%w): set RACKPLANE_CACHE", err)
+		}
+		cache = filepath.Join(user, "rackplane")
+	}
+	return filepath.Join(cache, "kube", KubernetesVersion), nil
+}
+
+func checkBinaries(dir string) error {
+	for _, name := range []string{"etcd", "kube-apiserver"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return fmt.Errorf("control plane: %s is not in %s: run hack/kube-assets.sh (about 5 minutes the first time), "+
+				"or name the directory that has it", name, dir)
+		case err != nil:
+			return fmt.Errorf("control plane: %w", err)
+		case info.Mode()&0o111 == 0:
+			return fmt.Errorf("control plane: %s in %s is not executable: remove it and run hack/kube-assets.sh", name, dir)
+		}
+	}
+	return nil
+}
