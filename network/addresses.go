@@ -1,0 +1,253 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// Holder is a node that wants addresses.
+type Holder struct {
+	// Node as namespace/name.
+	Node string
+	// Wants are the node's networks.
+	Wants []v1alpha1.NodeNetwork
+	// Held are the addresses decided earlier.
+	Held []v1alpha1.Address
+	// AnsibleHost of a pre-provisioned node; when it is an address inside the ctlplane subnet it is the fixed one there.
+	AnsibleHost string
+}
+
+// AddressPlan is who holds what.
+type AddressPlan struct {
+	// Addresses by node, in the order of its wants. A want that is in Unmet keeps the address held before, if any, so
+	// that a mistake in a NetConfig loses nothing.
+	Addresses map[string][]v1alpha1.Address
+	// Unmet are the wants that could not be met, sorted by node, then in the order of its wants.
+	Unmet []AddressProblem
+}
+
+// AddressProblem is a want that could not be met.
+type AddressProblem struct {
+	// Node as namespace/name, and the network it wants an address on.
+	Node, Network string
+	// Message names field and remedy.
+	Message string
+	// Exhausted means that the subnet has no free address: time or another node's end may help.
+	Exhausted bool
+}
+
+// PlanAddresses plans the addresses of all holders together.
+//
+// An address that is held and still wanted (same network and subnet, inside its cidr, the fixed one if one is asked for)
+// stays, even when ranges have moved away from it. Then fixedIPs are given, which may lie outside allocationRanges and in
+// excludeAddresses; then the lowest free address of allocationRanges. The order of holders does not matter.
+func PlanAddresses(nets v1alpha1.NetConfigSpec, holders []Holder) AddressPlan {
+	p := addressPlanner{nets: nets, pools: map[poolKey]*pool{}, owner: map[netip.Addr]string{}}
+	sorted := slices.SortedStableFunc(slices.Values(holders), func(a, b Holder) int { return strings.Compare(a.Node, b.Node) })
+	for i := range sorted {
+		p.addWants(&sorted[i])
+	}
+	for _, grant := range []func(*want){p.grantHeld, p.grantFixed, p.grantKept, p.grantFree} {
+		for _, w := range p.wants {
+			if !w.address.IsValid() {
+				grant(w)
+			}
+		}
+	}
+	return p.plan(sorted)
+}
+
+type poolKey struct{ network, subnet string }
+
+// pool is a subnet addresses are taken from.
+type pool struct {
+	parsed
+	ctlplane bool
+	err      error
+	at       int        // index into ranges
+	next     netip.Addr // next candidate in it; zero means its start
+}
+
+// want is one network of one holder on its way to an address.
+type want struct {
+	v1alpha1.NodeNetwork
+	node      string
+	pool      *pool
+	held      netip.Addr // zero when none
+	subnet    string     // resolved, or the held one's while the want cannot be resolved
+	fixed     string
+	field     string // that asks for the fixed address
+	address   netip.Addr
+	problem   string
+	exhausted bool
+}
+
+type addressPlanner struct {
+	nets  v1alpha1.NetConfigSpec
+	pools map[poolKey]*pool
+	owner map[netip.Addr]string
+	wants []*want
+}
+
+func (p *addressPlanner) addWants(h *Holder) {
+	seen := map[string]bool{}
+	for _, n := range h.Wants {
+		w := &want{NodeNetwork: n, node: h.Node, subnet: n.SubnetName, fixed: n.FixedIP, field: fmt.Sprintf("networks[%s].fixedIP", n.Name)}
+		p.wants = append(p.wants, w)
+		if seen[n.Name] {
+			w.problem = fmt.Sprintf("networks lists %s twice: remove one", n.Name)
+			continue
+		}
+		seen[n.Name] = true
+		p.resolve(w)
+		w.recall(h.Held)
+		if w.fixed == "" && w.pool != nil && w.pool.ctlplane {
+			w.fixFrom(h.AnsibleHost)
+		}
+	}
+}
+
+// resolve finds the want's pool.
+func (p *addressPlanner) resolve(w *want) {
+	n, s, err := Lookup(p.nets, w.Name, w.SubnetName)
+	if err != nil {
+		w.problem = err.Error()
+		return
+	}
+	key := poolKey{n.Name, s.Name}
+	if p.pools[key] == nil {
+		p.pools[key] = &pool{ctlplane: IsCtlplane(n)}
+		p.pools[key].parsed, p.pools[key].err = parse(n.Name, s)
+	}
+	w.pool, w.subnet = p.pools[key], s.Name
+	if w.pool.err != nil {
+		w.problem = unjoin(w.pool.err)[0].Error()
+	}
+}
+
+// recall finds the address held for the want. While the want cannot be resolved, any address on the network counts.
+func (w *want) recall(held []v1alpha1.Address) {
+	for _, a := range held {
+		if a.Network != w.Name || (a.Subnet != w.subnet && w.subnet != "") {
+			continue
+		}
+		if addr, err := netip.ParseAddr(a.Address); err == nil {
+			w.held, w.subnet = addr, a.Subnet
+			return
+		}
+	}
+}
+
+// fixFrom makes the host the fixed address when it is one of the subnet that a node can hold.
+func (w *want) fixFrom(ansibleHost string) {
+	if a, err := w.pool.inside(ansibleHost); err == nil && !slices.Contains(w.pool.reserved(), a) {
+		w.fixed, w.field = ansibleHost, "ansible.ansibleHost"
+	}
+}
+
+// grantHeld leaves held addresses where they are. A want that cannot be resolved keeps whatever it has: the subnet may
+// only have been misnamed, and its address must not go to another node meanwhile.
+func (p *addressPlanner) grantHeld(w *want) {
+	if w.problem != "" || w.stays() {
+		p.keep(w)
+	}
+}
+
+func (w *want) stays() bool {
+	if !w.pool.prefix.Contains(w.held) || slices.Contains(w.pool.reserved(), w.held) {
+		return false
+	}
+	fixed, err := netip.ParseAddr(w.fixed)
+	return w.fixed == "" || (err == nil && fixed == w.held)
+}
+
+func (p *addressPlanner) grantFixed(w *want) {
+	if w.fixed == "" || w.problem != "" {
+		return
+	}
+	a, err := w.pool.inside(w.fixed)
+	switch {
+	case err != nil:
+		w.problem = fmt.Sprintf("%s %v", w.field, err)
+	case slices.Contains(w.pool.reserved(), a):
+		w.problem = fmt.Sprintf("%s %s is the gateway, network or broadcast address of %s: choose another", w.field, a, w.pool)
+	case p.owner[a] != "":
+		w.problem = fmt.Sprintf("%s %s of node %s is held by node %s: choose another address for one of them", w.field, a, w.node, p.owner[a])
+	default:
+		p.give(w, a)
+	}
+}
+
+// grantKept lets a node whose fixed address cannot be had keep the one it has.
+func (p *addressPlanner) grantKept(w *want) {
+	if w.problem != "" {
+		p.keep(w)
+	}
+}
+
+func (p *addressPlanner) grantFree(w *want) {
+	if w.problem != "" {
+		return
+	}
+	if a := w.pool.lowest(p.owner); a.IsValid() {
+		p.give(w, a)
+		return
+	}
+	w.exhausted = true
+	if w.pool.written == "" {
+		w.problem = fmt.Sprintf("%s has no allocationRanges: add some in the NetConfig, or give %s", w.pool, w.field)
+		return
+	}
+	w.problem = fmt.Sprintf("%s has no free address in %s: widen allocationRanges in the NetConfig", w.pool, w.pool.written)
+}
+
+// keep gives the held address unless another node has it.
+func (p *addressPlanner) keep(w *want) {
+	if w.held.IsValid() && p.owner[w.held] == "" {
+		p.give(w, w.held)
+	}
+}
+
+func (p *addressPlanner) give(w *want, a netip.Addr) {
+	w.address = a
+	p.owner[a] = w.node
+}
+
+// lowest is the lowest free address; zero when there is none. Addresses are never given back within a plan, so it goes
+// on where it stopped.
+func (p *pool) lowest(owner map[netip.Addr]string) netip.Addr {
+	for ; p.at < len(p.ranges); p.at, p.next = p.at+1, (netip.Addr{}) {
+		r := p.ranges[p.at]
+		if !p.next.IsValid() {
+			p.next = r.From()
+		}
+		for ; r.Contains(p.next); p.next = p.next.Next() {
+			if owner[p.next] == "" {
+				return p.next
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+func (p *addressPlanner) plan(sorted []Holder) AddressPlan {
+	out := AddressPlan{Addresses: make(map[string][]v1alpha1.Address, len(sorted))}
+	for i := range sorted {
+		out.Addresses[sorted[i].Node] = nil
+	}
+	for _, w := range p.wants {
+		if w.problem != "" {
+			out.Unmet = append(out.Unmet, AddressProblem{Node: w.node, Network: w.Name, Message: w.problem, Exhausted: w.exhausted})
+		}
+		if w.address.IsValid() {
+			out.Addresses[w.node] = append(out.Addresses[w.node], v1alpha1.Address{
+				Network: w.Name, Subnet: w.subnet, Address: w.address.String(), DefaultRoute: w.DefaultRoute,
+			})
+		}
+	}
+	return out
+}

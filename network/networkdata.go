@@ -1,0 +1,114 @@
+package network
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// The types below are network_data.json. Names: nova doc/api_schemas/network_data.json (OpenStack 2024.1).
+type metadata struct {
+	Links    []metaLink    `json:"links"`
+	Networks []metaNetwork `json:"networks"`
+	Services []metaService `json:"services"`
+}
+
+// metaLink carries name beside id: cloud-init takes a physical interface's name from it ("not in openstack spec yet, but
+// we will support it", cloudinit/sources/helpers/openstack.py). It names bonds itself, bond0, bond1, ... in this order,
+// and VLANs after their base. It needs vlan_mac_address on every VLAN.
+type metaLink struct {
+	ID         string   `json:"id"`
+	Name       string   `json:"name"`
+	Type       string   `json:"type"`
+	MAC        string   `json:"ethernet_mac_address,omitempty"`
+	MTU        int32    `json:"mtu"`
+	BondLinks  []string `json:"bond_links,omitempty"`
+	BondMode   string   `json:"bond_mode,omitempty"`
+	BondMiimon int      `json:"bond_miimon,omitempty"`
+	VLANLink   string   `json:"vlan_link,omitempty"`
+	VLANID     int32    `json:"vlan_id,omitempty"`
+	VLANMAC    string   `json:"vlan_mac_address,omitempty"`
+}
+
+type metaNetwork struct {
+	ID        string      `json:"id"`
+	NetworkID string      `json:"network_id"`
+	Link      string      `json:"link"`
+	Type      string      `json:"type"`
+	Address   string      `json:"ip_address"`
+	Netmask   string      `json:"netmask"`
+	Routes    []metaRoute `json:"routes"`
+}
+
+type metaRoute struct {
+	Network string `json:"network"`
+	Netmask string `json:"netmask"`
+	Gateway string `json:"gateway"`
+}
+
+type metaService struct {
+	Type    string `json:"type"`
+	Address string `json:"address"`
+}
+
+// networkData renders network_data.json; nil when a MAC is missing.
+func networkData(devices []*device, atts []*attachment) ([]byte, error) {
+	out := metadata{Links: []metaLink{}, Networks: []metaNetwork{}, Services: []metaService{}}
+	for _, d := range devices {
+		if d.mac == "" {
+			return nil, nil
+		}
+		out.Links = append(out.Links, linkOf(d))
+	}
+	for _, a := range atts {
+		out.Networks = append(out.Networks, networkOf(a))
+	}
+	servers, _ := resolver(atts)
+	for _, s := range servers {
+		out.Services = append(out.Services, metaService{Type: "dns", Address: s})
+	}
+	return json.MarshalIndent(out, "", "  ")
+}
+
+func linkOf(d *device) metaLink {
+	l := metaLink{ID: d.name, Name: d.name, MTU: d.mtu}
+	switch d.kind {
+	case kindEthernet:
+		l.Type, l.MAC = "phy", d.mac
+	case kindBond:
+		l.Type, l.MAC = "bond", d.mac
+		l.BondMode, l.BondMiimon = d.mode, linkMonitorMillis
+		for _, p := range d.ports {
+			l.BondLinks = append(l.BondLinks, p.name)
+		}
+	case kindVLAN:
+		l.Type, l.VLANMAC = "vlan", d.mac
+		l.VLANLink, l.VLANID = d.base.name, d.tag
+	}
+	return l
+}
+
+func networkOf(a *attachment) metaNetwork {
+	n := metaNetwork{
+		ID: a.network.Name, NetworkID: a.network.Name, Link: a.device.name, Type: "ipv4",
+		Address: a.address.String(), Netmask: netmask(a.prefix), Routes: []metaRoute{},
+	}
+	if a.address.Is6() {
+		n.Type = "ipv6"
+	}
+	for _, r := range a.routes {
+		n.Routes = append(n.Routes, metaRoute{r.destination.Addr().String(), netmask(r.destination), r.nexthop.String()})
+	}
+	return n
+}
+
+// netmask writes a prefix length as an address, as network_data.json does for both IP versions.
+func netmask(p netip.Prefix) string {
+	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
+	a, ok := netip.AddrFromSlice(mask)
+	if !ok {
+		return fmt.Sprintf("/%d", p.Bits())
+	}
+	return a.String()
+}

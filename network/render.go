@@ -1,0 +1,163 @@
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/provisioner/claim"
+)
+
+// RenderInput is one node.
+type RenderInput struct {
+	// HostName of the node; errors begin with it.
+	HostName string
+	// Config lays networks out on interfaces; nil means ctlplane untagged on the first interface, every other network
+	// tagged on it, and networks without a VLAN untagged on the next interfaces.
+	Config *v1alpha1.NetworkConfig
+	// Networks the addresses belong to.
+	Networks v1alpha1.NetConfigSpec
+	// Addresses of the node.
+	Addresses []v1alpha1.Address
+	// NICs as inspected, in any order; empty for nodes that were not inspected.
+	NICs []claim.NIC
+}
+
+// Rendered is a node's network.
+type Rendered struct {
+	// NMState is the document as plain JSON values (nmstate 2.x, https://nmstate.io/devel/api.html).
+	NMState map[string]any
+	// NetworkData is OpenStack's network_data.json (nova doc/api_schemas/network_data.json) in what cloud-init 22.4 reads
+	// of it (cloudinit/sources/helpers/openstack.py, convert_net_json). Nil when an interface's MAC is not known: the
+	// format finds interfaces by it.
+	NetworkData []byte
+	// Hash identifies NMState: the first 16 hex characters of the SHA-256 of its JSON.
+	Hash string
+}
+
+// Render lays the node's addresses out. Every address must be placed by the layout, and every network the layout names
+// must have an address. Errors name node, field and remedy.
+func Render(in RenderInput) (Rendered, error) {
+	r, err := render(in)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("node %s: %w", in.HostName, err)
+	}
+	return r, nil
+}
+
+func render(in RenderInput) (Rendered, error) {
+	atts, err := attachments(in.Networks, in.Addresses)
+	if err != nil {
+		return Rendered{}, err
+	}
+	devices, err := layOut(in.Config, sortNICs(in.NICs), atts)
+	if err != nil {
+		return Rendered{}, err
+	}
+	doc := nmstate(devices, atts)
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("network document: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	networkData, err := networkData(devices, atts)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("network_data: %w", err)
+	}
+	return Rendered{NMState: doc, NetworkData: networkData, Hash: hex.EncodeToString(sum[:])[:16]}, nil
+}
+
+// attachment is one address with all that its network says.
+type attachment struct {
+	network v1alpha1.Network
+	subnet  v1alpha1.Subnet
+	address netip.Addr
+	prefix  netip.Prefix
+	routes  []route
+	device  *device // that carries it
+}
+
+type route struct {
+	destination netip.Prefix
+	nexthop     netip.Addr
+}
+
+// attachments resolves addresses, the control plane first, then in the given order.
+func attachments(nets v1alpha1.NetConfigSpec, addresses []v1alpha1.Address) ([]*attachment, error) {
+	var atts []*attachment
+	defaults := map[bool]string{} // by "is IPv4": the network that has the default route
+	for _, a := range addresses {
+		att, err := attach(nets, a)
+		if err != nil {
+			return nil, err
+		}
+		if a.DefaultRoute {
+			if other := defaults[att.address.Is4()]; other != "" {
+				return nil, fmt.Errorf("networks[%s].defaultRoute and networks[%s].defaultRoute are both true: keep one", other, a.Network)
+			}
+			defaults[att.address.Is4()] = a.Network
+		}
+		atts = append(atts, att)
+	}
+	slices.SortStableFunc(atts, func(a, b *attachment) int { return rank(a) - rank(b) })
+	return atts, nil
+}
+
+func rank(a *attachment) int {
+	if IsCtlplane(a.network) {
+		return 0
+	}
+	return 1
+}
+
+func attach(nets v1alpha1.NetConfigSpec, a v1alpha1.Address) (*attachment, error) {
+	n, s, err := Lookup(nets, a.Network, a.Subnet)
+	if err != nil {
+		return nil, err
+	}
+	p, err := parse(n.Name, s)
+	if err != nil {
+		return nil, unjoin(err)[0]
+	}
+	addr, err := p.inside(a.Address)
+	if err != nil {
+		return nil, fmt.Errorf("address on %s: %w", p, err)
+	}
+	att := &attachment{network: n, subnet: s, address: addr, prefix: p.prefix}
+	if a.DefaultRoute {
+		if !p.gateway.IsValid() {
+			return nil, fmt.Errorf("networks[%s].defaultRoute is true, but %s has no gateway: set its gateway in the NetConfig, or remove defaultRoute", n.Name, p)
+		}
+		att.routes = append(att.routes, route{defaultOf(addr), p.gateway})
+	}
+	for _, r := range s.Routes { // parse has read them
+		att.routes = append(att.routes, route{netip.MustParsePrefix(r.Destination).Masked(), netip.MustParseAddr(r.Nexthop)})
+	}
+	return att, nil
+}
+
+func defaultOf(a netip.Addr) netip.Prefix {
+	if a.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}
+
+// resolver is the nameservers and search domains of all attachments, each once, the control plane's first.
+func resolver(atts []*attachment) (servers, domains []string) {
+	for _, a := range atts {
+		for _, ns := range a.subnet.Nameservers {
+			if !slices.Contains(servers, ns) {
+				servers = append(servers, ns)
+			}
+		}
+		if d := a.network.DNSDomain; d != "" && !slices.Contains(domains, d) {
+			domains = append(domains, d)
+		}
+	}
+	return servers, domains
+}
