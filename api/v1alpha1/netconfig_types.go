@@ -45,6 +45,7 @@ type Network struct {
 
 // Subnet is one subnet of a network.
 // +kubebuilder:validation:XValidation:rule="isCIDR(self.cidr)",message="cidr must be a network such as 192.168.122.0/24"
+// +kubebuilder:validation:XValidation:rule="!isCIDR(self.cidr) || cidr(self.cidr) == cidr(self.cidr).masked()",message="cidr must be a network, not an address in it: write 192.168.122.0/24 instead of 192.168.122.7/24"
 // +kubebuilder:validation:XValidation:rule="!has(self.gateway) || (isIP(self.gateway) && (!isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway)))",message="gateway must be an address inside cidr"
 // +kubebuilder:validation:XValidation:rule="!has(self.allocationRanges) || !isCIDR(self.cidr) || self.allocationRanges.all(r, isIP(r.start) && isIP(r.end) && cidr(self.cidr).containsIP(r.start) && cidr(self.cidr).containsIP(r.end))",message="allocationRanges must start and end inside cidr"
 type Subnet struct {

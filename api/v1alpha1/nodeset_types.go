@@ -45,6 +45,7 @@ type NodeSetSpec struct {
 	// nodes are explicit nodes by name, each overriding nodeTemplate. The key is the node's name and its default host name.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=1000
+	// +kubebuilder:validation:XValidation:rule="self.all(n, n.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'))",messageExpression="'the names in spec.nodes are at most 63 lower-case letters, digits and dashes; rename ' + self.filter(n, !n.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'))[0]"
 	Nodes map[string]NodeSection `json:"nodes,omitempty"`
 
 	// hosts says which BareMetalHosts may serve this set's nodes.

@@ -1,0 +1,350 @@
+package apivalidation
+
+import (
+	"maps"
+	"os"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/rackplane/rackplane/test/cluster"
+)
+
+func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
+
+// Minimal valid objects; each test case changes one of them.
+var minimal = map[string]string{
+	"NodeSet": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: NodeSet
+metadata: {name: rack7, namespace: default}
+spec:
+  replicas: 1
+  hostNameTemplate: r7-n%02d
+  image: {url: "https://images.example.com/edpm.qcow2", checksum: "https://images.example.com/edpm.qcow2.sha256"}
+  nodeTemplate: {ansibleSSHPrivateKeySecret: rack7-ssh}
+`,
+	"PreProvisioned": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: NodeSet
+metadata: {name: old, namespace: default}
+spec:
+  preProvisioned: true
+  nodes:
+    compute-0: {ansible: {ansibleHost: 192.168.122.100}, sshHostKeys: ["ssh-ed25519 AAAA"]}
+  nodeTemplate: {ansibleSSHPrivateKeySecret: old-ssh}
+`,
+	"DataPlaneNode": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneNode
+metadata: {name: r7-n00, namespace: default}
+spec: {hostName: r7-n00}
+`,
+	"DataPlaneService": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneService
+metadata: {name: bootstrap, namespace: default}
+spec: {playbook: osp.edpm.bootstrap}
+`,
+	"DataPlaneDeployment": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneDeployment
+metadata: {name: rack7-1, namespace: default}
+spec: {nodeSet: rack7}
+`,
+	"NetConfig": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: NetConfig
+metadata: {name: site, namespace: default}
+spec:
+  networks:
+  - name: ctlplane
+    subnets: [{name: r7, cidr: 192.168.122.0/24}]
+`,
+}
+
+// object returns the minimal object of that name with the changes merged in: maps are merged, null removes, all else replaces.
+func object(t *testing.T, name, changes string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(minimal[name]), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	var patch map[string]any
+	if err := yaml.Unmarshal([]byte(changes), &patch); err != nil {
+		t.Fatal(err)
+	}
+	merge(u.Object, patch)
+	return u
+}
+
+func merge(into, patch map[string]any) {
+	for key, value := range patch {
+		inner, ok := value.(map[string]any)
+		have, both := into[key].(map[string]any)
+		switch {
+		case value == nil:
+			delete(into, key)
+		case ok && both:
+			merge(have, inner)
+		case ok:
+			into[key] = maps.Clone(inner)
+		default:
+			into[key] = value
+		}
+	}
+}
+
+func newClient(t *testing.T) client.Client {
+	t.Helper()
+	c, err := client.New(cluster.Config(t), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// create asks the API server for a full check that stores nothing.
+func create(t *testing.T, c client.Client, u *unstructured.Unstructured) error {
+	t.Helper()
+	return c.Create(t.Context(), u, client.DryRunAll, client.FieldValidation("Strict"))
+}
+
+func TestAccepted(t *testing.T) {
+	c := newClient(t)
+	cases := map[string][2]string{
+		"sample of the design":         {"NodeSet", sampleNodeSet},
+		"network sample":               {"NetConfig", sampleNetConfig},
+		"no nodes yet":                 {"NodeSet", "spec: {replicas: 0}"},
+		"explicit nodes only":          {"NodeSet", "spec: {replicas: null, hostNameTemplate: null, nodes: {gpu-0: {bmhLabelSelector: {gpu: a100}}}}"},
+		"name of 40 characters":        {"NodeSet", "metadata: {name: " + strings.Repeat("a", 40) + "}"},
+		"any JSON as a variable":       {"NodeSet", "spec: {nodeTemplate: {ansible: {ansibleVars: {a: 1, b: [x, {c: null}], d: true, e: 1.5}}}}"},
+		"IPv6 subnet":                  {"NetConfig", `spec: {networks: [{name: ctlplane, subnets: [{name: r7, cidr: "fd00::/64", gateway: "fd00::1", allocationRanges: [{start: "fd00::10", end: "fd00::ff"}]}]}]}`},
+		"role instead of a playbook":   {"DataPlaneService", "spec: {playbook: null, role: osp.edpm.edpm_bootstrap}"},
+		"contents instead of playbook": {"DataPlaneService", "spec: {playbook: null, playbookContents: '- hosts: all'}"},
+		"data sources":                 {"DataPlaneService", "spec: {dataSources: [{secretRef: {name: a}}, {configMapRef: {name: b, optional: true}}]}"},
+	}
+	for name := range minimal {
+		cases["minimal "+name] = [2]string{name, ""}
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if err := create(t, c, object(t, tc[0], tc[1])); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// refusal is a change of a minimal object that must be refused with all these words.
+type refusal struct {
+	name, object, changes string
+	want                  []string
+}
+
+func checkRefused(t *testing.T, cases []refusal) {
+	t.Helper()
+	c := newClient(t)
+	for _, tc := range cases {
+		t.Run(tc.object+"/"+tc.name, func(t *testing.T) {
+			err := create(t, c, object(t, tc.object, tc.changes))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
+				t.Errorf("refused as %s: %v", apierrors.ReasonForError(err), err)
+			}
+			assertSays(t, err, tc.want)
+		})
+	}
+}
+
+func assertSays(t *testing.T, err error, words []string) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q is missing in: %v", word, err)
+		}
+	}
+}
+
+func TestNodeSetRefused(t *testing.T) {
+	checkRefused(t, []refusal{
+		{"neither replicas nor nodes", "NodeSet", "spec: {replicas: null, hostNameTemplate: null}", []string{"set spec.replicas (with spec.hostNameTemplate), spec.nodes, or both"}},
+		{"empty nodes", "NodeSet", "spec: {replicas: null, nodes: {}}", []string{"set spec.replicas"}},
+		{"replicas without template", "NodeSet", "spec: {hostNameTemplate: null}", []string{"spec.replicas needs spec.hostNameTemplate, for example"}},
+		{"no image", "NodeSet", "spec: {image: null}", []string{"spec.image is required unless spec.preProvisioned is true: name the image"}},
+		{"negative replicas", "NodeSet", "spec: {replicas: -1}", []string{"spec.replicas", "greater than or equal to 0"}},
+		{"huge replicas", "NodeSet", "spec: {replicas: 5001}", []string{"spec.replicas", "less than or equal to 5000"}},
+		{"replicas of the wrong type", "NodeSet", "spec: {replicas: three}", []string{"spec.replicas", "must be of type integer"}},
+		{"template without a verb", "NodeSet", "spec: {hostNameTemplate: compute}", []string{"spec.hostNameTemplate", "should match"}},
+		{"template with two verbs", "NodeSet", "spec: {hostNameTemplate: c%d-%d}", []string{"spec.hostNameTemplate"}},
+		{"template that is no name", "NodeSet", "spec: {hostNameTemplate: Compute_%d}", []string{"spec.hostNameTemplate"}},
+		{"template too long", "NodeSet", "spec: {hostNameTemplate: " + strings.Repeat("a", 60) + "%d}", []string{"spec.hostNameTemplate", "may not be more than 50"}},
+		{"node name that is none", "NodeSet", "spec: {nodes: {Gpu_0: {}}}", []string{"spec.nodes", "lower-case letters, digits and dashes", "Gpu_0"}},
+		{"host name that is none", "NodeSet", "spec: {nodes: {gpu-0: {hostName: Gpu.}}}", []string{"spec.nodes[gpu-0]", "hostName must be a lower-case DNS name"}},
+		{"name too long", "NodeSet", "metadata: {name: " + strings.Repeat("a", 41) + "}", []string{"metadata.name of a NodeSet is at most 40 characters"}},
+		{"image not over HTTP", "NodeSet", `spec: {image: {url: "file:///etc/shadow"}}`, []string{"spec.image.url", "should match '^https?://'"}},
+		{"image without checksum", "NodeSet", "spec: {image: {checksum: null}}", []string{"spec.image.checksum: Required value"}},
+		{"empty checksum", "NodeSet", `spec: {image: {checksum: ""}}`, []string{"spec.image.checksum"}},
+		{"unsafe checksum type", "NodeSet", "spec: {image: {checksumType: md5}}", []string{"spec.image.checksumType", `"sha256", "sha512", "auto"`}},
+		{"unknown format", "NodeSet", "spec: {image: {format: vmdk}}", []string{"spec.image.format", `"qcow2", "raw"`}},
+		{"no SSH key", "NodeSet", "spec: {nodeTemplate: {ansibleSSHPrivateKeySecret: null}}", []string{"spec.nodeTemplate.ansibleSSHPrivateKeySecret: Required value"}},
+		{"service twice", "NodeSet", "spec: {services: [a, b, a]}", []string{"spec.services lists a service twice: remove the second one"}},
+		{"empty service name", "NodeSet", `spec: {services: [""]}`, []string{"spec.services[0]"}},
+		{"unknown policy", "NodeSet", "spec: {deployment: {policy: Sometimes}}", []string{"spec.deployment.policy", `"Auto", "Manual"`}},
+		{"port out of range", "NodeSet", "spec: {nodeTemplate: {ansible: {ansiblePort: 70000}}}", []string{"ansiblePort", "65535"}},
+		{"negative memory", "NodeSet", "spec: {hosts: {requirements: {memory: {minGiB: -1}}}}", []string{"spec.hosts.requirements.memory.minGiB"}},
+		{"variables of the wrong type", "NodeSet", "spec: {nodeTemplate: {ansible: {ansibleVars: [a]}}}", []string{"ansibleVars", "must be of type object"}},
+		{"network without a name", "NodeSet", "spec: {nodeTemplate: {networks: [{subnetName: r7}]}}", []string{"spec.nodeTemplate.networks[0].name: Required value"}},
+		{"bond of unknown mode", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: bond0, ports: [{mac: nic0}], mode: lacp}]}}}", []string{"bonds[0].mode", `"802.3ad"`}},
+		{"bond without ports", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: bond0, ports: []}]}}}", []string{"bonds[0].ports"}},
+		{"bond twice", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{mac: nic0}]}, {name: b, ports: [{mac: nic1}]}]}}}", []string{"bonds[1]", "Duplicate value"}},
+		{"interface name too long", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: abcdefghijklmnop}]}}}", []string{"ethernets[0].name", "should match"}},
+		{"bond port name that is none", "NodeSet", `spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{name: "a/b", mac: nic0}]}]}}}`, []string{"ports[0].name", "should match"}},
+		{"MAC that is none", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: eth0, mac: first}]}}}", []string{"ethernets[0].mac", "should match"}},
+		{"bond port MAC that is none", "NodeSet", `spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{mac: "00:11"}]}]}}}`, []string{"ports[0].mac", "should match"}},
+		{"misspelt field", "NodeSet", "spec: {replica: 1}", []string{`unknown field "spec.replica"`}},
+	})
+}
+
+func TestPreProvisionedRefused(t *testing.T) {
+	checkRefused(t, []refusal{
+		{"with replicas", "PreProvisioned", "spec: {replicas: 1, hostNameTemplate: c%d}", []string{"a preProvisioned set lists its nodes in spec.nodes; remove spec.replicas"}},
+		{"with an image", "PreProvisioned", `spec: {image: {url: "https://a/b", checksum: c}}`, []string{"a preProvisioned set is not imaged; remove spec.image"}},
+		{"without address", "PreProvisioned", "spec: {nodes: {compute-0: {ansible: null}}}", []string{"a preProvisioned node needs ansible.ansibleHost"}},
+		{"without host keys", "PreProvisioned", "spec: {nodes: {compute-0: {sshHostKeys: null}}}", []string{"a preProvisioned node needs sshHostKeys", "ssh-keyscan"}},
+		{"with no host key", "PreProvisioned", "spec: {nodes: {compute-0: {sshHostKeys: []}}}", []string{"spec.nodes.compute-0.sshHostKeys", "at least 1"}},
+	})
+}
+
+func TestNetConfigRefused(t *testing.T) {
+	subnet := func(fields string) string {
+		return "spec: {networks: [{name: ctlplane, subnets: [{name: r7, " + fields + "}]}]}"
+	}
+	checkRefused(t, []refusal{
+		{"no networks", "NetConfig", "spec: {networks: []}", []string{"spec.networks", "at least 1"}},
+		{"network twice", "NetConfig", "spec: {networks: [{name: a, subnets: [{name: s, cidr: 10.0.0.0/8}]}, {name: a, subnets: [{name: s, cidr: 10.0.0.0/8}]}]}", []string{"spec.networks[1]", "Duplicate value"}},
+		{"network name that is none", "NetConfig", `spec: {networks: [{name: "a b", subnets: [{name: s, cidr: 10.0.0.0/8}]}]}`, []string{"spec.networks[0].name", "should match"}},
+		{"no subnets", "NetConfig", "spec: {networks: [{name: a, subnets: []}]}", []string{"spec.networks[0].subnets"}},
+		{"MTU too small", "NetConfig", "spec: {networks: [{name: a, mtu: 500, subnets: [{name: s, cidr: 10.0.0.0/8}]}]}", []string{"spec.networks[0].mtu", "1280"}},
+		{"MTU too big", "NetConfig", "spec: {networks: [{name: a, mtu: 65536, subnets: [{name: s, cidr: 10.0.0.0/8}]}]}", []string{"spec.networks[0].mtu", "9216"}},
+		{"CIDR that is none", "NetConfig", subnet("cidr: 192.168.122.0"), []string{"subnets[0]", "cidr must be a network such as 192.168.122.0/24"}},
+		{"CIDR with host bits", "NetConfig", subnet("cidr: 192.168.122.7/24"), []string{"subnets[0]", "not an address in it: write 192.168.122.0/24"}},
+		{"CIDR out of range", "NetConfig", subnet("cidr: 192.168.122.0/33"), []string{"cidr must be a network"}},
+		{"gateway outside", "NetConfig", subnet("cidr: 192.168.122.0/24, gateway: 192.168.123.1"), []string{"gateway must be an address inside cidr"}},
+		{"gateway that is none", "NetConfig", subnet("cidr: 192.168.122.0/24, gateway: router"), []string{"gateway must be an address inside cidr"}},
+		{"range outside", "NetConfig", subnet("cidr: 192.168.122.0/24, allocationRanges: [{start: 192.168.122.10, end: 192.168.123.10}]"), []string{"allocationRanges must start and end inside cidr"}},
+		{"range that is none", "NetConfig", subnet("cidr: 192.168.122.0/24, allocationRanges: [{start: first, end: last}]"), []string{"allocationRanges must start and end inside cidr"}},
+		{"VLAN out of range", "NetConfig", subnet("cidr: 192.168.122.0/24, vlan: 4095"), []string{"vlan", "4094"}},
+		{"excluded twice", "NetConfig", subnet("cidr: 192.168.122.0/24, excludeAddresses: [192.168.122.5, 192.168.122.5]"), []string{"excludeAddresses[1]", "Duplicate value"}},
+		{"too many subnets", "NetConfig", "spec: {networks: [{name: a, subnets: [" + strings.Repeat("{name: s, cidr: 10.0.0.0/8},", 65) + "]}]}", []string{"subnets", "at most 64"}},
+	})
+}
+
+func TestServiceDeploymentAndNodeRefused(t *testing.T) {
+	checkRefused(t, []refusal{
+		{"nothing to run", "DataPlaneService", "spec: {playbook: null}", []string{"set one of spec.playbook, spec.playbookContents or spec.role"}},
+		{"playbook as an option", "DataPlaneService", "spec: {playbook: --version}", []string{"spec.playbook", "should match"}},
+		{"playbook as a path", "DataPlaneService", "spec: {playbook: ../../etc/x.yml}", []string{"spec.playbook", "should match"}},
+		{"role as a path", "DataPlaneService", "spec: {playbook: null, role: /tmp/x}", []string{"spec.role", "should match"}},
+		{"huge contents", "DataPlaneService", "spec: {playbookContents: " + strings.Repeat("a", 65537) + "}", []string{"spec.playbookContents", "65536"}},
+		{"data source without reference", "DataPlaneService", "spec: {dataSources: [{}]}", []string{"spec.dataSources[0]", "set exactly one of secretRef and configMapRef"}},
+		{"data source with two", "DataPlaneService", "spec: {dataSources: [{secretRef: {name: a}, configMapRef: {name: a}}]}", []string{"spec.dataSources[0]", "set exactly one"}},
+		{"data source without a name", "DataPlaneService", "spec: {dataSources: [{secretRef: {}}]}", []string{"spec.dataSources[0].secretRef.name: Required value"}},
+		{"no NodeSet", "DataPlaneDeployment", "spec: {nodeSet: null}", []string{"spec.nodeSet: Required value"}},
+		{"empty NodeSet", "DataPlaneDeployment", `spec: {nodeSet: ""}`, []string{"spec.nodeSet", "at least 1"}},
+		{"node twice", "DataPlaneDeployment", "spec: {nodes: [a, a]}", []string{"spec.nodes[1]", "Duplicate value"}},
+		{"no host name", "DataPlaneNode", "spec: {hostName: null}", []string{"spec.hostName: Required value"}},
+		{"host without UID", "DataPlaneNode", "spec: {host: {namespace: metal, name: h}}", []string{"spec.host.uid: Required value"}},
+		{"network twice", "DataPlaneNode", "spec: {networks: [{network: a, subnet: s, address: 10.0.0.1}, {network: a, subnet: s, address: 10.0.0.2}]}", []string{"spec.networks[1]", "Duplicate value"}},
+	})
+}
+
+func TestImmutable(t *testing.T) {
+	c := newClient(t)
+	namespace := cluster.Namespace(t, c)
+	for _, tc := range []refusal{
+		{"deployment", "DataPlaneDeployment", "spec: {nodes: [r7-n01]}", []string{"a DataPlaneDeployment cannot change: make a new one"}},
+		{"preProvisioned off", "PreProvisioned", `spec: {preProvisioned: null, image: {url: "https://a/b", checksum: c}}`, []string{"spec.preProvisioned cannot change: make a new NodeSet"}},
+		{"preProvisioned on", "NodeSet", "spec: {preProvisioned: true, replicas: null, image: null, nodes: {a: {ansible: {ansibleHost: a}, sshHostKeys: [k]}}}", []string{"spec.preProvisioned cannot change: make a new NodeSet"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stored := object(t, tc.object, "metadata: {namespace: "+namespace+"}")
+			if err := c.Create(t.Context(), stored); err != nil {
+				t.Fatal(err)
+			}
+			next := object(t, tc.object, tc.changes)
+			next.SetNamespace(namespace)
+			next.SetResourceVersion(stored.GetResourceVersion())
+			err := c.Update(t.Context(), next)
+			if !apierrors.IsInvalid(err) {
+				t.Fatalf("got %v", err)
+			}
+			assertSays(t, err, tc.want)
+		})
+	}
+}
+
+// TestMutable checks what users do every day after the first apply.
+func TestMutable(t *testing.T) {
+	c := newClient(t)
+	namespace := cluster.Namespace(t, c)
+	stored := object(t, "NodeSet", "metadata: {namespace: "+namespace+"}")
+	if err := c.Create(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	for _, changes := range []string{"spec: {replicas: 40}", "spec: {services: [bootstrap]}", `spec: {image: {url: "https://images.example.com/next.qcow2"}}`} {
+		merged := object(t, "NodeSet", changes)
+		merged.SetNamespace(namespace)
+		merged.SetResourceVersion(stored.GetResourceVersion())
+		if err := c.Update(t.Context(), merged); err != nil {
+			t.Errorf("%s: %v", changes, err)
+			continue
+		}
+		stored = merged
+	}
+}
+
+// The manifests of the design, without spread, waves and maxFailed, which this version does not have.
+const sampleNodeSet = `
+spec:
+  replicas: 40
+  hostNameTemplate: r7-n%02d
+  hosts:
+    namespace: metal
+    selector: {matchLabels: {rack: r7}}
+    requirements: {cpu: {arch: x86_64, minCount: 32}, memory: {minGiB: 256}, nics: {minCount: 2, minGbps: 25}}
+  image: {url: "https://images.example.com/edpm.qcow2", checksum: "https://images.example.com/edpm.qcow2.sha256"}
+  nodeTemplate:
+    ansibleSSHPrivateKeySecret: rack7-ssh
+    ansible: {ansibleUser: cloud-admin, ansibleVars: {edpm_ovn_bridge_mappings: ["datacentre:br-ex"]}}
+    networks: [{name: ctlplane, subnetName: r7, defaultRoute: true}, {name: internalapi, subnetName: r7}, {name: tenant, subnetName: r7}]
+    networkConfig: {bonds: [{name: bond0, ports: [{mac: nic0}, {mac: nic1}], mode: 802.3ad, networks: [ctlplane], vlans: [internalapi, tenant]}]}
+  services: [bootstrap, configure-network, install-os, configure-os, ssh-known-hosts, run-os, install-certs, ovn, libvirt, nova]
+  deployment: {policy: Auto}
+`
+
+const sampleNetConfig = `
+spec:
+  networks:
+  - name: ctlplane
+    dnsDomain: ctlplane.example.com
+    subnets:
+    - name: r7
+      cidr: 192.168.122.0/24
+      gateway: 192.168.122.1
+      allocationRanges: [{start: 192.168.122.100, end: 192.168.122.250}]
+      excludeAddresses: [192.168.122.107]
+      routes: [{destination: 10.0.0.0/8, nexthop: 192.168.122.2}]
+      nameservers: [192.168.122.80]
+  - name: internalapi
+    mtu: 9000
+    subnets: [{name: r7, cidr: 172.17.0.0/24, vlan: 20, allocationRanges: [{start: 172.17.0.100, end: 172.17.0.250}]}]
+  - name: tenant
+    subnets: [{name: r7, cidr: 172.19.0.0/24, vlan: 22}]
+`
