@@ -151,11 +151,9 @@ func (l *layouter) byDefault() error {
 
 // nextNIC adds the first interface that is not used yet.
 func (l *layouter) nextNIC(network string) (*device, error) {
-	if len(l.devices) < len(l.nics) && len(l.usedBy) < 2*len(l.nics) {
-		for _, nic := range l.nics {
-			if l.usedBy[nic.Name] == "" {
-				return l.add(&device{kind: kindEthernet, name: nic.Name, mac: nic.MAC}, "the default layout")
-			}
+	for _, nic := range l.nics {
+		if l.usedBy[nic.Name] == "" {
+			return l.add(&device{kind: kindEthernet, name: nic.Name, mac: nic.MAC}, "the default layout")
 		}
 	}
 	return nil, fmt.Errorf("no interface is left for network %s, which has no vlan (the host has %s): give its subnet a vlan in the NetConfig, or set networkConfig",

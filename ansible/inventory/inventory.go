@@ -1,0 +1,163 @@
+// Package inventory builds the Ansible inventory of a node set.
+//
+// It is pure. Variable names are RHOSO 18's (openstack-operator
+// internal/dataplane/inventory.go), so that edpm-ansible's roles find what
+// they expect. Precedence, lowest first: the login defaults and
+// nodeTemplate.ansible.ansibleVars (group variables), the node's own login and
+// ansibleVars (host variables), what is computed from addresses (always wins,
+// except over a user's DNS servers and search domains). A user's values keep
+// the type and spelling they were written with.
+package inventory
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
+)
+
+// Host is one node.
+type Host struct {
+	// Name of the DataPlaneNode.
+	Name string
+	// Vars are JSON values; numbers of users are json.Number.
+	Vars map[string]any
+}
+
+// Inventory is one group of hosts.
+type Inventory struct {
+	// Group is the NodeSet's name.
+	Group string
+	// GroupVars hold for every host.
+	GroupVars map[string]any
+	// Hosts, sorted by name.
+	Hosts []Host
+}
+
+// Node is what is known of a DataPlaneNode.
+type Node struct {
+	// Name of the DataPlaneNode, and its host name.
+	Name, HostName string
+	// Addresses it holds.
+	Addresses []v1alpha1.Address
+	// Section of the NodeSet; zero for nodes made from the template alone.
+	Section v1alpha1.NodeSection
+	// NMState is its rendered network, NetworkHash the hash of it; nil and empty while it cannot be rendered.
+	NMState     map[string]any
+	NetworkHash string
+	// HostKeys are its public SSH host keys in authorized_keys form.
+	HostKeys []string
+}
+
+// KnownHost is one host key and all names it goes by.
+type KnownHost struct {
+	// Names and addresses, sorted.
+	Names []string
+	// Key as "type base64".
+	Key string
+}
+
+// Set is a NodeSet and what was decided for its nodes.
+type Set struct {
+	// Name of the NodeSet.
+	Name string
+	// Template of its nodes.
+	Template v1alpha1.NodeTemplate
+	// Services in run order.
+	Services []string
+	// ServiceTypes by service name; a service that is not in it is its own type.
+	ServiceTypes map[string]string
+	// Networks of the namespace.
+	Networks v1alpha1.NetConfigSpec
+	// Nodes of the set, in any order.
+	Nodes []Node
+	// KnownHosts are all nodes of the namespace, as KnownHosts gives them.
+	KnownHosts []KnownHost
+}
+
+// Build makes the inventory. A node that has neither an ansibleHost nor a ctlplane address has no ansible_host: it is
+// listed, but must not be run on. Errors name the node and the field: a variable that is not JSON, a network that the
+// NetConfig does not have.
+func Build(s Set) (Inventory, error) {
+	inv := Inventory{Group: s.Name}
+	var err error
+	if inv.GroupVars, err = groupVars(s); err != nil {
+		return Inventory{}, fmt.Errorf("NodeSet %s: %w", s.Name, err)
+	}
+	for i := range s.Nodes {
+		vars, err := hostVars(&s, &s.Nodes[i])
+		if err != nil {
+			return Inventory{}, fmt.Errorf("node %s: %w", s.Nodes[i].Name, err)
+		}
+		inv.Hosts = append(inv.Hosts, Host{Name: s.Nodes[i].Name, Vars: vars})
+	}
+	slices.SortFunc(inv.Hosts, func(a, b Host) int { return strings.Compare(a.Name, b.Name) })
+	return inv, nil
+}
+
+// Limit keeps only the named nodes. Variables are shared with i.
+func (i Inventory) Limit(nodes []string) Inventory {
+	out := Inventory{Group: i.Group, GroupVars: i.GroupVars}
+	for _, h := range i.Hosts {
+		if slices.Contains(nodes, h.Name) {
+			out.Hosts = append(out.Hosts, h)
+		}
+	}
+	return out
+}
+
+// KnownHosts lists the host keys of nodes, each with the node's name, host name, canonical host name, addresses and
+// ansibleHost. Give it the nodes of all NodeSets of the namespace: the result is sorted.
+func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
+	var all []KnownHost
+	for _, n := range nodes {
+		names := namesOf(nets, n)
+		for _, key := range n.HostKeys {
+			if f := strings.Fields(key); len(f) >= 2 {
+				all = append(all, KnownHost{Names: names, Key: f[0] + " " + f[1]})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b KnownHost) int {
+		if c := slices.Compare(a.Names, b.Names); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	return all
+}
+
+func namesOf(nets v1alpha1.NetConfigSpec, n Node) []string {
+	names := []string{n.Name, n.HostName, canonical(nets, n), n.Section.Ansible.AnsibleHost}
+	for _, a := range n.Addresses {
+		names = append(names, a.Address)
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+}
+
+// KnownHostsFile is the hosts as an OpenSSH known_hosts file (sshd(8)). OpenSSH accepts an entry without a port for any
+// port it connects to.
+func KnownHostsFile(hosts []KnownHost) []byte {
+	var b strings.Builder
+	for _, h := range hosts {
+		b.WriteString(strings.Join(h.Names, ",") + " " + h.Key + "\n")
+	}
+	return []byte(b.String())
+}
+
+// canonical is the host name with the control-plane network's domain, unless it has a domain already.
+func canonical(nets v1alpha1.NetConfigSpec, n Node) string {
+	if strings.Contains(n.HostName, ".") {
+		return n.HostName
+	}
+	for _, a := range n.Addresses {
+		net, _, err := network.Lookup(nets, a.Network, a.Subnet)
+		if err == nil && network.IsCtlplane(net) && net.DNSDomain != "" {
+			return n.HostName + "." + net.DNSDomain
+		}
+	}
+	return n.HostName
+}

@@ -1,0 +1,68 @@
+package rollout
+
+import (
+	"maps"
+
+	"github.com/rackplane/rackplane/ansible/inventory"
+)
+
+// Service is a DataPlaneService with its data.
+type Service struct {
+	// Name of the DataPlaneService.
+	Name string
+	// Playbook, PlaybookContents and Role as in its spec.
+	Playbook, PlaybookContents, Role string
+	// Global means its input covers every node of the namespace.
+	Global bool
+	// Type is edpmServiceType, defaulted to the name.
+	Type string
+	// Data are the keys of its data sources: file name to content. Hashed, never shown.
+	Data map[string][]byte
+}
+
+// knownHostsVar is the group variable that changes whenever any node of the namespace comes or goes.
+const knownHostsVar = "edpm_known_hosts"
+
+// InputHash identifies what a run of the service gives the node: 16 hex characters of a SHA-256. A global service's hash
+// covers the group's variables with all known hosts, and no node's own variables: it is the same on every node of the
+// set. Any other's covers the node's variables and the group's without the known hosts, so other nodes do not touch it.
+// collection identifies the playbooks' version.
+func InputHash(s Service, inv inventory.Inventory, node, collection string) string {
+	return NewInputs(inv.Limit([]string{node}), collection).Hash(s, node)
+}
+
+// Inputs hashes an inventory once for many services and nodes.
+type Inputs struct {
+	collection    string
+	group, global string
+	hosts         map[string]string
+}
+
+// NewInputs prepares the inventory's hashes.
+func NewInputs(inv inventory.Inventory, collection string) Inputs {
+	local := maps.Clone(inv.GroupVars)
+	delete(local, knownHostsVar)
+	in := Inputs{
+		collection: collection,
+		group:      digest(local),
+		global:     digest(inv.GroupVars),
+		hosts:      make(map[string]string, len(inv.Hosts)),
+	}
+	for _, h := range inv.Hosts {
+		in.hosts[h.Name] = digest(h.Vars)
+	}
+	return in
+}
+
+// Hash is InputHash over the prepared inventory.
+func (in Inputs) Hash(s Service, node string) string {
+	vars := []string{in.group, in.hosts[node]}
+	if s.Global {
+		vars = []string{in.global}
+	}
+	return digest(struct {
+		Service    Service
+		Collection string
+		Vars       []string
+	}{s, in.collection, vars})
+}

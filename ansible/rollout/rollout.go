@@ -1,0 +1,184 @@
+// Package rollout decides which services run on which nodes, and when.
+//
+// It is pure. Every node has, per service, a wanted input hash and the last
+// result; a service is outdated while the last good result is for another
+// hash. Outdated services run in the set's order. A service that fails on a
+// node keeps that node from the later services of the same deployment and is
+// tried again after a backoff; it never keeps another node from anything.
+// Nothing is due on a node that is in an unfinished deployment or does not
+// answer, and no node is due twice at once.
+package rollout
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+const (
+	// BackoffBase is the wait after the first failure of a service on a node; it doubles with each further one.
+	BackoffBase = 15 * time.Second
+	// BackoffMax bounds the wait.
+	BackoffMax = 10 * time.Minute
+)
+
+// NodeState is what is known of a node's services.
+type NodeState struct {
+	// Name of the DataPlaneNode.
+	Name string
+	// UID of the DataPlaneNode: one that was made anew under its old name is another node. May be empty offline.
+	UID types.UID
+	// Reachable means the node is deployed and answers; otherwise nothing is due on it.
+	Reachable bool
+	// Wanted inputs in run order.
+	Wanted []v1alpha1.ServiceInput
+	// Results of the last runs, at most one per service.
+	Results []v1alpha1.ServiceResult
+}
+
+// Due is a deployment to be made: some services on some nodes.
+type Due struct {
+	// Nodes, sorted.
+	Nodes []string
+	// Services in run order.
+	Services []string
+	// Attempt is 16 hex characters made from the nodes, their wanted inputs and their last results. It is the same
+	// until one of these changes, so a deployment named by it is made once, and differs for the next attempt.
+	Attempt string
+}
+
+// Outdated are the services without a good result for the wanted input, in run order.
+func Outdated(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult) []string {
+	var out []string
+	for _, w := range wanted {
+		if r := resultOf(results, w.Name); r == nil || r.InputHash != w.InputHash || r.Result != v1alpha1.ServiceSucceeded {
+			out = append(out, w.Name)
+		}
+	}
+	return out
+}
+
+// DueDeployments are the deployments to make now, one per group of nodes with the same services due, sorted by their
+// first node. Nodes in busy are left alone. next is when the earliest backoff among the other nodes ends; zero when
+// nothing waits for time.
+func DueDeployments(nodes []NodeState, busy map[string]bool, now time.Time) (due []Due, next time.Time) {
+	groups := map[string][]NodeState{}
+	for _, n := range nodes {
+		if busy[n.Name] || !n.Reachable {
+			continue
+		}
+		services, wait := dueOn(n, now)
+		if !wait.IsZero() && (next.IsZero() || wait.Before(next)) {
+			next = wait
+		}
+		if len(services) > 0 {
+			key := strings.Join(services, "\n")
+			groups[key] = append(groups[key], n)
+		}
+	}
+	for services, members := range groups {
+		due = append(due, dueFor(strings.Split(services, "\n"), members))
+	}
+	slices.SortFunc(due, func(a, b Due) int { return strings.Compare(a.Nodes[0], b.Nodes[0]) })
+	return due, next
+}
+
+// dueOn are the outdated services up to the first that is backing off, and when that one's backoff ends. What comes
+// after it waits too: services build on the ones before them.
+func dueOn(n NodeState, now time.Time) (services []string, wait time.Time) {
+	services = Outdated(n.Wanted, n.Results)
+	for i, name := range services {
+		if at := retryAt(n, name); at.After(now) {
+			return services[:i], at
+		}
+	}
+	return services, time.Time{}
+}
+
+// retryAt is when an outdated service that failed with the wanted input may run again; zero when it never ran with it.
+func retryAt(n NodeState, service string) time.Time {
+	i := slices.IndexFunc(n.Wanted, func(w v1alpha1.ServiceInput) bool { return w.Name == service })
+	r := resultOf(n.Results, service)
+	if r == nil || r.InputHash != n.Wanted[i].InputHash {
+		return time.Time{}
+	}
+	return r.FinishedAt.Add(Backoff(max(r.Failures, 1)))
+}
+
+// Backoff is the wait after that many failures in a row: BackoffBase doubled each time, at most BackoffMax; 0 for none.
+func Backoff(failures int32) time.Duration {
+	if failures <= 0 {
+		return 0
+	}
+	wait := BackoffBase
+	for i := int32(1); i < failures && wait < BackoffMax; i++ {
+		wait *= 2
+	}
+	return min(wait, BackoffMax)
+}
+
+func dueFor(services []string, members []NodeState) Due {
+	slices.SortFunc(members, func(a, b NodeState) int { return strings.Compare(a.Name, b.Name) })
+	d := Due{Services: services}
+	for _, n := range members {
+		d.Nodes = append(d.Nodes, n.Name)
+	}
+	d.Attempt = attempt(services, members)
+	return d
+}
+
+// attempt hashes what decides about the services on the nodes. The results' end times are part of it: going back to an
+// earlier input must not look like the deployment that once ran it.
+func attempt(services []string, members []NodeState) string {
+	type node struct {
+		Name    string
+		UID     types.UID
+		Wanted  []v1alpha1.ServiceInput
+		Results []v1alpha1.ServiceResult
+	}
+	in := struct {
+		Services []string
+		Nodes    []node
+	}{Services: services}
+	for _, m := range members {
+		n := node{Name: m.Name, UID: m.UID}
+		for _, s := range services {
+			i := slices.IndexFunc(m.Wanted, func(w v1alpha1.ServiceInput) bool { return w.Name == s })
+			n.Wanted = append(n.Wanted, m.Wanted[i])
+			if r := resultOf(m.Results, s); r != nil {
+				last := *r
+				last.Message = ""
+				n.Results = append(n.Results, last)
+			}
+		}
+		in.Nodes = append(in.Nodes, n)
+	}
+	return digest(in)
+}
+
+// digest is the first 16 hex characters of the SHA-256 of v as JSON, whose maps are sorted. v consists of plain data,
+// and what cannot be marshalled (a channel, say) is told apart by the error's text rather than lost.
+func digest(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		data = []byte(err.Error())
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])[:16]
+}
+
+func resultOf(results []v1alpha1.ServiceResult, service string) *v1alpha1.ServiceResult {
+	for i := range results {
+		if results[i].Name == service {
+			return &results[i]
+		}
+	}
+	return nil
+}
