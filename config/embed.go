@@ -9,3 +9,8 @@ import "embed"
 //
 //go:embed crd/dataplane.rackplane.dev_*.yaml crd/metal3/metal3.io_*.yaml
 var CRDs embed.FS
+
+// Services are the default DataPlaneServices, one manifest each.
+//
+//go:embed services/*.yaml
+var Services embed.FS

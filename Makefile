@@ -1,0 +1,120 @@
+# Everything a newcomer needs: make demo, make test. Tools land in RACKPLANE_CACHE, never here.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export RACKPLANE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rackplane
+export CGO_ENABLED ?= 0
+TOOLS := $(RACKPLANE_CACHE)/tools
+GOFLAGS_BUILD := -trimpath
+BMO_API := github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1
+
+##@ Use
+.PHONY: demo
+demo: build demo-deps ## Run the main job on a simulated rack (MODE=preprovisioned, KEEP=1)
+	@bin/demo --mode "$(or $(MODE),baremetal)" $(if $(KEEP),--keep)
+
+.PHONY: demo-stop
+demo-stop: ## Stop what KEEP=1 left running
+	@bin/demo --stop
+
+.PHONY: build
+build: ## Build bin/rackplane and bin/demo
+	@go build $(GOFLAGS_BUILD) -o bin/rackplane ./cmd/rackplane
+	@go build $(GOFLAGS_BUILD) -o bin/demo ./test/demo
+
+.PHONY: install
+install: build ## Install rackplane, also as kubectl-rackplane, into PREFIX/bin (default /usr/local)
+	install -D -m 0755 bin/rackplane $(or $(PREFIX),/usr/local)/bin/rackplane
+	ln -sf rackplane $(or $(PREFIX),/usr/local)/bin/kubectl-rackplane
+
+.PHONY: deploy
+deploy: ## Apply the CRDs, RBAC and manager to the cluster of the current kubeconfig
+	kubectl apply -k config/default
+
+##@ Set-up (called by the targets that need it; safe to repeat)
+.PHONY: kube-assets
+kube-assets: ## etcd and kube-apiserver in the cache
+	@hack/kube-assets.sh
+
+.PHONY: ansible-assets
+ansible-assets: ## the Ansible virtual environment in the cache
+	@hack/ansible/venv.sh >/dev/null
+
+.PHONY: rack-assets
+rack-assets: ## system packages, Ironic, sushy-tools and the demo's node image
+	@hack/rack/deps.sh && hack/rack/venv.sh >/dev/null && hack/rack/image.sh >/dev/null
+
+.PHONY: demo-deps
+demo-deps: rack-assets kube-assets ansible-assets
+
+##@ Test
+.PHONY: test
+test: vet-modules demo-deps build ## All tests: unit, API, crash, adapters and the demo itself on a real Ironic
+	go test -timeout 40m ./...
+
+.PHONY: test-unit
+test-unit: ## Only what needs no assets
+	go test ./api/... ./provisioner/claim/... ./provisioner/lifecycle/... ./provisioner/fault/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/... ./report/...
+
+.PHONY: test-race
+test-race: ## The unit tests under the race detector
+	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./provisioner/lifecycle/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/...
+
+.PHONY: bench
+bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/benchmarks.md
+	go test -run '^$$' -bench . -benchmem ./provisioner/claim ./network ./ansible/inventory ./ansible/rollout ./controllers/nodeset
+
+.PHONY: cover
+cover: ## Coverage of the pure packages
+	go test -coverprofile=cover.out ./provisioner/claim ./provisioner/lifecycle ./network ./ansible/inventory ./ansible/rollout ./report
+	go tool cover -func=cover.out | tail -1
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (default 20s)
+	@hack/fuzz.sh $(or $(FUZZTIME),20s)
+
+##@ Check
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## golangci-lint with kube-api-linter, and the playbooks' syntax
+	$(TOOLS)/golangci-lint run ./...
+
+.PHONY: lint-fix
+lint-fix: $(TOOLS)/golangci-lint ## The same, mending what it can
+	$(TOOLS)/golangci-lint run --fix ./...
+
+.PHONY: lint-playbooks
+lint-playbooks: ## ansible-lint at the production profile
+	@hack/ansible/lint.sh
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## gofumpt and import order
+	$(TOOLS)/golangci-lint fmt ./...
+
+.PHONY: generate
+generate: $(TOOLS)/controller-gen ## Deep copies, CRDs and RBAC
+	$(TOOLS)/controller-gen object paths=./api/...
+	$(TOOLS)/controller-gen crd:allowDangerousTypes=false paths=./api/... output:crd:dir=config/crd
+	$(TOOLS)/controller-gen rbac:roleName=rackplane-manager paths=./controllers/... output:rbac:dir=config/rbac
+	@hack/metal3-crds.sh $(TOOLS)/controller-gen $(BMO_API)
+
+.PHONY: verify
+verify: generate vet-modules ## Fail when generated files or module files are stale
+	go test ./provisioner/lifecycle -run Docs
+	@git diff --exit-code -- api config docs go.mod go.sum || { echo "verify: run 'make generate' and commit"; exit 1; }
+
+.PHONY: vet-modules
+vet-modules:
+	@go mod verify >/dev/null && go vet ./api/... ./ansible ./provisioner/fault
+
+.PHONY: presubmit
+presubmit: verify lint test ## What a change must pass
+
+$(TOOLS)/golangci-lint: hack/lint/go.mod
+	@echo "building golangci-lint with kube-api-linter (about 4 minutes, once)"
+	@mkdir -p $(TOOLS) && cd hack/lint && go build -trimpath -o $@.new sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter && mv $@.new $@ && touch $@
+
+$(TOOLS)/controller-gen: hack/tools/go.mod
+	@mkdir -p $(TOOLS) && cd hack/tools && go build -trimpath -o $@.new sigs.k8s.io/controller-tools/cmd/controller-gen && mv $@.new $@ && touch $@
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_-]+:.*##/ {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,187 @@
+// Package report turns the engine's objects into what a person reads: one line
+// per node, and a tree per NodeSet. It is pure: the same objects at the same
+// time give the same text. Phases exist only here; the objects hold conditions.
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// View is what was read, at one moment.
+type View struct {
+	NodeSets    []v1alpha1.NodeSet
+	Nodes       []v1alpha1.DataPlaneNode
+	Deployments []v1alpha1.DataPlaneDeployment
+	Hosts       []metal3v1alpha1.BareMetalHost
+	// Now is when the view was taken; ages are counted from it.
+	Now time.Time
+}
+
+// Line is one node as a person follows it.
+type Line struct {
+	Namespace, NodeSet, Node string
+	// Host is the BareMetalHost's name; empty while none is planned or for pre-provisioned nodes.
+	Host string
+	// Address on the control-plane network; empty while none is held.
+	Address string
+	// Phase is what the node is going through: Planning, Claiming, Addressing, Deploying, Networking, Configuring, Ready, Releasing.
+	Phase string
+	// Step is the smaller step inside the phase, for example the host's state or the running service.
+	Step string
+	// Since is when the step began; zero when unknown.
+	Since time.Time
+	// Cause says what is waited for or wrong; empty on a Ready node.
+	Cause string
+	// Trouble is true when waiting alone will not help or something failed.
+	Trouble bool
+}
+
+// phases in the order a node passes them; each names the condition that ends it.
+func phases() []struct{ condition, phase string } {
+	return []struct{ condition, phase string }{
+		{v1alpha1.ConditionClaimed, "Claiming"},
+		{v1alpha1.ConditionAddressed, "Addressing"},
+		{v1alpha1.ConditionDeployed, "Deploying"},
+		{v1alpha1.ConditionNetworked, "Networking"},
+		{v1alpha1.ConditionConfigured, "Configuring"},
+		{v1alpha1.ConditionReady, "Finishing"},
+	}
+}
+
+// waiting are the reasons that time alone resolves.
+func waiting(reason string) bool {
+	switch reason {
+	case "", v1alpha1.ReasonWaitingForPlan, v1alpha1.ReasonWaitingForHost, v1alpha1.ReasonWaitingForSSH,
+		v1alpha1.ReasonWaitingForNetwork, v1alpha1.ReasonWaitingForServices, v1alpha1.ReasonProgressing, v1alpha1.ReasonReleasing:
+		return true
+	}
+	return false
+}
+
+// Lines returns one line per node, sorted by namespace, NodeSet and node.
+func Lines(v View) []Line {
+	hosts := hostsByName(v.Hosts)
+	lines := make([]Line, 0, len(v.Nodes))
+	for i := range v.Nodes {
+		lines = append(lines, nodeLine(&v.Nodes[i], hosts, v.Deployments))
+	}
+	slices.SortFunc(lines, func(a, b Line) int {
+		return strings.Compare(a.Namespace+"/"+a.NodeSet+"/"+a.Node, b.Namespace+"/"+b.NodeSet+"/"+b.Node)
+	})
+	return lines
+}
+
+func hostsByName(hosts []metal3v1alpha1.BareMetalHost) map[string]*metal3v1alpha1.BareMetalHost {
+	m := make(map[string]*metal3v1alpha1.BareMetalHost, len(hosts))
+	for i := range hosts {
+		m[hosts[i].Namespace+"/"+hosts[i].Name] = &hosts[i]
+	}
+	return m
+}
+
+func nodeLine(n *v1alpha1.DataPlaneNode, hosts map[string]*metal3v1alpha1.BareMetalHost, deps []v1alpha1.DataPlaneDeployment) Line {
+	l := Line{Namespace: n.Namespace, NodeSet: n.Labels[v1alpha1.NodeSetLabel], Node: n.Name, Phase: "Ready", Since: n.CreationTimestamp.Time}
+	for _, a := range n.Spec.Networks {
+		if a.Network == v1alpha1.CtlplaneNetwork || l.Address == "" {
+			l.Address = a.Address
+		}
+	}
+	var host *metal3v1alpha1.BareMetalHost
+	if n.Spec.Host != nil {
+		l.Host = n.Spec.Host.Name
+		host = hosts[n.Spec.Host.Namespace+"/"+n.Spec.Host.Name]
+	}
+	switch {
+	case !n.DeletionTimestamp.IsZero():
+		l.Phase, l.Since = "Releasing", n.DeletionTimestamp.Time
+		if c := meta.FindStatusCondition(n.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+			l.Cause = c.Message
+		}
+		l.Step = hostStep(host)
+	default:
+		fillPhase(&l, n, host, deps)
+	}
+	return l
+}
+
+// fillPhase finds the first condition that is not True and says what holds it.
+func fillPhase(l *Line, n *v1alpha1.DataPlaneNode, host *metal3v1alpha1.BareMetalHost, deps []v1alpha1.DataPlaneDeployment) {
+	for _, p := range phases() {
+		c := meta.FindStatusCondition(n.Status.Conditions, p.condition)
+		if c != nil && c.Status == metav1.ConditionTrue {
+			if c.LastTransitionTime.After(l.Since) {
+				l.Since = c.LastTransitionTime.Time
+			}
+			continue
+		}
+		l.Phase = p.phase
+		if c != nil {
+			l.Cause, l.Trouble = c.Message, !waiting(c.Reason)
+			l.Since = c.LastTransitionTime.Time
+		}
+		switch p.condition {
+		case v1alpha1.ConditionDeployed:
+			l.Step = hostStep(host)
+		case v1alpha1.ConditionConfigured:
+			fillService(l, n, deps)
+		}
+		return
+	}
+	good, all := services(n)
+	l.Step = fmt.Sprintf("%d/%d services", good, all)
+}
+
+func hostStep(h *metal3v1alpha1.BareMetalHost) string {
+	if h == nil {
+		return ""
+	}
+	state := string(h.Status.Provisioning.State)
+	if state == "" {
+		state = "new"
+	}
+	if h.Status.ErrorMessage != "" {
+		return "host " + state + ", error"
+	}
+	return "host " + state
+}
+
+// services counts the node's services with a good result for the wanted input.
+func services(n *v1alpha1.DataPlaneNode) (good, all int) {
+	results := map[string]v1alpha1.ServiceResult{}
+	for _, r := range n.Status.Services {
+		results[r.Name] = r
+	}
+	for _, s := range n.Spec.Services {
+		if r, ok := results[s.Name]; ok && r.InputHash == s.InputHash && r.Result == v1alpha1.ServiceSucceeded {
+			good++
+		}
+	}
+	return good, len(n.Spec.Services)
+}
+
+func fillService(l *Line, n *v1alpha1.DataPlaneNode, deps []v1alpha1.DataPlaneDeployment) {
+	good, all := services(n)
+	l.Step = fmt.Sprintf("%d/%d services", good, all)
+	for i := range deps {
+		if deps[i].Namespace != n.Namespace {
+			continue
+		}
+		for _, r := range deps[i].Status.Runs {
+			if r.State == v1alpha1.RunRunning && slices.Contains(r.Nodes, n.Name) {
+				l.Step = fmt.Sprintf("%s (%d/%d)", r.Service, good+1, all)
+				l.Since = r.StartedAt.Time
+				l.Trouble = false
+				return
+			}
+		}
+	}
+}

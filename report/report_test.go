@@ -1,0 +1,172 @@
+package report
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+func start() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) }
+
+func at(s int) metav1.Time { return metav1.NewTime(start().Add(time.Duration(s) * time.Second)) }
+
+func node(name, host string, conds ...metav1.Condition) v1alpha1.DataPlaneNode {
+	n := v1alpha1.DataPlaneNode{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "demo", Labels: map[string]string{v1alpha1.NodeSetLabel: "rack"}, CreationTimestamp: at(0)},
+		Spec: v1alpha1.DataPlaneNodeSpec{
+			Networks: []v1alpha1.Address{{Network: "internalapi", Address: "172.17.0.5"}, {Network: "ctlplane", Address: "192.168.122.5"}},
+			Services: []v1alpha1.ServiceInput{{Name: "bootstrap", InputHash: "a"}, {Name: "install-os", InputHash: "b"}},
+		},
+		Status: v1alpha1.DataPlaneNodeStatus{Conditions: conds},
+	}
+	if host != "" {
+		n.Spec.Host = &v1alpha1.HostReference{Namespace: "demo", Name: host, UID: "u"}
+	}
+	return n
+}
+
+func cond(typ string, status metav1.ConditionStatus, reason string, second int) metav1.Condition {
+	return metav1.Condition{Type: typ, Status: status, Reason: reason, Message: "says " + reason, LastTransitionTime: at(second)}
+}
+
+func passed(upTo string) []metav1.Condition {
+	var out []metav1.Condition
+	for i, p := range phases() {
+		if p.condition == upTo {
+			return out
+		}
+		out = append(out, cond(p.condition, metav1.ConditionTrue, v1alpha1.ReasonDone, i))
+	}
+	return out
+}
+
+func view() View {
+	fresh := node("n0", "")
+	deploying := node("n1", "h1", append(passed(v1alpha1.ConditionDeployed), cond(v1alpha1.ConditionDeployed, metav1.ConditionFalse, v1alpha1.ReasonWaitingForHost, 30))...)
+	failed := node("n2", "h2", append(passed(v1alpha1.ConditionConfigured), cond(v1alpha1.ConditionConfigured, metav1.ConditionFalse, v1alpha1.ReasonServiceFailed, 50))...)
+	running := node("n3", "h3", append(passed(v1alpha1.ConditionConfigured), cond(v1alpha1.ConditionConfigured, metav1.ConditionFalse, v1alpha1.ReasonServiceFailed, 50))...)
+	running.Status.Services = []v1alpha1.ServiceResult{{Name: "bootstrap", InputHash: "a", Result: v1alpha1.ServiceSucceeded}}
+	ready := node("n4", "h4", passed("")...)
+	ready.Status.Services = []v1alpha1.ServiceResult{{Name: "bootstrap", InputHash: "a", Result: v1alpha1.ServiceSucceeded}, {Name: "install-os", InputHash: "old", Result: v1alpha1.ServiceSucceeded}}
+	leaving := node("n5", "h5")
+	leaving.DeletionTimestamp = &metav1.Time{Time: at(60).Time}
+	host := func(name string, state metal3v1alpha1.ProvisioningState, consumer string) metal3v1alpha1.BareMetalHost {
+		h := metal3v1alpha1.BareMetalHost{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "demo"}}
+		h.Status.Provisioning.State = state
+		if consumer != "" {
+			h.Spec.ConsumerRef = &corev1.ObjectReference{Name: consumer}
+		}
+		return h
+	}
+	bad := host("h7", metal3v1alpha1.StateRegistering, "")
+	bad.Status.ErrorMessage = "credentials\nrefused"
+	return View{
+		NodeSets: []v1alpha1.NodeSet{{ObjectMeta: metav1.ObjectMeta{Name: "rack", Namespace: "demo"}}},
+		Nodes:    []v1alpha1.DataPlaneNode{leaving, ready, running, failed, deploying, fresh},
+		Deployments: []v1alpha1.DataPlaneDeployment{{
+			ObjectMeta: metav1.ObjectMeta{Name: "rack-1", Namespace: "demo"},
+			Status:     v1alpha1.DataPlaneDeploymentStatus{Runs: []v1alpha1.RunStatus{{Service: "install-os", Nodes: []string{"n3"}, State: v1alpha1.RunRunning, StartedAt: at(70)}}},
+		}},
+		Hosts: []metal3v1alpha1.BareMetalHost{host("h1", metal3v1alpha1.StateProvisioning, "n1"), host("h6", metal3v1alpha1.StateAvailable, ""), bad},
+		Now:   start().Add(90 * time.Second),
+	}
+}
+
+func TestTreeShowsPhaseStepTimeAndCause(t *testing.T) {
+	var b bytes.Buffer
+	if err := Tree(&b, view(), Style{}); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimPrefix(`
+NodeSet demo/rack  1/6 ready
+├─ n0  Claiming     -   192.168.122.5  -                  1m30s
+├─ n1  Deploying    h1  192.168.122.5  host provisioning  1m00s  says WaitingForHost
+├─ n2  Configuring  h2  192.168.122.5  0/2 services       40s    says ServiceFailed
+├─ n3  Configuring  h3  192.168.122.5  install-os (2/2)   20s    says ServiceFailed
+├─ n4  Ready        h4  192.168.122.5  1/2 services       1m25s
+└─ n5  Releasing    h5  192.168.122.5  -                  30s
+unclaimed hosts: h6 (available), h7: credentials refused
+`, "\n")
+	if b.String() != want {
+		t.Errorf("tree:\n%s\nwant:\n%s", b.String(), want)
+	}
+}
+
+func TestTroubleIsWhatTimeAloneDoesNotResolve(t *testing.T) {
+	trouble := map[string]bool{}
+	for _, l := range Lines(view()) {
+		trouble[l.Node] = l.Trouble
+	}
+	if trouble["n1"] || !trouble["n2"] || trouble["n3"] || trouble["n4"] {
+		t.Errorf("trouble: %v, want only n2", trouble)
+	}
+}
+
+func TestColourMarksReadyAndTrouble(t *testing.T) {
+	var b bytes.Buffer
+	if err := Tree(&b, view(), Colour()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\x1b[32mReady", "\x1b[31mConfiguring", "\x1b[31msays ServiceFailed"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in %q", want, b.String())
+		}
+	}
+}
+
+func TestEmptyViewSaysWhatToDo(t *testing.T) {
+	var b bytes.Buffer
+	if err := Tree(&b, View{}, Style{}); err != nil || !strings.Contains(b.String(), "apply one") {
+		t.Errorf("%q %v", b.String(), err)
+	}
+}
+
+func TestChangesWritesOnlyWhatChanged(t *testing.T) {
+	var b bytes.Buffer
+	c := NewChanges(&b)
+	v := view()
+	for range 3 {
+		if err := c.Write(v); err != nil {
+			t.Fatal(err)
+		}
+		v.Now = v.Now.Add(time.Second)
+	}
+	if got := strings.Count(b.String(), "\n"); got != 6 {
+		t.Errorf("%d lines for 6 nodes in 3 unchanged views:\n%s", got, b.String())
+	}
+	b.Reset()
+	v.Nodes = v.Nodes[1:]
+	if err := c.Write(v); err != nil || b.String() != "n5  released\n" {
+		t.Errorf("%q %v", b.String(), err)
+	}
+}
+
+func TestScreenRedrawsInPlace(t *testing.T) {
+	var b bytes.Buffer
+	s := NewScreen(&b, Style{})
+	for range 2 {
+		if err := s.Draw(view()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Count(b.String(), "\x1b[8A\x1b[J") != 1 {
+		t.Errorf("the second drawing must go up the 8 rows of the first: %q", b.String())
+	}
+}
+
+func TestAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 7 * time.Second: "7s", 192 * time.Second: "3m12s", 5*time.Hour + 2*time.Minute: "5h02m", 100 * time.Hour: "4d",
+	} {
+		if got := Age(d); got != want {
+			t.Errorf("Age(%v) = %s, want %s", d, got, want)
+		}
+	}
+}
