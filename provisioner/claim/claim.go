@@ -118,8 +118,9 @@ type Unmet struct {
 	Node Owner
 	// Refusals are the reasons per host, in the order of the rules. Nodes that ask for the same share one slice.
 	Refusals []Refusal
-	// Blocking is the smallest group of other nodes that uses up every host that would fit this node: even if all of
-	// them are placed anew, one host is missing. Empty when no host would fit. Nodes that ask for the same share one slice.
+	// Blocking is the smallest group of nodes with new hosts that leaves none for this one: however they are placed
+	// among all hosts that fit any of them, one host is missing. Empty when no host fits. Nodes that ask for the same
+	// share one slice.
 	Blocking []Owner
 }
 

@@ -158,12 +158,13 @@ func fastNICs(c *class, h *Host) int {
 	return n
 }
 
-// gib shows MiB as GiB, with a decimal only where rounding would make "255.9 of 256" read as enough.
+// gib shows MiB as GiB, rounded down to a tenth, so that too little never reads as enough.
 func gib(mib int) string {
+	tenths := mib * 10 / 1024
 	if mib%1024 == 0 {
-		return fmt.Sprintf("%d GiB", mib/1024)
+		return fmt.Sprintf("%d GiB", tenths/10)
 	}
-	return fmt.Sprintf("%.1f GiB", float64(mib-mib%103)/1024)
+	return fmt.Sprintf("%d.%d GiB", tenths/10, tenths%10)
 }
 
 func orUnknown(s string) string {
