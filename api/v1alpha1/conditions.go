@@ -71,10 +71,23 @@ const (
 	ReasonFailed = "Failed"
 	// ReasonTransient: an effect failed in a way that passes by itself (API or Ironic unreachable); retried with backoff.
 	ReasonTransient = "Transient"
+	// ReasonBusy: someone else holds what the step needs right now; asked again soon.
+	ReasonBusy = "Busy"
+	// ReasonLost: a decision no longer holds; it is made again.
+	ReasonLost = "Lost"
+	// ReasonDenied: credentials are refused; the message says which and where to correct them.
+	ReasonDenied = "Denied"
+	// ReasonRejected: what was asked for is wrong as written; only a changed spec helps.
+	ReasonRejected = "Rejected"
+	// ReasonMissing: something the step acts on does not exist.
+	ReasonMissing = "Missing"
+	// ReasonUnsupported: the other side cannot do what is asked of it.
+	ReasonUnsupported = "Unsupported"
 )
 
 const (
-	// Finalizer holds a DataPlaneNode until its host is handed back.
+	// Finalizer holds a DataPlaneNode until its host is handed back, a DataPlaneDeployment until none of its runs
+	// is under way, and a NodeSet until its nodes and deployments are gone.
 	Finalizer = "dataplane.rackplane.dev/release"
 	// NodeSetLabel on DataPlaneNodes and DataPlaneDeployments names their NodeSet.
 	NodeSetLabel = "dataplane.rackplane.dev/nodeset"

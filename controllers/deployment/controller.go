@@ -1,0 +1,94 @@
+package deployment
+
+import (
+	"context"
+
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+)
+
+// Reconciler reconciles DataPlaneDeployments.
+//
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments/finalizers,verbs=update
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets;dataplaneservices;netconfigs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+type Reconciler struct {
+	// Client writes.
+	Client client.Client
+	// Reader reads uncached.
+	Reader client.Reader
+	// Runner runs Ansible.
+	Runner ansible.Runner
+	// Clock tells when runs begin and end.
+	Clock clock.PassiveClock
+	// Events gets changed conditions.
+	Events events.EventRecorder
+	// Collection identifies the playbooks; it must be the NodeSet controller's.
+	Collection string
+}
+
+// pass is what one pass over a deployment knows. Fields are filled by the steps in order.
+type pass struct {
+	*Reconciler
+	deployment *v1alpha1.DataPlaneDeployment
+
+	set      *v1alpha1.NodeSet // by inputReady
+	snapshot snapshot          // by inputReady
+}
+
+// workers is how many deployments advance side by side.
+const workers = 8
+
+// Setup registers the reconciler.
+func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("deployment").
+		For(&v1alpha1.DataPlaneDeployment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+// Reconcile makes one pass over a deployment.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
+	d := &v1alpha1.DataPlaneDeployment{}
+	if err := r.Reader.Get(ctx, req.NamespacedName, d); err != nil {
+		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
+	}
+	p := &pass{Reconciler: r, deployment: d}
+	steps := []step.Step{
+		{Run: p.adopt},
+		{Condition: v1alpha1.ConditionInputReady, Run: p.inputReady},
+		{Condition: v1alpha1.ConditionReady, Run: p.advance},
+	}
+	switch {
+	case !d.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(d, v1alpha1.Finalizer), d.DeletionTimestamp.IsZero() && inputs.Finished(d):
+		return step.Answer(step.Outcome{}, nil)
+	case !d.DeletionTimestamp.IsZero():
+		steps = []step.Step{{Run: p.cancel}, {Run: p.letGo}}
+	}
+	target := step.Target{Object: d, Conditions: &d.Status.Conditions, ObservedGeneration: &d.Status.ObservedGeneration}
+	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events}, target, steps)
+}
+
+func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
+	return step.Outcome{}, step.AddFinalizer(ctx, p.Client, p.deployment)
+}

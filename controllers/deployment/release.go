@@ -1,0 +1,46 @@
+package deployment
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/step"
+)
+
+// cancel stops the runs that are under way, or may be.
+func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
+	for _, run := range p.deployment.Status.Runs {
+		if run.State != v1alpha1.RunRunning {
+			continue
+		}
+		if err := p.Runner.Cancel(ctx, run.Key); err != nil {
+			return step.Outcome{}, err
+		}
+	}
+	return step.Outcome{}, nil
+}
+
+// letGo deletes the snapshot, which no garbage collector may be there to do, and lets the deployment go.
+func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
+	key := types.NamespacedName{Namespace: p.deployment.Namespace, Name: p.deployment.Name + "-inputs"}
+	var secret corev1.Secret
+	err := p.Reader.Get(ctx, key, &secret)
+	if client.IgnoreNotFound(err) != nil {
+		return step.Outcome{}, fmt.Errorf("read Secret %s: %w", key, err)
+	}
+	if err == nil && metav1.IsControlledBy(&secret, p.deployment) {
+		if err := p.Client.Delete(ctx, &secret, client.Preconditions{UID: &secret.UID}); client.IgnoreNotFound(err) != nil {
+			return step.Outcome{}, err
+		}
+	}
+	if err := step.RemoveFinalizer(ctx, p.Client, p.deployment); err != nil {
+		return step.Outcome{}, err
+	}
+	return step.Gone(), nil
+}

@@ -1,0 +1,180 @@
+package inputs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/ansible/rollout"
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+// Networks reads the namespace's one NetConfig and checks what the API server cannot.
+func Networks(ctx context.Context, r client.Reader, namespace string) (v1alpha1.NetConfigSpec, error) {
+	var list v1alpha1.NetConfigList
+	if err := r.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return v1alpha1.NetConfigSpec{}, fmt.Errorf("list NetConfigs in %s: %w", namespace, err)
+	}
+	switch len(list.Items) {
+	case 0:
+		return v1alpha1.NetConfigSpec{}, fault.New(fault.Missing,
+			"namespace %s has no NetConfig: create one with the networks of the site", namespace)
+	case 1:
+	default:
+		var names []string
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return v1alpha1.NetConfigSpec{}, fault.New(fault.Rejected,
+			"namespace %s has %d NetConfigs (%s): keep one", namespace, len(names), strings.Join(names, ", "))
+	}
+	config := &list.Items[0]
+	if err := errors.Join(network.Validate(config.Spec)...); err != nil {
+		return v1alpha1.NetConfigSpec{}, fault.New(fault.Rejected, "NetConfig %s/%s: %s", namespace, config.Name, oneLine(err))
+	}
+	return config.Spec, nil
+}
+
+// SSHKey logs in to the nodes of a set.
+type SSHKey struct {
+	// Private is the key as the Secret holds it.
+	Private []byte
+	// Authorized are the public keys to install, in authorized_keys form.
+	Authorized []string
+}
+
+// Keys of the Secret that NodeTemplate.ansibleSSHPrivateKeySecret names, as in RHOSO 18.
+const (
+	secretPrivateKey = corev1.SSHAuthPrivateKey
+	secretPublicKey  = "ssh-publickey"
+	secretAuthorized = "authorized_keys"
+)
+
+// ReadSSHKey reads the login key of a set.
+func ReadSSHKey(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (SSHKey, error) {
+	name := set.Spec.NodeTemplate.AnsibleSSHPrivateKeySecret
+	where := fmt.Sprintf("Secret %s/%s (spec.nodeTemplate.ansibleSSHPrivateKeySecret of NodeSet %s)", set.Namespace, name, set.Name)
+	var secret corev1.Secret
+	err := r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: name}, &secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		return SSHKey{}, fault.New(fault.Missing, "%s does not exist: create it with the key %s", where, secretPrivateKey)
+	case err != nil:
+		return SSHKey{}, fmt.Errorf("read %s: %w", where, err)
+	}
+	private := secret.Data[secretPrivateKey]
+	if len(private) == 0 {
+		return SSHKey{}, fault.New(fault.Missing, "%s has no key %s: add the private key that logs in to the nodes", where, secretPrivateKey)
+	}
+	signer, err := ssh.ParsePrivateKey(private)
+	if err != nil {
+		// The parser's own words may quote the key: they are left out.
+		return SSHKey{}, fault.New(fault.Rejected,
+			"%s: key %s is not an unencrypted private key in OpenSSH or PEM form: replace it", where, secretPrivateKey)
+	}
+	return SSHKey{Private: private, Authorized: authorized(&secret, signer)}, nil
+}
+
+func authorized(secret *corev1.Secret, signer ssh.Signer) []string {
+	for _, key := range []string{secretAuthorized, secretPublicKey} {
+		if lines := nonEmptyLines(string(secret.Data[key])); len(lines) > 0 {
+			return lines
+		}
+	}
+	return nonEmptyLines(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+}
+
+func nonEmptyLines(text string) []string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// ReadService reads a DataPlaneService and the objects its files come from.
+func ReadService(ctx context.Context, r client.Reader, key types.NamespacedName) (rollout.Service, error) {
+	var obj v1alpha1.DataPlaneService
+	err := r.Get(ctx, key, &obj)
+	switch {
+	case apierrors.IsNotFound(err):
+		return rollout.Service{}, fault.New(fault.Missing,
+			"DataPlaneService %s does not exist: create it, or take %s out of the services", key, key.Name)
+	case err != nil:
+		return rollout.Service{}, fmt.Errorf("read DataPlaneService %s: %w", key, err)
+	}
+	s := rollout.Service{
+		Name: obj.Name, Playbook: obj.Spec.Playbook, PlaybookContents: obj.Spec.PlaybookContents, Role: obj.Spec.Role,
+		Global: obj.Spec.DeployOnAllNodeSets, Type: obj.Spec.EDPMServiceType, Data: map[string][]byte{},
+	}
+	if s.Type == "" {
+		s.Type = obj.Name
+	}
+	for i, source := range obj.Spec.DataSources {
+		if err := readSource(ctx, r, &obj, i, source, s.Data); err != nil {
+			return rollout.Service{}, err
+		}
+	}
+	return s, nil
+}
+
+func readSource(ctx context.Context, r client.Reader, service *v1alpha1.DataPlaneService, i int, source v1alpha1.DataSource, into map[string][]byte) error {
+	ref, kind := source.SecretRef, "Secret"
+	if ref == nil {
+		ref, kind = source.ConfigMapRef, "ConfigMap"
+	}
+	if ref == nil {
+		return fault.New(fault.Rejected, "DataPlaneService %s/%s: spec.dataSources[%d] names neither a Secret nor a ConfigMap: set one",
+			service.Namespace, service.Name, i)
+	}
+	files, err := readFiles(ctx, r, kind, types.NamespacedName{Namespace: service.Namespace, Name: ref.Name})
+	switch {
+	case apierrors.IsNotFound(err) && ref.Optional:
+		return nil
+	case apierrors.IsNotFound(err):
+		return fault.New(fault.Missing, "%s %s/%s (spec.dataSources[%d] of DataPlaneService %s) does not exist: create it, or mark it optional",
+			kind, service.Namespace, ref.Name, i, service.Name)
+	case err != nil:
+		return fmt.Errorf("read %s %s/%s: %w", kind, service.Namespace, ref.Name, err)
+	}
+	for name, content := range files {
+		into[name] = content
+	}
+	return nil
+}
+
+func readFiles(ctx context.Context, r client.Reader, kind string, key types.NamespacedName) (map[string][]byte, error) {
+	if kind == "Secret" {
+		var secret corev1.Secret
+		err := r.Get(ctx, key, &secret)
+		return secret.Data, err
+	}
+	var config corev1.ConfigMap
+	if err := r.Get(ctx, key, &config); err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte, len(config.Data)+len(config.BinaryData))
+	for name, text := range config.Data {
+		files[name] = []byte(text)
+	}
+	for name, content := range config.BinaryData {
+		files[name] = content
+	}
+	return files, nil
+}
+
+// oneLine is an error's text in one line.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
+}

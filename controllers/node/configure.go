@@ -1,0 +1,58 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rackplane/rackplane/ansible/rollout"
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/step"
+)
+
+// networked compares the network the node reports with the one that is rendered for it. A service brings it about, so
+// the pass goes on to the services.
+func (p *pass) networked(_ context.Context) (step.Outcome, error) {
+	want := p.rendered.Hash
+	switch p.seen.NetworkHash {
+	case want:
+		return step.Outcome{}, nil
+	case "":
+		return step.Later(v1alpha1.ReasonWaitingForNetwork, fmt.Sprintf("the node reports no network; a service such as configure-network has to apply %s", want), 0), nil
+	default:
+		return step.Later(v1alpha1.ReasonWaitingForNetwork, fmt.Sprintf("the node reports network %s; a service such as configure-network has to apply %s", p.seen.NetworkHash, want), 0), nil
+	}
+}
+
+// configured compares the services' results with their wanted inputs.
+func (p *pass) configured(_ context.Context) (step.Outcome, error) {
+	wanted := p.node.Spec.Services
+	decided := slices.EqualFunc(wanted, p.set.Spec.Services, func(w v1alpha1.ServiceInput, name string) bool { return w.Name == name })
+	outdated := rollout.Outdated(wanted, p.node.Status.Services)
+	for _, name := range outdated {
+		if message := p.failure(name); message != "" {
+			return step.Waiting(v1alpha1.ReasonServiceFailed, message, 0), nil
+		}
+	}
+	switch {
+	case len(outdated) > 0:
+		return step.Waiting(v1alpha1.ReasonWaitingForServices, "services to run: "+strings.Join(outdated, ", "), 0), nil
+	case !decided:
+		return step.Waiting(v1alpha1.ReasonWaitingForServices, fmt.Sprintf("inputs are decided for %d of %d services: condition InputReady of NodeSet %s tells what is missing",
+			len(wanted), len(p.set.Spec.Services), p.set.Name), 0), nil
+	default:
+		return step.Outcome{}, nil
+	}
+}
+
+// failure tells how the service failed with the input that is still wanted; "" when it did not.
+func (p *pass) failure(service string) string {
+	for _, r := range p.node.Status.Services {
+		wanted := slices.Contains(p.node.Spec.Services, v1alpha1.ServiceInput{Name: service, InputHash: r.InputHash})
+		if r.Name == service && wanted && r.Result != v1alpha1.ServiceSucceeded {
+			return fmt.Sprintf("service %s %s (%d in a row): %s", service, strings.ToLower(string(r.Result)), r.Failures, r.Message)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/network"
+	"github.com/rackplane/rackplane/provisioner"
+)
+
+// Reconciler reconciles DataPlaneNodes.
+//
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/finalizers,verbs=update
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets;netconfigs;dataplanedeployments,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+type Reconciler struct {
+	// Client writes.
+	Client client.Client
+	// Reader reads uncached.
+	Reader client.Reader
+	// Prober logs in to nodes.
+	Prober provisioner.Prober
+	// Clock tells how long a node has not answered.
+	Clock clock.PassiveClock
+	// Events gets changed conditions.
+	Events events.EventRecorder
+}
+
+// pass is what one pass over a node knows. Fields are filled by the steps in order.
+type pass struct {
+	*Reconciler
+	node *v1alpha1.DataPlaneNode
+
+	set      *v1alpha1.NodeSet             // by adopt
+	host     *metal3v1alpha1.BareMetalHost // by claimed; nil for a pre-provisioned node
+	nets     v1alpha1.NetConfigSpec        // by addressed
+	rendered network.Rendered              // by addressed
+	key      inputs.SSHKey                 // by handOver
+	note     string                        // by handOver: what a user should know of a node that is deployed
+	seen     provisioner.SSHSeen           // by answers
+
+	hosts []metal3v1alpha1.BareMetalHost // by undeployed: those that carry the claim of a node that is being released
+}
+
+// Reconcile makes one pass over a node.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
+	node := &v1alpha1.DataPlaneNode{}
+	if err := r.Reader.Get(ctx, req.NamespacedName, node); err != nil {
+		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
+	}
+	p := &pass{Reconciler: r, node: node}
+	steps := []step.Step{
+		{Run: p.adopt},
+		{Run: p.hostKey},
+		{Condition: v1alpha1.ConditionClaimed, Run: p.claimed},
+		{Condition: v1alpha1.ConditionAddressed, Run: p.addressed},
+		{Condition: v1alpha1.ConditionDeployed, Run: p.handOver},
+		{Condition: v1alpha1.ConditionDeployed, Run: p.provisioned},
+		{Condition: v1alpha1.ConditionDeployed, Run: p.answers},
+		{Condition: v1alpha1.ConditionNetworked, Run: p.networked},
+		{Condition: v1alpha1.ConditionConfigured, Run: p.configured},
+	}
+	if !node.DeletionTimestamp.IsZero() {
+		if !controllerutil.ContainsFinalizer(node, v1alpha1.Finalizer) {
+			return step.Answer(step.Outcome{}, nil)
+		}
+		steps = p.release()
+	}
+	target := step.Target{Object: node, Conditions: &node.Status.Conditions, ObservedGeneration: &node.Status.ObservedGeneration}
+	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events}, target, steps)
+}

@@ -1,0 +1,191 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+const (
+	// sshPoll is how often a node that should answer soon is tried.
+	sshPoll = 3 * time.Second
+	// sshSlowPoll is how often one that has not answered within sshExpected is tried.
+	sshSlowPoll = 30 * time.Second
+	// sshExpected is how long a server may take from the end of imaging to answering SSH.
+	sshExpected = 15 * time.Minute
+	// watchPoll is how often a node that is well is looked at.
+	watchPoll = 5 * time.Minute
+	// hostPoll is when to look at a host again; watches usually tell earlier.
+	hostPoll = 30 * time.Second
+)
+
+// handOver gives image, user data and network data to the host, once.
+func (p *pass) handOver(ctx context.Context) (step.Outcome, error) {
+	var err error
+	if p.key, err = inputs.ReadSSHKey(ctx, p.Reader, p.set); err != nil {
+		return problem(err)
+	}
+	if p.host == nil {
+		return step.Outcome{}, nil
+	}
+	if p.host.Spec.Image == nil {
+		if err := p.writeData(ctx); err != nil {
+			return problem(err)
+		}
+		if err := p.swap(ctx, p.host, p.setImage); err != nil {
+			return step.Outcome{}, err
+		}
+	}
+	if want := p.wantedImage(); p.host.Spec.Image.URL != want.URL || p.host.Spec.Image.Checksum != want.Checksum {
+		p.note = fmt.Sprintf("keeps image %s although NodeSet %s now has %s: take the node out and put it back to re-image it",
+			p.host.Spec.Image.URL, p.set.Name, want.URL)
+	}
+	return step.Outcome{}, p.recordHandOver(ctx)
+}
+
+// writeData writes the Secrets the host reads, before it is told of them.
+func (p *pass) writeData(ctx context.Context) error {
+	hostKey, err := p.ownSecret(ctx, p.hostKeyName())
+	if err == nil && hostKey == nil {
+		hostKey, err = p.makeHostKey(ctx) // lost with the host that had it
+	}
+	if err != nil {
+		return err
+	}
+	userData, err := p.userData(hostKey)
+	if err != nil {
+		return err
+	}
+	namespace := p.host.Namespace
+	if err := p.putSecret(ctx, p.dataName(namespace, "userdata"), map[string][]byte{keyUserData: userData}); err != nil {
+		return err
+	}
+	return p.putSecret(ctx, p.dataName(namespace, "networkdata"), map[string][]byte{keyNetworkData: p.rendered.NetworkData})
+}
+
+func (p *pass) setImage() {
+	namespace := p.host.Namespace
+	p.host.Spec.Image = p.wantedImage()
+	p.host.Spec.UserData = &corev1.SecretReference{Namespace: namespace, Name: p.dataName(namespace, "userdata").Name}
+	p.host.Spec.NetworkData = &corev1.SecretReference{Namespace: namespace, Name: p.dataName(namespace, "networkdata").Name}
+	p.host.Spec.Online = true
+}
+
+func (p *pass) wantedImage() *metal3v1alpha1.Image {
+	image := p.set.Spec.Image
+	if image == nil {
+		image = &v1alpha1.Image{}
+	}
+	format := cmp.Or(image.Format, "qcow2")
+	return &metal3v1alpha1.Image{
+		URL: image.URL, Checksum: image.Checksum, DiskFormat: &format,
+		ChecksumType: metal3v1alpha1.ChecksumType(cmp.Or(image.ChecksumType, string(metal3v1alpha1.SHA256))),
+	}
+}
+
+// recordHandOver identifies what the host was given, as it lies there. A Secret that is lost while the host may still
+// need it is written again.
+func (p *pass) recordHandOver(ctx context.Context) error {
+	record := struct {
+		Image *metal3v1alpha1.Image
+		Data  []map[string][]byte
+	}{Image: p.host.Spec.Image}
+	for _, what := range []string{"userdata", "networkdata"} {
+		secret, err := p.ownSecret(ctx, p.dataName(p.host.Namespace, what))
+		switch {
+		case err != nil:
+			return err
+		case secret != nil:
+			record.Data = append(record.Data, secret.Data)
+		case p.host.Status.Provisioning.State != metal3v1alpha1.StateProvisioned:
+			return p.writeData(ctx) // recorded by the next pass
+		default:
+			return nil // what was recorded stays
+		}
+	}
+	text, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("identify what %s was given: %w", p.host.Name, err)
+	}
+	sum := sha256.Sum256(text)
+	p.node.Status.DeployedHash = hex.EncodeToString(sum[:])[:16]
+	return nil
+}
+
+// provisioned waits for the host to have the image and be on.
+func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
+	if p.host == nil {
+		return step.Outcome{}, nil
+	}
+	name, status := client.ObjectKeyFromObject(p.host), &p.host.Status
+	here := status.Provisioning.State == metal3v1alpha1.StateProvisioned && status.Provisioning.Image.URL == p.host.Spec.Image.URL
+	switch {
+	case here && status.PoweredOn:
+		return step.Outcome{}, nil
+	case status.ErrorMessage != "" || status.ErrorType != "":
+		return step.Waiting(v1alpha1.ReasonHostError, fmt.Sprintf("BareMetalHost %s: %s: %s", name, status.ErrorType, status.ErrorMessage), hostPoll), nil
+	case !p.host.Spec.Online:
+		return step.Hold(v1alpha1.ReasonHostError, fmt.Sprintf("BareMetalHost %s: spec.online is false: set it to true to power the node on", name)), nil
+	case here:
+		return step.Waiting(v1alpha1.ReasonWaitingForHost, fmt.Sprintf("BareMetalHost %s is powered off; it is being powered on", name), hostPoll), nil
+	default:
+		state := cmp.Or(status.Provisioning.State, "not yet registered")
+		return step.Waiting(v1alpha1.ReasonWaitingForHost, fmt.Sprintf("BareMetalHost %s is %s", name, state), hostPoll), nil
+	}
+}
+
+// answers logs in to the node with the pinned host key.
+func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
+	login, ok := inputs.LoginOf(p.set, p.node, p.nets)
+	if !ok {
+		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf(
+			"NodeSet %s: node %s has neither ansible.ansibleHost nor an address on the %s network: add one", p.set.Name, p.node.Name, v1alpha1.CtlplaneNetwork)), nil
+	}
+	var err error
+	p.seen, err = p.Prober.Probe(ctx, provisioner.SSHTarget{
+		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: inputs.HostKeys(p.set, p.node),
+	})
+	where := fmt.Sprintf("%s@%s port %d", login.User, login.Address, login.Port)
+	overdue := p.Clock.Since(p.upSince()) > sshExpected
+	switch {
+	case err == nil:
+		return step.Pass(v1alpha1.ReasonDone, p.note).Again(watchPoll), nil
+	case ctx.Err() != nil:
+		return step.Outcome{}, ctx.Err()
+	case fault.Is(err, fault.Rejected):
+		return step.Waiting(v1alpha1.ReasonHostKeyMismatch, where+": "+err.Error(), sshSlowPoll), nil
+	case !overdue:
+		return step.Waiting(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error(), sshPoll), nil
+	case fault.Is(err, fault.Denied):
+		return step.Waiting(v1alpha1.ReasonDenied, where+": "+err.Error(), sshSlowPoll), nil
+	default:
+		return step.Waiting(v1alpha1.ReasonSSHUnreachable, where+": "+err.Error(), sshSlowPoll), nil
+	}
+}
+
+// upSince is when the node should have begun to boot: when its imaging ended, or when it was last seen to stop answering.
+func (p *pass) upSince() time.Time {
+	since := p.node.CreationTimestamp.Time
+	if c := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionDeployed); c != nil && c.LastTransitionTime.After(since) {
+		since = c.LastTransitionTime.Time
+	}
+	if p.host != nil && p.host.Status.OperationHistory.Provision.End.After(since) {
+		since = p.host.Status.OperationHistory.Provision.End.Time
+	}
+	return since
+}

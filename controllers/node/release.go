@@ -1,0 +1,143 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/step"
+)
+
+// runPoll is when to look again whether a run has ended.
+const runPoll = 5 * time.Second
+
+// release hands back everything the node holds, the claim last. It asks for nothing but hosts that carry the claim:
+// NodeSet, Secrets and the planned host may be gone already.
+func (p *pass) release() []step.Step {
+	return []step.Step{
+		{Run: p.unused},
+		{Run: p.undeployed},
+		{Run: p.dataDropped},
+		{Run: p.unclaimed},
+		{Run: p.letGo},
+	}
+}
+
+// unused waits until no Ansible run uses the node. No new run begins on a node that is being deleted.
+func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
+	var list v1alpha1.DataPlaneDeploymentList
+	if err := p.Reader.List(ctx, &list, client.InNamespace(p.node.Namespace)); err != nil {
+		return step.Outcome{}, fmt.Errorf("list DataPlaneDeployments in %s: %w", p.node.Namespace, err)
+	}
+	slices.SortFunc(list.Items, func(a, b v1alpha1.DataPlaneDeployment) int { return strings.Compare(a.Name, b.Name) })
+	for _, d := range list.Items {
+		for _, run := range d.Status.Runs {
+			if run.State == v1alpha1.RunRunning && slices.Contains(run.Nodes, p.node.Name) {
+				return step.Waiting(v1alpha1.ReasonReleasing, fmt.Sprintf("waits for the run of %s in DataPlaneDeployment %s to end", run.Service, d.Name), runPoll), nil
+			}
+		}
+	}
+	return step.Outcome{}, nil
+}
+
+// undeployed takes the image off every host that carries the claim, and waits until it is clean and off.
+func (p *pass) undeployed(ctx context.Context) (step.Outcome, error) {
+	var err error
+	if p.hosts, err = p.ourHosts(ctx); err != nil {
+		return step.Outcome{}, err
+	}
+	for i := range p.hosts {
+		host := &p.hosts[i]
+		if host.Spec.Image != nil || host.Spec.UserData != nil || host.Spec.NetworkData != nil || host.Spec.Online {
+			err := p.swap(ctx, host, func() {
+				host.Spec.Image, host.Spec.UserData, host.Spec.NetworkData, host.Spec.Online = nil, nil, nil, false
+			})
+			if client.IgnoreNotFound(err) != nil {
+				return step.Outcome{}, err
+			}
+		}
+		if why := unclean(host); why != "" {
+			return step.Waiting(v1alpha1.ReasonReleasing, why, hostPoll), nil
+		}
+	}
+	return step.Outcome{}, nil
+}
+
+// unclean says what a host still has to do before anyone else may have it; "" when it is clean and off. One that is
+// being deleted is nobody's any more: nothing is planned on it, and its own controller cleans it.
+func unclean(host *metal3v1alpha1.BareMetalHost) string {
+	status := &host.Status
+	clean := status.Provisioning.State == metal3v1alpha1.StateAvailable || status.Provisioning.State == metal3v1alpha1.StateReady
+	if !host.DeletionTimestamp.IsZero() || (clean && !status.PoweredOn) {
+		return ""
+	}
+	text := fmt.Sprintf("BareMetalHost %s is %s", client.ObjectKeyFromObject(host), status.Provisioning.State)
+	if clean {
+		text += " and still on"
+	}
+	if status.ErrorMessage != "" {
+		text += ": " + status.ErrorMessage + ": repair it, or delete the BareMetalHost if the server is gone"
+	}
+	return text
+}
+
+// dataDropped deletes what the hosts were given.
+func (p *pass) dataDropped(ctx context.Context) (step.Outcome, error) {
+	var namespaces []string
+	for i := range p.hosts {
+		namespaces = append(namespaces, p.hosts[i].Namespace)
+	}
+	if p.node.Spec.Host != nil {
+		namespaces = append(namespaces, p.node.Spec.Host.Namespace)
+	}
+	slices.Sort(namespaces)
+	for _, namespace := range slices.Compact(namespaces) {
+		for _, what := range []string{"userdata", "networkdata"} {
+			if err := p.dropSecret(ctx, p.dataName(namespace, what)); err != nil {
+				return step.Outcome{}, err
+			}
+		}
+	}
+	return step.Outcome{}, nil
+}
+
+// unclaimed gives up the claim by compare-and-swap.
+func (p *pass) unclaimed(ctx context.Context) (step.Outcome, error) {
+	for i := range p.hosts {
+		host := &p.hosts[i]
+		if err := p.swap(ctx, host, func() { host.Spec.ConsumerRef = nil }); client.IgnoreNotFound(err) != nil {
+			return step.Outcome{}, err
+		}
+	}
+	return step.Outcome{}, nil
+}
+
+// letGo lets the node go; with it its addresses are free.
+func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
+	if err := p.dropSecret(ctx, p.hostKeyName()); err != nil {
+		return step.Outcome{}, err
+	}
+	if err := step.RemoveFinalizer(ctx, p.Client, p.node); err != nil {
+		return step.Outcome{}, err
+	}
+	return step.Gone(), nil
+}
+
+// ourHosts are the hosts that carry the node's claim, by name: usually the planned one, none once it is given up.
+func (p *pass) ourHosts(ctx context.Context) ([]metal3v1alpha1.BareMetalHost, error) {
+	var list metal3v1alpha1.BareMetalHostList
+	if err := p.Reader.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list BareMetalHosts: %w", err)
+	}
+	ours := slices.DeleteFunc(list.Items, func(h metal3v1alpha1.BareMetalHost) bool { return !p.isUs(h.Spec.ConsumerRef) })
+	slices.SortFunc(ours, func(a, b metal3v1alpha1.BareMetalHost) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+	return ours, nil
+}

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/rackplane/rackplane/controllers/inputs"
+)
+
+// cloudConfig is the user data of a node. Keys are cloud-init's (cloud-init 22.4 and newer, modules set_hostname,
+// users_groups and ssh).
+type cloudConfig struct {
+	Hostname         string            `json:"hostname"`
+	FQDN             string            `json:"fqdn,omitempty"`
+	PreserveHostname bool              `json:"preserve_hostname"`
+	Users            []cloudUser       `json:"users"`
+	SSHDeleteKeys    bool              `json:"ssh_deletekeys"`
+	SSHKeys          map[string]string `json:"ssh_keys"`
+	SSHPasswordAuth  bool              `json:"ssh_pwauth"`
+	DisableRoot      bool              `json:"disable_root"`
+}
+
+type cloudUser struct {
+	Name              string   `json:"name"`
+	Gecos             string   `json:"gecos"`
+	Shell             string   `json:"shell"`
+	LockPassword      bool     `json:"lock_passwd"`
+	Sudo              []string `json:"sudo"`
+	SSHAuthorizedKeys []string `json:"ssh_authorized_keys"`
+}
+
+// userData makes the node known by its name, lets the set's key in and gives it the host key that is expected of it.
+func (p *pass) userData(hostKey *corev1.Secret) ([]byte, error) {
+	section := inputs.Section(p.set, p.node.Name)
+	short, _, _ := strings.Cut(p.node.Spec.HostName, ".")
+	config := cloudConfig{
+		Hostname: short, FQDN: inputs.CanonicalName(p.node, p.nets), SSHDeleteKeys: true, DisableRoot: true,
+		Users: []cloudUser{{
+			Name: section.Ansible.AnsibleUser, Gecos: "Rackplane", Shell: "/bin/bash", LockPassword: true,
+			Sudo: []string{"ALL=(ALL) NOPASSWD:ALL"}, SSHAuthorizedKeys: p.key.Authorized,
+		}},
+		SSHKeys: map[string]string{
+			"ed25519_private": string(hostKey.Data[keyPrivate]), "ed25519_public": strings.TrimSpace(string(hostKey.Data[keyPublic])),
+		},
+	}
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("encode user data: %w", err)
+	}
+	return append([]byte("#cloud-config\n"), text...), nil
+}

@@ -1,0 +1,78 @@
+package nodeset
+
+import (
+	"context"
+
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+)
+
+// Reconciler reconciles NodeSets.
+//
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets/finalizers,verbs=update
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices;netconfigs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+type Reconciler struct {
+	// Client writes.
+	Client client.Client
+	// Reader reads uncached: a plan made on an old world gives things out twice.
+	Reader client.Reader
+	// Clock tells when failed services are due again.
+	Clock clock.PassiveClock
+	// Events gets changed conditions.
+	Events events.EventRecorder
+	// Collection identifies the playbooks; another one makes every service run again.
+	Collection string
+}
+
+// pass is what one pass over a NodeSet knows. Fields are filled by the steps in order.
+type pass struct {
+	*Reconciler
+	set *v1alpha1.NodeSet
+
+	inputs   inputs.Set               // by inputReady
+	world    inputs.World             // by observe; nodes, plan and services keep it up to date with what they write
+	members  []v1alpha1.DataPlaneNode // of the set and not being deleted, by nodes
+	hashed   bool                     // by services: every node's wanted inputs are decided
+	problems []string                 // of single nodes and services, by any step
+}
+
+// Reconcile makes one pass over a NodeSet.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
+	set := &v1alpha1.NodeSet{}
+	if err := r.Reader.Get(ctx, req.NamespacedName, set); err != nil {
+		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
+	}
+	p := &pass{Reconciler: r, set: set}
+	steps := []step.Step{
+		{Run: p.adopt},
+		{Run: p.observe},
+		{Condition: v1alpha1.ConditionInputReady, Run: p.inputReady},
+		{Run: p.nodes},
+		{Condition: v1alpha1.ConditionPlanned, Run: p.plan},
+		{Run: p.services},
+		{Run: p.deployments},
+		{Condition: v1alpha1.ConditionReady, Run: p.ready},
+	}
+	if !set.DeletionTimestamp.IsZero() {
+		steps = []step.Step{
+			{Run: p.dropDeployments},
+			{Run: p.dropNodes},
+			{Run: p.letGo},
+		}
+	}
+	target := step.Target{Object: set, Conditions: &set.Status.Conditions, ObservedGeneration: &set.Status.ObservedGeneration}
+	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events}, target, steps)
+}

@@ -1,0 +1,153 @@
+package nodeset
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/ansible/rollout"
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+)
+
+// kept is how many finished deployments of a set stay for its user to look at.
+const kept = 10
+
+// deployments makes the deployments that are due, and removes those that are of no use any more.
+func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
+	all, err := p.listDeployments(ctx)
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	busy := map[string]bool{}
+	for i := range all {
+		if !inputs.Finished(&all[i]) {
+			for _, node := range p.nodesOf(&all[i]) {
+				busy[node] = true
+			}
+		}
+	}
+	out := step.Outcome{}
+	var due []rollout.Due
+	if p.set.Spec.Deployment.Policy != v1alpha1.DeploymentManual && p.hashed {
+		now := p.Clock.Now()
+		next := now
+		if due, next = rollout.DueDeployments(p.states(), busy, now); !next.IsZero() {
+			out = out.Again(max(next.Sub(now), step.Soon))
+		}
+	}
+	for _, obsolete := range p.obsolete(all, due) {
+		if err := deleteExactly(ctx, p.Client, obsolete); err != nil {
+			return step.Outcome{}, err
+		}
+	}
+	for _, d := range due {
+		if err := p.deploy(ctx, d, all); err != nil {
+			return step.Outcome{}, err
+		}
+	}
+	return out, nil
+}
+
+// deploy makes the deployment that is due. Its name tells the attempt, so that it is made once; a finished one of that
+// name, whose results have been lost since, is on its way out and makes room for the next pass.
+func (p *pass) deploy(ctx context.Context, due rollout.Due, all []v1alpha1.DataPlaneDeployment) error {
+	name := p.deploymentName(due)
+	if slices.ContainsFunc(all, func(d v1alpha1.DataPlaneDeployment) bool { return d.Name == name }) {
+		return nil
+	}
+	return p.Client.Create(ctx, &v1alpha1.DataPlaneDeployment{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: p.set.Namespace, Name: name,
+			Labels:          map[string]string{v1alpha1.NodeSetLabel: p.set.Name},
+			Finalizers:      []string{v1alpha1.Finalizer},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p.set, v1alpha1.GroupVersion.WithKind("NodeSet"))},
+		},
+		Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: p.set.Name, Nodes: due.Nodes, ServicesOverride: due.Services},
+	})
+}
+
+func (p *pass) deploymentName(due rollout.Due) string { return p.set.Name + "-" + due.Attempt }
+
+func (p *pass) states() []rollout.NodeState {
+	var states []rollout.NodeState
+	for i := range p.members {
+		node := &p.members[i]
+		states = append(states, rollout.NodeState{
+			Name: node.Name, UID: node.UID,
+			Reachable: meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed),
+			Wanted:    node.Spec.Services, Results: node.Status.Services,
+		})
+	}
+	return states
+}
+
+// listDeployments are the deployments over this set, by age and name.
+func (p *pass) listDeployments(ctx context.Context) ([]v1alpha1.DataPlaneDeployment, error) {
+	var list v1alpha1.DataPlaneDeploymentList
+	if err := p.Reader.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
+		return nil, fmt.Errorf("list DataPlaneDeployments in %s: %w", p.set.Namespace, err)
+	}
+	own := slices.DeleteFunc(list.Items, func(d v1alpha1.DataPlaneDeployment) bool { return d.Spec.NodeSet != p.set.Name })
+	slices.SortFunc(own, func(a, b v1alpha1.DataPlaneDeployment) int {
+		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return own, nil
+}
+
+// nodesOf are the nodes a deployment is about; none given means all of the set.
+func (p *pass) nodesOf(d *v1alpha1.DataPlaneDeployment) []string {
+	if len(d.Spec.Nodes) > 0 {
+		return d.Spec.Nodes
+	}
+	var all []string
+	for i := range p.members {
+		all = append(all, p.members[i].Name)
+	}
+	return all
+}
+
+// obsolete are deployments of this controller's making that serve nobody: finished ones beyond the last few, one that
+// bears the name of a due one, ones whose nodes are all gone, and ones that never began because their input is wrong
+// (they are made again when it is right).
+func (p *pass) obsolete(all []v1alpha1.DataPlaneDeployment, due []rollout.Due) []*v1alpha1.DataPlaneDeployment {
+	var old []*v1alpha1.DataPlaneDeployment
+	history := 0
+	for i := len(all) - 1; i >= 0; i-- {
+		d := &all[i]
+		if !metav1.IsControlledBy(d, p.set) {
+			continue
+		}
+		done := inputs.Finished(d)
+		if done {
+			history++
+		}
+		again := done && slices.ContainsFunc(due, func(x rollout.Due) bool { return p.deploymentName(x) == d.Name })
+		if !d.DeletionTimestamp.IsZero() || (!again && !p.useless(d) && (!done || history <= kept)) {
+			continue
+		}
+		old = append(old, d)
+	}
+	return old
+}
+
+// useless reports whether an unfinished deployment has no node left or cannot begin.
+func (p *pass) useless(d *v1alpha1.DataPlaneDeployment) bool {
+	if inputs.Finished(d) {
+		return false
+	}
+	input := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionInputReady)
+	if input != nil && input.Status == metav1.ConditionFalse && input.Reason == v1alpha1.ReasonInvalidInput && len(d.Status.Runs) == 0 {
+		return true
+	}
+	return len(d.Spec.Nodes) > 0 && !slices.ContainsFunc(d.Spec.Nodes, func(name string) bool { return p.find(name) >= 0 })
+}

@@ -1,0 +1,200 @@
+package nodeset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/network"
+	"github.com/rackplane/rackplane/provisioner/claim"
+)
+
+// Decision is what was decided for the nodes of one set.
+type Decision struct {
+	// Nodes are the specs by node name. Services are as they were.
+	Nodes map[string]v1alpha1.DataPlaneNodeSpec
+	// NoHost are nodes of the set that get no host, by name.
+	NoHost []claim.Unmet
+	// NoAddress are addresses that nodes of the set want and do not get, by node.
+	NoAddress []network.AddressProblem
+}
+
+// Decide plans hosts over all sets and addresses over the set's namespace, and returns what concerns the set. It is
+// pure. Without networks the addresses stay as they are. An error means a malformed host selector.
+func Decide(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) (Decision, error) {
+	d := Decision{Nodes: map[string]v1alpha1.DataPlaneNodeSpec{}}
+	hosts, err := d.planHosts(w, set)
+	if err != nil {
+		return Decision{}, err
+	}
+	addresses := d.planAddresses(w, set, nets)
+	names := map[string]string{}
+	for _, node := range inputs.Desired(set) {
+		names[node.Name] = node.Spec.HostName
+	}
+	for _, node := range w.Members(set) {
+		if !node.DeletionTimestamp.IsZero() {
+			continue
+		}
+		spec := *node.Spec.DeepCopy()
+		if name, ok := names[node.Name]; ok {
+			spec.HostName = name
+		}
+		spec.Host = hosts[ownerOf(&node).String()]
+		if addresses != nil {
+			spec.Networks = addresses[ownerOf(&node).String()]
+		}
+		d.Nodes[node.Name] = spec
+	}
+	return d, nil
+}
+
+// Reason is why the set is not planned completely; "" when it is.
+func (d *Decision) Reason() string {
+	switch {
+	case len(d.NoHost) > 0:
+		return v1alpha1.ReasonNoHost
+	case len(d.NoAddress) == 0:
+		return ""
+	case slices.ContainsFunc(d.NoAddress, func(p network.AddressProblem) bool { return !p.Exhausted }):
+		return v1alpha1.ReasonInvalidInput
+	default:
+		return v1alpha1.ReasonAddressExhausted
+	}
+}
+
+// Message says which nodes are short of what and why. Nodes with the same reason are told together.
+func (d *Decision) Message() string {
+	var order []string
+	nodes := map[string][]string{}
+	add := func(node, message string) {
+		if nodes[message] == nil {
+			order = append(order, message)
+		}
+		nodes[message] = append(nodes[message], node)
+	}
+	for _, u := range d.NoHost {
+		add(u.Node.Name, u.Message())
+	}
+	for _, a := range d.NoAddress {
+		add(a.Node[strings.IndexByte(a.Node, '/')+1:], a.Message)
+	}
+	problems := make([]string, 0, len(order))
+	for _, message := range order {
+		problems = append(problems, fmt.Sprintf("%s: %s", summaryOf(nodes[message]), message))
+	}
+	return summary(problems)
+}
+
+// summaryOf names nodes in a bounded length.
+func summaryOf(names []string) string {
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+}
+
+func ownerOf(node *v1alpha1.DataPlaneNode) claim.Owner {
+	return claim.Owner{Namespace: node.Namespace, Name: node.Name, UID: node.UID}
+}
+
+// planHosts is the host of every node that has one, by namespace/name.
+func (d *Decision) planHosts(w inputs.World, set *v1alpha1.NodeSet) (map[string]*v1alpha1.HostReference, error) {
+	var needs []claim.Need
+	for i := range w.Nodes {
+		if need := needOf(&w, &w.Nodes[i]); need != nil {
+			needs = append(needs, *need)
+		}
+	}
+	plan, err := claim.Make(needs, w.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	hosts := map[string]*v1alpha1.HostReference{}
+	for _, a := range slices.Concat(plan.Keep, plan.Take) {
+		hosts[a.Node.String()] = &a.Host
+	}
+	for _, u := range plan.Unmet {
+		if u.Node.Namespace == set.Namespace && slices.ContainsFunc(w.Nodes, func(n v1alpha1.DataPlaneNode) bool {
+			return n.Name == u.Node.Name && inputs.IsMember(&n, set)
+		}) {
+			d.NoHost = append(d.NoHost, u)
+		}
+	}
+	return hosts, nil
+}
+
+// needOf is what a node needs; nil for one that needs no host. A node whose set is gone or has a malformed selector
+// keeps what it holds and asks for nothing new: another set's mistake must not stop this one.
+func needOf(w *inputs.World, node *v1alpha1.DataPlaneNode) *claim.Need {
+	set := w.SetOf(node)
+	if !node.DeletionTimestamp.IsZero() || (set != nil && set.Spec.PreProvisioned) {
+		return nil
+	}
+	need := &claim.Need{Node: ownerOf(node), Held: node.Spec.Host, HostNamespace: node.Namespace}
+	if set == nil || !wellFormed(set.Spec.Hosts.Selector) {
+		if node.Spec.Host == nil {
+			return nil
+		}
+		return need
+	}
+	if set.Spec.Hosts.Namespace != "" {
+		need.HostNamespace = set.Spec.Hosts.Namespace
+	}
+	need.Selector = set.Spec.Hosts.Selector
+	need.Labels = set.Spec.Nodes[node.Name].BMHLabelSelector
+	need.Requirements = set.Spec.Hosts.Requirements
+	return need
+}
+
+func wellFormed(s *metav1.LabelSelector) bool {
+	_, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil
+}
+
+// planAddresses is the addresses of the namespace's nodes by namespace/name; nil without networks.
+func (d *Decision) planAddresses(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) map[string][]v1alpha1.Address {
+	if len(nets.Networks) == 0 {
+		return nil
+	}
+	var holders []network.Holder
+	own := map[string]bool{}
+	for i := range w.Nodes {
+		node := &w.Nodes[i]
+		if node.Namespace != set.Namespace {
+			continue
+		}
+		holder := network.Holder{Node: ownerOf(node).String(), Held: node.Spec.Networks}
+		owner := w.SetOf(node)
+		if leaving := !node.DeletionTimestamp.IsZero() || owner == nil; leaving {
+			holder.Wants = wantsOf(node.Spec.Networks) // it keeps what it has until it is gone
+		} else {
+			section := inputs.Section(owner, node.Name)
+			holder.Wants = section.Networks
+			if owner.Spec.PreProvisioned {
+				holder.AnsibleHost = section.Ansible.AnsibleHost
+			}
+			own[holder.Node] = owner.Name == set.Name
+		}
+		holders = append(holders, holder)
+	}
+	plan := network.PlanAddresses(nets, holders)
+	for _, problem := range plan.Unmet {
+		if own[problem.Node] {
+			d.NoAddress = append(d.NoAddress, problem)
+		}
+	}
+	return plan.Addresses
+}
+
+func wantsOf(held []v1alpha1.Address) []v1alpha1.NodeNetwork {
+	var wants []v1alpha1.NodeNetwork
+	for _, a := range held {
+		wants = append(wants, v1alpha1.NodeNetwork{Name: a.Network, SubnetName: a.Subnet})
+	}
+	return wants
+}

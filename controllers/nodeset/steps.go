@@ -1,0 +1,211 @@
+package nodeset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+)
+
+// adopt puts the finalizer on before anything is made.
+func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
+	return step.Outcome{}, step.AddFinalizer(ctx, p.Client, p.set)
+}
+
+func (p *pass) observe(ctx context.Context) (step.Outcome, error) {
+	var err error
+	p.world, err = inputs.Read(ctx, p.Reader)
+	return step.Outcome{}, err
+}
+
+// inputReady reads what the spec names. Problems are told and the pass goes on: they stop only what builds on them.
+func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
+	var err error
+	if p.inputs, err = inputs.ReadSet(ctx, p.Reader, p.set, p.set.Spec.Services); err != nil {
+		return step.Outcome{}, err
+	}
+	var problems []string
+	for _, problem := range p.inputs.Problems {
+		problems = append(problems, problem.Error())
+	}
+	problems = append(problems, p.specProblems()...)
+	if len(problems) > 0 {
+		return step.Later(v1alpha1.ReasonInvalidInput, summary(problems), 0), nil
+	}
+	return step.Outcome{}, nil
+}
+
+// specProblems are what is wrong with the spec beyond what the API server can tell.
+func (p *pass) specProblems() []string {
+	var problems []string
+	if _, err := metav1.LabelSelectorAsSelector(p.set.Spec.Hosts.Selector); err != nil {
+		problems = append(problems, fmt.Sprintf("NodeSet %s: spec.hosts.selector: %v: correct it", client.ObjectKeyFromObject(p.set), err))
+	}
+	for _, node := range inputs.Desired(p.set) {
+		if i := p.find(node.Name); i >= 0 && !inputs.IsMember(&p.world.Nodes[i], p.set) {
+			problems = append(problems, fmt.Sprintf("NodeSet %s: node %s already belongs to NodeSet %s: rename it in spec.nodes, or change spec.hostNameTemplate",
+				client.ObjectKeyFromObject(p.set), node.Name, p.world.Nodes[i].Labels[v1alpha1.NodeSetLabel]))
+		}
+	}
+	return problems
+}
+
+// find is the index of a node of the set's namespace in the world; -1 when it is not there.
+func (p *pass) find(name string) int {
+	return slices.IndexFunc(p.world.Nodes, func(n v1alpha1.DataPlaneNode) bool { return n.Namespace == p.set.Namespace && n.Name == name })
+}
+
+// nodes creates the nodes that are missing and deletes those that are too many.
+func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
+	desired := inputs.Desired(p.set)
+	present := map[string]bool{}
+	for _, node := range p.world.Nodes {
+		present[node.Name] = present[node.Name] || node.Namespace == p.set.Namespace
+	}
+	var refused []string
+	for i := range desired {
+		if present[desired[i].Name] {
+			continue
+		}
+		node, err := p.create(ctx, desired[i])
+		if apierrors.IsInvalid(err) {
+			refused = append(refused, fmt.Sprintf("node %s of NodeSet %s: %v", node.Name, client.ObjectKeyFromObject(p.set), err))
+			continue
+		}
+		if err != nil {
+			return step.Outcome{}, err
+		}
+		p.world.AddNode(node)
+	}
+	if err := p.cut(ctx, desired); err != nil {
+		return step.Outcome{}, err
+	}
+	if len(refused) > 0 {
+		return step.Later(v1alpha1.ReasonInvalidInput, summary(refused), 0), nil
+	}
+	return step.Outcome{}, nil
+}
+
+func (p *pass) create(ctx context.Context, node v1alpha1.DataPlaneNode) (v1alpha1.DataPlaneNode, error) {
+	node.Finalizers = []string{v1alpha1.Finalizer}
+	node.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(p.set, v1alpha1.GroupVersion.WithKind("NodeSet"))}
+	err := p.Client.Create(ctx, &node)
+	return node, err
+}
+
+// cut deletes the members that are not desired and collects the others that stay.
+func (p *pass) cut(ctx context.Context, desired []v1alpha1.DataPlaneNode) error {
+	for _, node := range p.world.Members(p.set) {
+		if !node.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if slices.ContainsFunc(desired, func(d v1alpha1.DataPlaneNode) bool { return d.Name == node.Name }) {
+			p.members = append(p.members, node)
+			continue
+		}
+		if err := deleteExactly(ctx, p.Client, &node); err != nil {
+			return err
+		}
+		now := metav1.NewTime(p.Clock.Now())
+		p.world.Nodes[p.find(node.Name)].DeletionTimestamp = &now
+	}
+	return nil
+}
+
+// deleteExactly deletes the object that was read, not one made anew under its name.
+func deleteExactly(ctx context.Context, c client.Client, obj client.Object) error {
+	uid := obj.GetUID()
+	return client.IgnoreNotFound(c.Delete(ctx, obj, client.Preconditions{UID: &uid}))
+}
+
+// plan decides hosts and addresses and writes the decisions.
+func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
+	decision, err := Decide(p.world, p.set, p.inputs.Networks)
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	for i := range p.members {
+		if err := p.write(ctx, i, decision.Nodes[p.members[i].Name]); err != nil {
+			return step.Outcome{}, err
+		}
+	}
+	if reason := decision.Reason(); reason != "" {
+		return step.Later(reason, decision.Message(), 0), nil
+	}
+	return step.Outcome{}, nil
+}
+
+// write patches a member's spec if it is another than it should be.
+func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNodeSpec) error {
+	node := &p.members[member]
+	if equality.Semantic.DeepEqual(node.Spec, spec) {
+		return nil
+	}
+	old := node.DeepCopy()
+	node.Spec = spec
+	if err := p.Client.Patch(ctx, node, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	p.world.Nodes[p.find(node.Name)] = *node
+	return nil
+}
+
+// services decides the inputs every node should have. Global ones depend on all host keys of the namespace, so nothing
+// is decided until this set's nodes have theirs: they come within one pass of each node.
+func (p *pass) services(ctx context.Context) (step.Outcome, error) {
+	if !p.inputs.Usable() {
+		return step.Outcome{}, nil // inputReady has told why
+	}
+	for i := range p.members {
+		if len(inputs.HostKeys(p.set, &p.members[i])) == 0 {
+			return step.Later(v1alpha1.ReasonProgressing, "waits for the host key of node "+p.members[i].Name, 0), nil
+		}
+	}
+	inventory, err := p.inputs.Inventory(&p.world)
+	if inputs.IsProblem(err) {
+		return step.Later(v1alpha1.ReasonInvalidInput, err.Error(), 0), nil
+	}
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	hashes := inputs.NewHashes(inventory.Inventory, p.Collection)
+	for i := range p.members {
+		node := &p.members[i]
+		if !inventory.Has(node.Name) {
+			continue
+		}
+		spec := *node.Spec.DeepCopy()
+		spec.Services = hashes.Wanted(p.inputs.Services, node)
+		if err := p.write(ctx, i, spec); err != nil {
+			return step.Outcome{}, err
+		}
+	}
+	p.hashed = true
+	if err := errors.Join(inventory.NodeProblems()...); err != nil {
+		return step.Later(v1alpha1.ReasonInvalidInput, summary(strings.Split(err.Error(), "\n")), 0), nil
+	}
+	return step.Outcome{}, nil
+}
+
+// shown is how many problems a message lists before it counts the rest.
+const shown = 5
+
+// summary joins problems to one line of bounded length, in the order given.
+func summary(problems []string) string {
+	rest := len(problems) - shown
+	text := strings.Join(problems[:min(shown, len(problems))], "; ")
+	if rest > 0 {
+		text += fmt.Sprintf("; and %d more", rest)
+	}
+	return text
+}

@@ -1,0 +1,140 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Step is one step of a pass. What steps share is in the receiver of their Run methods.
+type Step struct {
+	// Condition the step sets; "" for one that only matters to Ready. Steps in a row may share one:
+	// it is True when all of them are done.
+	Condition string
+	// Run does the step. An error that is not a fault counts as Transient.
+	Run func(ctx context.Context) (Outcome, error)
+}
+
+// Target is the object a pass is about. Steps may change the fields of its status: they are written at the end.
+type Target struct {
+	// Object as it was read for this pass.
+	Object client.Object
+	// Conditions and ObservedGeneration point into the object's status.
+	Conditions         *[]metav1.Condition
+	ObservedGeneration *int64
+}
+
+// Loop is what a pass needs of its surroundings.
+type Loop struct {
+	// Client writes statuses.
+	Client client.Client
+	// Clock tells when a condition changed.
+	Clock clock.PassiveClock
+	// Events gets one event per changed condition.
+	Events events.EventRecorder
+}
+
+// Run makes one pass: it runs the steps in order until one stops it, sets conditions, writes the status if it changed
+// and says when to come back. When a write lost a race nothing is recorded and the pass is made again.
+func Run(ctx context.Context, l Loop, t Target, steps []Step) (Result, error) {
+	before, err := statusJSON(t.Object)
+	if err != nil {
+		return Result{}, err
+	}
+	order := make([]string, 0, len(steps))
+	for _, s := range steps {
+		order = append(order, s.Condition)
+	}
+	p := pass{now: l.Clock.Now(), generation: t.Object.GetGeneration(), order: order, conditions: *t.Conditions}
+	var failure error
+	for i, s := range steps {
+		out, err := s.Run(ctx)
+		if err != nil {
+			if raced(err) || isCancelled(err) {
+				return Answer(Outcome{}, err)
+			}
+			out, failure = FromError(err), err
+		}
+		if out.verdict == gone {
+			return Result{}, nil
+		}
+		if p.settle(i, out); out.verdict > later {
+			break
+		}
+	}
+	changes := p.close(t)
+	if err := patchStatus(ctx, l.Client, t.Object, before); err != nil {
+		return Answer(Outcome{}, client.IgnoreNotFound(err))
+	}
+	announce(l.Events, t.Object, changes)
+	return Answer(p.answer(), failure)
+}
+
+// pass collects what the steps of one pass saw.
+type pass struct {
+	now        time.Time
+	generation int64
+	order      []string
+	conditions []metav1.Condition
+	changes    []metav1.Condition
+	lowered    map[string]bool
+	trouble    *Outcome // the first outcome that is not done
+	readiness  Outcome  // what the Ready step said, if there is one
+	after      time.Duration
+}
+
+// answer is the outcome of the whole pass.
+func (p *pass) answer() Outcome {
+	if p.trouble == nil {
+		return Outcome{after: p.after}
+	}
+	o := *p.trouble
+	o.after = p.after
+	return o
+}
+
+func patchStatus(ctx context.Context, c client.Client, obj client.Object, before []byte) error {
+	after, err := statusJSON(obj)
+	if err != nil {
+		return err
+	}
+	diff, err := jsonpatch.CreateMergePatch(before, after)
+	if err != nil {
+		return fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(obj), err)
+	}
+	if string(diff) == "{}" {
+		return nil
+	}
+	// A merge patch names only the fields that changed, so that two writers of one status never undo each other.
+	copied, ok := obj.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("%T is no object", obj)
+	}
+	return c.Status().Patch(ctx, copied, client.RawPatch(types.MergePatchType, diff))
+}
+
+// statusJSON is {"status": ...} of obj.
+func statusJSON(obj client.Object) ([]byte, error) {
+	all, err := json.Marshal(obj)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", client.ObjectKeyFromObject(obj), err)
+	}
+	var only struct {
+		Status json.RawMessage `json:"status,omitempty"`
+	}
+	if err := json.Unmarshal(all, &only); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", client.ObjectKeyFromObject(obj), err)
+	}
+	if len(only.Status) == 0 {
+		only.Status = json.RawMessage("{}")
+	}
+	return json.Marshal(only)
+}
