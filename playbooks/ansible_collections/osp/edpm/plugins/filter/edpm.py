@@ -1,0 +1,203 @@
+# Copyright The Rackplane Authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the roles' inputs, run before anything on a node is touched.
+
+Every filter returns a list of problems, each one line that names the variable and the remedy; empty means good.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$")
+KNOWN_HOST = re.compile(r"^(\[[A-Za-z0-9.:-]+\]:\d+|[A-Za-z0-9.:-]+)$")
+NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+SETTING = re.compile(r"^[A-Za-z0-9_]+([./][A-Za-z0-9_.:/-]+)+$")
+ZONE = re.compile(r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")
+# By number in the rules, as a minimal image has no /etc/protocols (IANA protocol numbers).
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "vrrp": 112, "sctp": 132}
+ACTIONS = ("accept", "drop", "reject")
+
+
+def repo_problems(repos, family):
+    """Check edpm_bootstrap_repos."""
+    problems = []
+    seen = set()
+    for index, repo in enumerate(repos):
+        where = f"edpm_bootstrap_repos[{index}]"
+        name = str(repo.get("name", ""))
+        if not NAME.match(name):
+            problems.append(f"{where}.name {name!r} is no file name: use letters, digits, dots and dashes")
+        if name in seen:
+            problems.append(f"{where}.name {name!r} is used twice: name each repository once")
+        seen.add(name)
+        if not re.match(r"^(https?|file|copy|cdrom|ftp)://?\S+$", str(repo.get("url", ""))):
+            problems.append(f"{where}.url {repo.get('url')!r} is no URL: set the mirror's address")
+        if family == "Debian" and not repo.get("suites"):
+            problems.append(f"{where}.suites is empty: set the release, such as [bookworm], or [./] for a flat repository")
+        if repo.get("trusted") and repo.get("signed_by"):
+            problems.append(f"{where} sets trusted and signed_by: keep the one you mean")
+    return problems
+
+
+def sysctl_problems(settings):
+    """Check edpm_kernel_sysctl_extra_settings once flattened."""
+    return [f"edpm_kernel_sysctl_extra_settings: {name!r} is no setting's name: write it as in net.ipv4.ip_forward"
+            for name in sorted(settings) if not SETTING.match(name)]
+
+
+def ntp_problems(servers):
+    """Check timesync_ntp_servers."""
+    problems = []
+    for index, server in enumerate(servers):
+        where = f"timesync_ntp_servers[{index}]"
+        if not isinstance(server, dict):
+            problems.append(f"{where} is no mapping: write it as hostname: ADDRESS")
+        elif not HOST.match(str(server.get("hostname", ""))):
+            problems.append(f"{where}.hostname {server.get('hostname')!r} is no host name or address: correct it")
+    return problems
+
+
+def timezone_problems(zone):
+    """Check edpm_timezone."""
+    if ZONE.match(str(zone)):
+        return []
+    return [f"edpm_timezone {zone!r} is no time zone: use a name from timedatectl list-timezones, such as UTC"]
+
+
+def range_problems(ranges):
+    """Check edpm_sshd_allowed_ranges."""
+    if not ranges:
+        return ["edpm_sshd_allowed_ranges is empty, which would shut SSH: name the networks that may connect"]
+    return [f"edpm_sshd_allowed_ranges: {text!r} is no network: write it as 192.0.2.0/24"
+            for text in ranges if not _network(text)]
+
+
+def rule_problems(rules):
+    """Check edpm_nftables_user_rules."""
+    problems = []
+    for index, entry in enumerate(rules):
+        where = f"edpm_nftables_user_rules[{index}]"
+        rule = entry.get("rule") if isinstance(entry, dict) else None
+        if not isinstance(rule, dict) or not entry.get("rule_name"):
+            problems.append(f"{where} needs rule_name and rule: write it as rule_name: 110 name, rule: {{proto: tcp, dport: 22}}")
+            continue
+        problems.extend(_rule_problems(where, rule))
+    return problems
+
+
+def _rule_problems(where, rule):
+    known = {"proto", "dport", "sport", "source", "destination", "iniface", "action"}
+    for key in sorted(set(rule) - known):
+        yield f"{where}.rule.{key} is not known: use {', '.join(sorted(known))}"
+    if str(rule.get("proto", "tcp")) not in (*PROTOCOLS, "all"):
+        yield f"{where}.rule.proto {rule['proto']!r} is not known: use one of {', '.join(PROTOCOLS)} or all"
+    if str(rule.get("action", "accept")) not in ACTIONS:
+        yield f"{where}.rule.action {rule['action']!r} is not known: use one of {', '.join(ACTIONS)}"
+    for key in ("dport", "sport"):
+        if rule.get(key) and str(rule.get("proto", "tcp")) not in ("tcp", "udp", "sctp"):
+            yield f"{where}.rule.{key} needs proto tcp, udp or sctp: set it"
+        for port in ports(rule.get(key)):
+            if not re.match(r"^\d{1,5}(-\d{1,5})?$", port) or any(int(one) > 65535 for one in port.split("-")):
+                yield f"{where}.rule.{key} {port!r} is no port or range: write it as 80 or 5900-6923"
+    for key in ("source", "destination"):
+        if rule.get(key) and not _network(rule[key]):
+            yield f"{where}.rule.{key} {rule[key]!r} is no network: write it as 192.0.2.0/24"
+
+
+def hosts_problems(address, names):
+    """Check the node's own line of /etc/hosts: ctlplane_ip and canonical_hostname."""
+    problems = []
+    if not _network(address) or "/" in str(address):
+        problems.append(f"ctlplane_ip {address!r} is no address: give the node's control-plane address")
+    problems += [f"canonical_hostname {name!r} is no host name: correct it" for name in names if not HOST.match(str(name))]
+    return problems
+
+
+def known_host_problems(hosts):
+    """Check edpm_known_hosts."""
+    problems = []
+    for index, host in enumerate(hosts):
+        where = f"edpm_known_hosts[{index}]"
+        names = host.get("names") or []
+        if not names or not all(KNOWN_HOST.match(str(name)) for name in names):
+            problems.append(f"{where}.names {names!r} must list host names or addresses: correct it")
+        fields = str(host.get("key", "")).split()
+        if len(fields) < 2 or fields[0] not in KEY_TYPES or not re.match(r"^[A-Za-z0-9+/]+=*$", fields[1]):
+            problems.append(f"{where}.key is no public host key: give it as TYPE BASE64, such as ssh-ed25519 AAAA...")
+    return problems
+
+
+def known_host_lines(hosts):
+    """Return the lines of ssh_known_hosts, sorted, so that the order of the input never shows."""
+    lines = set()
+    for host in hosts:
+        kind, key = str(host["key"]).split()[:2]
+        lines.add(",".join(sorted({str(name) for name in host["names"]})) + f" {kind} {key}")
+    return sorted(lines)
+
+
+def flat_settings(settings):
+    """Return settings as name: value; edpm-ansible also writes them as name: {value: VALUE}."""
+    return {name: value["value"] if isinstance(value, dict) and "value" in value else value
+            for name, value in settings.items()}
+
+
+def ports(value):
+    """Return ports as a list of texts; edpm-ansible takes one or many, and a:b as well as a-b."""
+    if value in (None, "", []):
+        return []
+    return [str(one).replace(":", "-") for one in (value if isinstance(value, list) else [value])]
+
+
+def nft_ssh(network, port):
+    """Return the nft rule that accepts SSH from the network."""
+    return f'{_match(network, "saddr")} tcp dport {port} accept comment "ssh"'
+
+
+def nft_rule(entry):
+    """Return one entry of edpm_nftables_user_rules as an nft rule; rule_problems has found nothing in it."""
+    rule = entry["rule"]
+    proto = str(rule.get("proto", "tcp"))
+    words = [f'iifname "{rule["iniface"]}"'] if rule.get("iniface") else []
+    words += [_match(rule[key], side) for key, side in (("source", "saddr"), ("destination", "daddr")) if rule.get(key)]
+    matched = [f"{proto} {key} {{ {', '.join(ports(rule[key]))} }}" for key in ("sport", "dport") if rule.get(key)]
+    if proto != "all" and not matched:
+        matched = [f"meta l4proto {PROTOCOLS[proto]}"]
+    name = str(entry["rule_name"]).replace('"', "")[:120]
+    return " ".join([*words, *matched, str(rule.get("action", "accept")), f'comment "{name}"'])
+
+
+def _match(network, side):
+    family = "ip6" if _network(network).version == 6 else "ip"
+    return f"{family} {side} {network}"
+
+
+def _network(text):
+    try:
+        return ipaddress.ip_network(str(text), strict=False)
+    except ValueError:
+        return None
+
+
+class FilterModule:
+    """The filters."""
+
+    def filters(self):
+        """Return them by name."""
+        return {
+            "repo_problems": repo_problems,
+            "sysctl_problems": sysctl_problems,
+            "ntp_problems": ntp_problems,
+            "timezone_problems": timezone_problems,
+            "range_problems": range_problems,
+            "rule_problems": rule_problems,
+            "hosts_problems": hosts_problems,
+            "known_host_problems": known_host_problems,
+            "known_host_lines": known_host_lines,
+            "flat_settings": flat_settings,
+            "nft_ssh": nft_ssh,
+            "nft_rule": nft_rule,
+        }

@@ -1,0 +1,226 @@
+#!/usr/bin/python
+# Copyright The Rackplane Authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Makes systemd units enabled and running with the configuration that is on disk."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: edpm_units
+short_description: Make systemd units enabled and running with the configuration that is on disk
+version_added: 0.1.0
+author: Rackplane authors (@rackplane)
+description:
+  - Enables and starts units in one task, and restarts or reloads one exactly when its configuration changed since it was last given it.
+  - What a unit was last given is recorded on the node, so a run that died between writing a file and restarting the unit is made good by the next.
+  - A unit whose conditions this machine does not meet (no right to set the clock in a container) is left alone and named in the result.
+options:
+  units:
+    description: The units.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the unit; .service may be left out.
+        type: str
+        required: true
+      config:
+        description: The files the unit reads at start.
+        type: list
+        elements: path
+        default: []
+      on_change:
+        description: How the unit takes a changed file.
+        type: str
+        choices: [restart, reload]
+        default: restart
+  changed_paths:
+    description: Files that this run changed (paths of M(osp.edpm.edpm_files)).
+    type: list
+    elements: path
+    default: []
+attributes:
+  check_mode:
+    description: Predicts each unit's actions; a unit whose package is not yet there counts as one to be started.
+    support: full
+  diff_mode:
+    description: Lists the actions.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Run the time service
+  osp.edpm.edpm_units:
+    units:
+      - name: chrony
+        config: [/etc/chrony/chrony.conf]
+    changed_paths: "{{ edpm_configure_os_bundle.paths }}"
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, as "verb unit".
+  type: list
+  elements: str
+  returned: always
+unmet:
+  description: Units that this machine cannot run, as one of their conditions is not met.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import hashlib
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.osp.edpm.plugins.module_utils.node import STATE_DIR, one_line, read_text, text_diff, write_text
+
+RECORD = os.path.join(STATE_DIR, "units.json")
+ENABLED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated")
+
+
+class UnitError(Exception):
+    """One line that names the unit, the cause and the remedy."""
+
+
+def plan(unit, seen, given, changed_paths):
+    """Return the verbs that unit needs, in order.
+
+    seen is what systemctl shows, given the digest recorded at its last (re)start or None, unit["digest"] today's.
+    """
+    verbs = []
+    if seen["UnitFileState"] not in ENABLED:
+        verbs.append("enable")
+    stale = bool(unit["config"]) and (given != unit["digest"] or bool(set(unit["config"]) & set(changed_paths)))
+    if seen["ActiveState"] not in ("active", "reloading", "activating"):
+        verbs.append("start")
+    elif stale:
+        verbs.append(unit["on_change"])
+    return verbs
+
+
+def refused(seen):
+    """Report whether systemd tried to start the unit and found one of its conditions unmet."""
+    return seen["ConditionResult"] == "no" and seen["ConditionTimestampMonotonic"] not in ("", "0")
+
+
+def digest(paths):
+    """Return one hash of the files' texts."""
+    text = json.dumps([read_text(path) for path in paths])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def full_name(name):
+    """Return the unit's name with its type."""
+    return name if "." in name else name + ".service"
+
+
+class Systemd:
+    """The node's systemd."""
+
+    FIELDS = ("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload",
+              "ConditionResult", "ConditionTimestampMonotonic")
+
+    def __init__(self, module):
+        self._module = module
+
+    def show(self, name):
+        """Return the unit's fields."""
+        out = self._module.run_command(["systemctl", "show", "--property", ",".join(self.FIELDS), name])[1]
+        fields = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        return {key: fields.get(key, "") for key in self.FIELDS}
+
+    def do(self, *words):
+        """Run systemctl; a failure becomes one line with the unit's last words from the journal."""
+        code, out, err = self._module.run_command(["systemctl", *words])
+        if code == 0:
+            return
+        name = words[-1]
+        journal = self._module.run_command(["journalctl", "-q", "-n", "3", "-o", "cat", "-u", name])[1]
+        raise UnitError(f"systemctl {' '.join(words)} failed: {one_line(journal or err or out)}; "
+                        f"see journalctl -u {name} on the node")
+
+
+class Job:
+    """One run over the units."""
+
+    def __init__(self, module):
+        self._module = module
+        self._systemd = Systemd(module)
+        self._record = json.loads(read_text(RECORD) or "{}")
+        self.actions = []
+        self.unmet = []
+
+    def run(self):
+        """Bring every unit to its state."""
+        units = [dict(unit, name=full_name(unit["name"]), digest=digest(unit["config"]))
+                 for unit in self._module.params["units"]]
+        seen = {unit["name"]: self._systemd.show(unit["name"]) for unit in units}
+        if any(one["NeedDaemonReload"] == "yes" for one in seen.values()) or self._unit_files_changed():
+            self._do("daemon-reload")
+            seen = {unit["name"]: self._systemd.show(unit["name"]) for unit in units}
+        for unit in units:
+            self._bring(unit, seen[unit["name"]])
+
+    def _unit_files_changed(self):
+        return any(path.startswith("/etc/systemd/system/") for path in self._module.params["changed_paths"])
+
+    def _bring(self, unit, seen):
+        name = unit["name"]
+        if seen["LoadState"] != "loaded" and not self._module.check_mode:
+            raise UnitError(f"unit {name} is {seen['LoadState'] or 'unknown'} on the node: "
+                            "run the install-os service first, and check that no one masked it")
+        for verb in plan(unit, seen, self._record.get(name), self._module.params["changed_paths"]):
+            self._act(verb, name, seen)
+        if not self._module.check_mode and unit["config"] and self._record.get(name) != unit["digest"]:
+            self._record[name] = unit["digest"]
+            write_text(RECORD, json.dumps(self._record, sort_keys=True) + "\n")
+
+    def _act(self, verb, name, seen):
+        if verb != "start":
+            self._do(verb, name)
+            return
+        if not self._module.check_mode:
+            self._systemd.do("start", name)
+            seen = self._systemd.show(name)
+        if refused(seen):
+            self.unmet.append(name)
+        else:
+            self.actions.append(f"start {name}")
+
+    def _do(self, verb, *names):
+        if not self._module.check_mode:
+            self._systemd.do(verb, *names)
+        self.actions.append(" ".join([verb, *names]))
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "units": {
+                "type": "list", "elements": "dict", "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "config": {"type": "list", "elements": "path", "default": []},
+                    "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
+                },
+            },
+            "changed_paths": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    job = Job(module)
+    try:
+        job.run()
+    except (UnitError, OSError, ValueError) as error:
+        module.fail_json(msg=one_line(str(error), 500), actions=job.actions)
+    module.exit_json(changed=bool(job.actions), actions=job.actions, unmet=job.unmet,
+                     diff=text_diff("units", None, "".join(f"{action}\n" for action in job.actions)))
+
+
+if __name__ == "__main__":
+    main()
