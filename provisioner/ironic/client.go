@@ -1,0 +1,140 @@
+package ironic
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/httpbasic"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/noauth"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+// Config says where Ironic is and what hosts boot to be deployed.
+type Config struct {
+	// Endpoint such as https://ironic.example.com:6385; a trailing /v1 is fine.
+	Endpoint string
+	// Username and Password for HTTP basic authentication; both empty for none.
+	Username string
+	Password provisioner.Secret
+	// CA holds PEM certificates that Endpoint's must be signed by; empty means the machine's.
+	CA []byte
+	// DeployKernel, DeployRamdisk and DeployISO are URLs of the deploy agent as Ironic's driver_info takes them. Empty
+	// leaves the choice to Ironic's own configuration.
+	DeployKernel, DeployRamdisk, DeployISO string
+	// Timeout of one call; 0 means 30 s.
+	Timeout time.Duration
+}
+
+const (
+	defaultTimeout = 30 * time.Second
+	oldestMinor    = 81
+	newestMinor    = 110
+	disableOffIn   = 95
+	abortDeployIn  = 110
+)
+
+// Client is the adapter. Safe for concurrent use. Make one with New.
+type Client struct {
+	config  Config
+	service *gophercloud.ServiceClient
+
+	mu    sync.Mutex
+	minor int // of the microversion spoken; 0 until asked
+}
+
+var _ provisioner.Provisioner = (*Client)(nil)
+
+// New returns the adapter. It makes no call: an Ironic that is down now may be up later.
+func New(c Config) (*Client, error) {
+	endpoint := strings.TrimSuffix(strings.TrimRight(c.Endpoint, "/"), "/v1")
+	if endpoint == "" {
+		return nil, errors.New("no Ironic endpoint given: set its URL, such as http://127.0.0.1:6385")
+	}
+	service, err := dial(c, endpoint+"/v1/")
+	if err != nil {
+		return nil, err
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil, errors.New("http.DefaultTransport was replaced")
+	}
+	transport = transport.Clone()
+	if len(c.CA) > 0 {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(c.CA) {
+			return nil, errors.New("the CA given for Ironic holds no PEM certificate")
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	service.HTTPClient = http.Client{Timeout: c.Timeout, Transport: transport}
+	return &Client{config: c, service: service}, nil
+}
+
+func dial(c Config, endpoint string) (*gophercloud.ServiceClient, error) {
+	if c.Username == "" && c.Password == "" {
+		return noauth.NewBareMetalNoAuth(noauth.EndpointOpts{IronicEndpoint: endpoint})
+	}
+	return httpbasic.NewBareMetalHTTPBasic(httpbasic.EndpointOpts{
+		IronicEndpoint: endpoint, IronicUser: c.Username, IronicUserPassword: c.Password.Reveal(),
+	})
+}
+
+// api returns a client that speaks the newest microversion both sides know, asking Ironic for its newest once.
+func (c *Client) api(ctx context.Context) (*gophercloud.ServiceClient, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.minor == 0 {
+		minor, err := c.negotiate(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.minor = minor
+	}
+	api := *c.service
+	api.Microversion = "1." + strconv.Itoa(c.minor)
+	return &api, nil
+}
+
+func (c *Client) negotiate(ctx context.Context) (int, error) {
+	var root struct {
+		Version struct {
+			Version string `json:"version"`
+		} `json:"version"`
+	}
+	resp, err := c.service.Get(ctx, c.service.Endpoint, &root, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}})
+	if _, _, err = gophercloud.ParseResponse(resp, err); err != nil {
+		return 0, c.classify(err)
+	}
+	minor, err := strconv.Atoi(strings.TrimPrefix(root.Version.Version, "1."))
+	if err != nil || minor < oldestMinor {
+		return 0, fault.New(fault.Unsupported, "Ironic at %s speaks microversion %q; 1.%d or newer is needed",
+			c.config.Endpoint, root.Version.Version, oldestMinor)
+	}
+	return min(minor, newestMinor), nil
+}
+
+// nodeName is the name Metal3 gives a host's node (baremetal-operator v0.13.1, pkg/provisioner/ironic).
+func nodeName(h provisioner.HostID) string { return h.Namespace + "~" + h.Name }
+
+// node reads a host's node; fault.Missing when there is none.
+func (c *Client) node(ctx context.Context, api *gophercloud.ServiceClient, host provisioner.HostID) (*nodes.Node, error) {
+	n, err := nodes.Get(ctx, api, nodeName(host)).Extract()
+	if err != nil {
+		return nil, c.classify(err)
+	}
+	return n, nil
+}

@@ -1,0 +1,206 @@
+package ironic
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/ports"
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+// register creates the node or brings its settings up to date. The registration is recorded last: a pass that died
+// half way is done again.
+func (d call) register(ctx context.Context) error {
+	a, err := parseAddress(d.want.BMC.Address)
+	if err != nil {
+		return err
+	}
+	fresh := d.node == nil
+	if fresh {
+		if d.node, err = d.create(ctx, a); err != nil {
+			return err
+		}
+	}
+	if err := d.ensurePort(ctx); err != nil {
+		return err
+	}
+	patch := []nodes.Patch{
+		set("/extra/"+extraHostUID, string(d.want.Host.UID)),
+		set("/extra/"+extraRegistration, d.want.Registration()),
+	}
+	if !fresh {
+		patch = append(d.settings(a), patch...)
+	}
+	if err := d.classify(nodes.Update(ctx, d.api, d.node.UUID, patch).Err); err != nil {
+		return err
+	}
+	if d.node.Maintenance && d.node.Fault == provisioner.FaultPower {
+		return d.repair(ctx) // the BMC access may work now: let Ironic try at once
+	}
+	return nil
+}
+
+func (d call) create(ctx context.Context, a access) (*nodes.Node, error) {
+	clean := !d.want.SkipCleaning
+	opts := nodes.CreateOpts{
+		Name: nodeName(d.want.Host), Driver: a.driver, DriverInfo: d.driverInfo(a), Properties: d.properties(),
+		BootInterface: a.iface.boot, BIOSInterface: a.iface.bios, ManagementInterface: a.iface.management,
+		PowerInterface: a.iface.power, RAIDInterface: a.iface.raid, VendorInterface: a.iface.vendor,
+		InspectInterface: inspectInterface, AutomatedClean: &clean,
+		Extra: map[string]any{extraHostUID: string(d.want.Host.UID)},
+	}
+	if d.minorVersion() >= disableOffIn {
+		opts.DisablePowerOff = &d.want.DisablePowerOff
+	}
+	n, err := nodes.Create(ctx, d.api, opts).Extract()
+	if err != nil {
+		return nil, d.classify(err)
+	}
+	return n, nil
+}
+
+// inspectInterface: the deploy agent inspects, in band (ironic 39.0.0, doc/source/admin/inspection).
+const inspectInterface = "agent"
+
+// settings brings an existing node up to date.
+func (d call) settings(a access) []nodes.Patch {
+	patch := []nodes.Patch{
+		set("/driver", a.driver), set("/driver_info", d.driverInfo(a)), set("/automated_clean", !d.want.SkipCleaning),
+		set("/inspect_interface", inspectInterface), set("/boot_interface", a.iface.boot),
+	}
+	for name, value := range map[string]string{
+		"bios": a.iface.bios, "management": a.iface.management, "power": a.iface.power, "raid": a.iface.raid, "vendor": a.iface.vendor,
+	} {
+		if value != "" {
+			patch = append(patch, set("/"+name+"_interface", value))
+		}
+	}
+	if d.minorVersion() >= disableOffIn {
+		patch = append(patch, set("/disable_power_off", d.want.DisablePowerOff))
+	}
+	properties := d.properties()
+	for _, key := range []string{"capabilities", "cpu_arch", "root_device"} {
+		if value, wanted := properties[key]; wanted {
+			patch = append(patch, set("/properties/"+key, value))
+		} else if _, has := d.node.Properties[key]; has && key == "root_device" {
+			patch = append(patch, nodes.UpdateOperation{Op: nodes.RemoveOp, Path: "/properties/" + key})
+		}
+	}
+	return patch
+}
+
+func (d call) driverInfo(a access) map[string]any {
+	info := a.driverInfo(d.want.BMC)
+	for key, value := range map[string]string{
+		"deploy_kernel": d.config.DeployKernel, "deploy_ramdisk": d.config.DeployRamdisk, "deploy_iso": d.config.DeployISO,
+	} {
+		if value != "" {
+			info[key] = value
+		}
+	}
+	return info
+}
+
+func (d call) properties() map[string]any {
+	p := map[string]any{"capabilities": capabilities(d.want.BootMode)}
+	if d.want.Architecture != "" {
+		p["cpu_arch"] = d.want.Architecture
+	}
+	if hints := rootDevice(d.want.RootDevice); len(hints) > 0 {
+		p["root_device"] = hints
+	}
+	return p
+}
+
+func capabilities(mode metal3v1alpha1.BootMode) string {
+	switch mode {
+	case metal3v1alpha1.Legacy:
+		return "boot_mode:bios"
+	case metal3v1alpha1.UEFISecureBoot:
+		return "boot_mode:uefi,secure_boot:true"
+	case metal3v1alpha1.UEFI:
+		return "boot_mode:uefi"
+	default:
+		return "boot_mode:uefi"
+	}
+}
+
+// rootDevice writes hints in Ironic's operators (ironic 39.0.0, doc/source/install/advanced: root device hints).
+func rootDevice(h *metal3v1alpha1.RootDeviceHints) map[string]any {
+	if h == nil {
+		return nil
+	}
+	hints := map[string]any{}
+	name := "name"
+	if strings.HasPrefix(h.DeviceName, "/dev/disk/by-path/") {
+		name = "by_path"
+	}
+	for key, value := range map[string]string{
+		name: h.DeviceName, "hctl": h.HCTL, "serial": h.SerialNumber, "wwn": h.WWN,
+		"wwn_with_extension": h.WWNWithExtension, "wwn_vendor_extension": h.WWNVendorExtension,
+	} {
+		if value != "" {
+			hints[key] = "s== " + value
+		}
+	}
+	for key, value := range map[string]string{"model": h.Model, "vendor": h.Vendor} {
+		if value != "" {
+			hints[key] = "<in> " + value
+		}
+	}
+	if h.MinSizeGigabytes > 0 {
+		hints["size"] = fmt.Sprintf(">= %d", h.MinSizeGigabytes)
+	}
+	if h.Rotational != nil {
+		hints["rotational"] = fmt.Sprint(*h.Rotational)
+	}
+	return hints
+}
+
+// ensurePort makes the port the host boots from. Ports that inspection found are left alone.
+func (d call) ensurePort(ctx context.Context) error {
+	if d.want.BootMAC == "" {
+		return nil
+	}
+	page, err := ports.List(d.api, ports.ListOpts{NodeUUID: d.node.UUID}).AllPages(ctx)
+	if err != nil {
+		return d.classify(err)
+	}
+	known, err := ports.ExtractPorts(page)
+	if err != nil {
+		return d.classify(err)
+	}
+	if slices.ContainsFunc(known, func(p ports.Port) bool { return strings.EqualFold(p.Address, d.want.BootMAC) }) {
+		return nil
+	}
+	enabled := true
+	_, err = ports.Create(ctx, d.api, ports.CreateOpts{
+		NodeUUID: d.node.UUID, Address: strings.ToLower(d.want.BootMAC), PXEEnabled: &enabled,
+	}).Extract()
+	if gophercloud.ResponseCodeIs(err, http.StatusConflict) && !nodeLocked(err) {
+		return fault.New(fault.Rejected, "spec.bootMACAddress %s belongs to another Ironic node: give each host its own", d.want.BootMAC)
+	}
+	return d.classify(err)
+}
+
+func set(path string, value any) nodes.Patch { return operation{nodes.AddOp, path, value} }
+
+// operation is nodes.UpdateOperation without its omitempty: false and "" are values too.
+type operation struct {
+	op    nodes.UpdateOp
+	path  string
+	value any
+}
+
+// ToNodeUpdateMap implements nodes.Patch.
+func (o operation) ToNodeUpdateMap() (map[string]any, error) {
+	return map[string]any{"op": o.op, "path": o.path, "value": o.value}, nil
+}

@@ -1,0 +1,147 @@
+package lifecycle
+
+import (
+	"strings"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+
+	"github.com/rackplane/rackplane/provisioner"
+)
+
+// facts are what conditions speak of.
+type facts struct {
+	want provisioner.Want
+	seen provisioner.Observation
+	past Past
+	// answers holds the answer to every condition.
+	answers map[condition]bool
+}
+
+func gather(want provisioner.Want, seen provisioner.Observation, past Past) facts {
+	f := facts{want: want, seen: seen, past: past, answers: map[condition]bool{}}
+	for c, ask := range questions() {
+		f.answers[c] = ask(f)
+	}
+	return f
+}
+
+// condition is a yes-or-no question to the facts, in words.
+type condition string
+
+const (
+	deleting     condition = "deleting"
+	detached     condition = "detached"
+	unmanaged    condition = "no BMC details"
+	foreign      condition = "registered for another host"
+	changed      condition = "registration differs"
+	external     condition = "externally provisioned"
+	installed    condition = "image installed before"
+	toInspect    condition = "hardware unknown"
+	toDeploy     condition = "image wanted"
+	otherImage   condition = "other image or none wanted"
+	otherURL     condition = "other image URL or none wanted"
+	failed       condition = "last error set"
+	gaveUp       condition = "more than 3 failures"
+	wasInUse     condition = "shown as deprovisioning"
+	maintenance  condition = "in maintenance"
+	powerFault   condition = "power fault"
+	faulted      condition = "other fault"
+	powerMoving  condition = "power changing"
+	powerUnknown condition = "power unknown"
+	mayRun       condition = "maybe on"
+	mayPowerOff  condition = "power off allowed"
+	isOff        condition = "off, wanted on"
+	isOn         condition = "on, wanted off"
+)
+
+const negation = "not "
+
+func not(c condition) condition { return negation + c }
+
+// giveUpAfter failures a host that is being deleted is let go as it is; Metal3 gives up after more than 3 errors too
+// (baremetal-operator v0.13.1, internal/controller/metal3.io/host_state_machine.go).
+const giveUpAfter = 3
+
+// questions answers every condition.
+func questions() map[condition]func(facts) bool {
+	return map[condition]func(facts) bool{
+		deleting:  func(f facts) bool { return f.want.Deleting },
+		detached:  func(f facts) bool { return f.want.Detached },
+		unmanaged: func(f facts) bool { return f.want.BMC.Address == "" },
+		foreign: func(f facts) bool {
+			return f.seen.HostUID != "" && f.seen.HostUID != f.want.Host.UID
+		},
+		changed: func(f facts) bool {
+			return f.seen.Registration != f.want.Registration() || f.seen.HostUID != f.want.Host.UID
+		},
+		external:  func(f facts) bool { return f.want.External },
+		installed: func(f facts) bool { return f.want.Installed != nil },
+		toInspect: func(f facts) bool { return !f.want.SkipInspection && f.seen.Inspected.IsZero() },
+		toDeploy:  func(f facts) bool { return f.want.Image != nil && f.want.Online },
+		otherImage: func(f facts) bool {
+			return f.want.External || f.want.Image == nil || f.seen.Image == nil || *f.want.Image != *f.seen.Image
+		},
+		otherURL: func(f facts) bool {
+			return f.want.Image == nil || f.seen.Image == nil || f.want.Image.URL != f.seen.Image.URL
+		},
+		failed:       func(f facts) bool { return f.seen.LastError != "" },
+		gaveUp:       func(f facts) bool { return f.past.Failures > giveUpAfter },
+		wasInUse:     func(f facts) bool { return f.past.State == metal3v1alpha1.StateDeprovisioning },
+		maintenance:  func(f facts) bool { return f.seen.Maintenance },
+		powerFault:   func(f facts) bool { return f.seen.Fault == provisioner.FaultPower },
+		faulted:      func(f facts) bool { return f.seen.Fault != "" },
+		powerMoving:  func(f facts) bool { return f.seen.PowerTarget != "" },
+		powerUnknown: func(f facts) bool { return f.seen.Power == provisioner.PowerUnknown },
+		mayRun:       func(f facts) bool { return f.seen.Power != provisioner.PowerOff },
+		mayPowerOff:  func(f facts) bool { return !f.want.DisablePowerOff },
+		isOff:        func(f facts) bool { return f.want.Online && f.seen.Power == provisioner.PowerOff },
+		isOn:         func(f facts) bool { return !f.want.Online && f.seen.Power == provisioner.PowerOn },
+	}
+}
+
+// all reports whether every condition holds.
+func (f facts) all(cs []condition) bool {
+	for _, c := range cs {
+		plain, negated := strings.CutPrefix(string(c), negation)
+		if f.answers[condition(plain)] == negated {
+			return false
+		}
+	}
+	return true
+}
+
+// shown is the Metal3 state of rows that name none.
+func (f facts) shown() metal3v1alpha1.ProvisioningState {
+	switch f.seen.State {
+	case provisioner.StateAbsent, provisioner.StateEnroll, provisioner.StateVerifying, provisioner.StateAdopting, provisioner.StateAdoptFail:
+		return metal3v1alpha1.StateRegistering
+	case provisioner.StateInspecting, provisioner.StateInspectWait, provisioner.StateInspectFail:
+		return metal3v1alpha1.StateInspecting
+	case provisioner.StateDeploying, provisioner.StateDeployWait, provisioner.StateDeployHold, provisioner.StateDeployFail,
+		provisioner.StateDeployDone:
+		return metal3v1alpha1.StateProvisioning
+	case provisioner.StateDeleting, provisioner.StateDeleted, provisioner.StateError:
+		return metal3v1alpha1.StateDeprovisioning
+	case provisioner.StateManageable:
+		return metal3v1alpha1.StatePreparing
+	case provisioner.StateAvailable:
+		return metal3v1alpha1.StateAvailable
+	case provisioner.StateCleaning, provisioner.StateCleanWait, provisioner.StateCleanHold, provisioner.StateCleanFail:
+		return f.shownCleaning()
+	default:
+		if f.want.External {
+			return metal3v1alpha1.StateExternallyProvisioned
+		}
+		return metal3v1alpha1.StateProvisioned
+	}
+}
+
+// shownCleaning tells cleaning after use from cleaning before it by what was shown before: Ironic does not.
+func (f facts) shownCleaning() metal3v1alpha1.ProvisioningState {
+	switch f.past.State {
+	case metal3v1alpha1.StateProvisioning, metal3v1alpha1.StateProvisioned, metal3v1alpha1.StateDeprovisioning:
+		return metal3v1alpha1.StateDeprovisioning
+	default:
+		return metal3v1alpha1.StatePreparing
+	}
+}

@@ -1,0 +1,170 @@
+package lifecycle
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+
+	"github.com/rackplane/rackplane/provisioner"
+)
+
+// How soon to look again.
+const (
+	pollAct     = 300 * time.Millisecond
+	pollQuick   = time.Second
+	pollWork    = 2 * time.Second
+	pollSlow    = 10 * time.Second
+	pollSettled = time.Minute
+)
+
+// Next decides what to do next with the server. It always decides: a state that no row knows is held, with its name.
+func Next(want provisioner.Want, seen provisioner.Observation, past Past, now time.Time) Decision {
+	f := gather(want, seen, past)
+	for _, r := range table() {
+		if r.fits(f) {
+			return r.decide(f, now)
+		}
+	}
+	return Decision{
+		Kind: Hold, State: f.shown(), Poll: pollSettled,
+		Reason: fmt.Sprintf("Ironic shows the node in state %q, which is not known here", seen.State),
+	}
+}
+
+func (r row) fits(f facts) bool {
+	if r.in == nil && f.seen.State == provisioner.StateAbsent {
+		return false
+	}
+	return (r.in == nil || slices.Contains(r.in, f.seen.State)) && f.all(r.when)
+}
+
+func (r row) decide(f facts, now time.Time) Decision {
+	d := Decision{State: r.show}
+	if d.State == "" {
+		d.State = f.shown()
+	}
+	if r.done != "" || over(f.past.Error, d.State) {
+		d.Cleared = f.past.Error != ""
+		f.past.Failures, f.past.Error = 0, ""
+	}
+	switch {
+	case r.uncounted(f):
+		d.Kind, d.Reason, d.Poll = Wait, "it failed; tried again after a while", Backoff(1)
+		d.Failure = r.failure(f, f.seen.LastError)
+	case r.do != "" && !r.soon && f.past.due(now) > 0:
+		d.Kind, d.Reason, d.Poll = Wait, "it failed; tried again after a while", f.past.due(now)
+	case r.do != "":
+		d.Kind, d.Action, d.Reason, d.Poll = Act, r.do, r.why, pollAct
+		d.Retry = r.fails == powerManagement
+	case r.wait != "":
+		r.waits(f, now, &d)
+	case r.hold != "":
+		d.Kind, d.Reason, d.Poll = Hold, r.hold, pollSettled
+	default:
+		d.Kind, d.Reason, d.Poll = Settled, r.done, pollSettled
+	}
+	return d
+}
+
+// uncounted reports whether the row speaks of a failure that was not counted yet. Power failures have no time of
+// their own in Ironic: there the kind shown tells, and each retry is counted as it is made. A changed want makes an
+// old failure void.
+func (r row) uncounted(f facts) bool {
+	switch {
+	case r.fails == "" || (f.past.Anew && r.do != ""):
+		return false
+	case r.fails == powerManagement || r.hold != "":
+		return f.past.Error != r.fails
+	default:
+		return !f.past.counted(f.seen.Since)
+	}
+}
+
+func (r row) waits(f facts, now time.Time, d *Decision) {
+	d.Kind, d.Reason, d.Poll = Wait, r.wait, cmp.Or(r.poll, pollWork)
+	if r.within == 0 {
+		return
+	}
+	d.Deadline = f.seen.Since.Add(r.within)
+	switch {
+	case now.Before(d.Deadline):
+	case r.exit != "":
+		d.Kind, d.Action, d.Poll = Act, r.exit, pollAct
+		d.Reason = fmt.Sprintf("no sign of life for %s while %s", r.within, r.wait)
+	case !f.past.counted(f.seen.Since):
+		r.fails = errorOf(d.State)
+		d.Failure = r.failure(f, fmt.Sprintf("no progress for %s while %s", r.within, r.wait))
+	}
+}
+
+// failure describes what happened.
+func (r row) failure(f facts, cause string) *Failure {
+	if r.hold != "" {
+		cause = r.hold
+	}
+	if cause == "" && f.seen.MaintenanceReason != "" {
+		cause = f.seen.MaintenanceReason
+	}
+	fail := Failure{Type: r.fails, When: f.seen.Since}
+	if r.fails == powerManagement || r.hold != "" {
+		fail.When = time.Time{}
+	}
+	fail.Message = Explain(f.want, fail.Type, cause)
+	return &fail
+}
+
+// errorOf is the kind of failure of something that went wrong while the state was shown.
+func errorOf(s metal3v1alpha1.ProvisioningState) metal3v1alpha1.ErrorType {
+	switch s {
+	case metal3v1alpha1.StateInspecting:
+		return metal3v1alpha1.InspectionError
+	case metal3v1alpha1.StatePreparing:
+		return metal3v1alpha1.PreparationError
+	case metal3v1alpha1.StateProvisioning, metal3v1alpha1.StateDeprovisioning:
+		return metal3v1alpha1.ProvisioningError
+	case metal3v1alpha1.StateAvailable, metal3v1alpha1.StateProvisioned, metal3v1alpha1.StateExternallyProvisioned:
+		return metal3v1alpha1.ProvisionedRegistrationError
+	case metal3v1alpha1.StatePoweringOffBeforeDelete:
+		return metal3v1alpha1.PowerManagementError
+	default:
+		return metal3v1alpha1.RegistrationError
+	}
+}
+
+// Refused is the failure of an action the service would not start, for the caller to count. cause is one line.
+func Refused(want provisioner.Want, d Decision, cause string) Failure {
+	t := errorOf(d.State)
+	if d.Action == provisioner.SwitchOn || d.Action == provisioner.SwitchOff {
+		t = metal3v1alpha1.PowerManagementError
+	}
+	return Failure{Type: t, Message: Explain(want, t, cause)}
+}
+
+// Explain puts object, field and remedy to a cause.
+func Explain(want provisioner.Want, t metal3v1alpha1.ErrorType, cause string) string {
+	var remedy string
+	switch t {
+	case metal3v1alpha1.RegistrationError, metal3v1alpha1.ProvisionedRegistrationError:
+		remedy = fmt.Sprintf("check spec.bmc.address (%s) and the username and password in Secret %s/%s (spec.bmc.credentialsName)",
+			want.BMC.Address, want.Host.Namespace, want.BMC.CredentialsName)
+	case metal3v1alpha1.InspectionError:
+		remedy = "check that the host can boot the agent (spec.bootMACAddress, its console); spec.inspectionMode: disabled goes without"
+	case metal3v1alpha1.PreparationError:
+		remedy = "check the host's disks and console; spec.automatedCleaningMode: disabled goes without cleaning"
+	case metal3v1alpha1.ProvisioningError:
+		remedy = "check spec.image"
+		if want.Image != nil {
+			remedy = fmt.Sprintf("check spec.image.url (%s) and spec.image.checksum", want.Image.URL)
+		}
+	case metal3v1alpha1.PowerManagementError:
+		remedy = fmt.Sprintf("check that the BMC at spec.bmc.address (%s) answers", want.BMC.Address)
+	case metal3v1alpha1.DetachError, metal3v1alpha1.ServicingError:
+	}
+	if cause == "" {
+		cause = "Ironic gave no reason"
+	}
+	return fmt.Sprintf("BareMetalHost %s: %s: %s", want.Host, cause, remedy)
+}

@@ -1,0 +1,311 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"pgregory.net/rapid"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/provisioner/lifecycle"
+	"github.com/rackplane/rackplane/provisioner/provisionertest"
+)
+
+// world is a simulated server with the loop that drives it.
+type world struct {
+	now  time.Time
+	sim  *provisionertest.Simulator
+	want provisioner.Want
+	past lifecycle.Past
+	log  []lifecycle.Decision
+}
+
+func newWorld(stepTime time.Duration) *world {
+	w := &world{now: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC), want: want()}
+	w.sim = provisionertest.New(func() time.Time { return w.now }, stepTime)
+	return w
+}
+
+func want() provisioner.Want {
+	return provisioner.Want{
+		Host:     provisioner.HostID{Namespace: "metal", Name: "h1", UID: provisionertest.AnyUID(1)},
+		BMC:      provisioner.BMC{Address: "redfish://bmc1", Username: "admin", Password: "secret", CredentialsName: "h1-bmc", CredentialsVersion: "1"},
+		BootMode: metal3v1alpha1.UEFI,
+	}
+}
+
+// pass makes one pass and moves the clock on to the next one.
+func (w *world) pass(tb errorer) lifecycle.Decision {
+	ctx := context.Background()
+	seen, err := w.sim.Observe(ctx, w.want.Host)
+	if err != nil && !fault.Is(err, fault.Missing) {
+		w.now = w.now.Add(5 * time.Second)
+		return lifecycle.Decision{}
+	}
+	d := lifecycle.Next(w.want, seen, w.past, w.now)
+	if again := lifecycle.Next(w.want, seen, w.past, w.now); d.String() != again.String() {
+		tb.Fatalf("not deterministic: %s then %s", d, again)
+	}
+	w.past = w.past.Record(d, w.now)
+	w.log = append(w.log, d)
+	if d.Kind == lifecycle.Act {
+		if err := w.sim.Do(ctx, w.want, d.Action); fault.Is(err, fault.Rejected) {
+			w.past = w.past.Count(lifecycle.Refused(w.want, d, err.Error()), w.now)
+		}
+	}
+	if d.Poll <= 0 {
+		tb.Fatalf("%s has no poll", d)
+	}
+	w.now = w.now.Add(d.Poll)
+	return d
+}
+
+type errorer interface{ Fatalf(string, ...any) }
+
+// settle drives until settled, and fails when that takes too many passes.
+func (w *world) settle(tb errorer) lifecycle.Decision {
+	for range 3000 {
+		if d := w.pass(tb); d.Kind == lifecycle.Settled {
+			return d
+		}
+	}
+	tb.Fatalf("not settled after 3000 passes; the last decisions: %v", w.log[max(0, len(w.log)-12):])
+	return lifecycle.Decision{}
+}
+
+func image(url string) *provisioner.Image {
+	return &provisioner.Image{URL: url, Checksum: "abc", ChecksumType: "sha256"}
+}
+
+func TestLadder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(time.Second)
+	d := w.settle(t)
+	if d.State != metal3v1alpha1.StateAvailable {
+		t.Fatalf("state %s, want available", d.State)
+	}
+	w.want.Image, w.want.Online = image("http://images/a"), true
+	if d = w.settle(t); d.State != metal3v1alpha1.StateProvisioned {
+		t.Fatalf("state %s, want provisioned", d.State)
+	}
+	w.want.Image, w.want.Online = nil, false
+	if d = w.settle(t); d.State != metal3v1alpha1.StateAvailable {
+		t.Fatalf("state %s, want available again", d.State)
+	}
+	w.want.Deleting = true
+	if d = w.settle(t); d.State != metal3v1alpha1.StateDeleting {
+		t.Fatalf("state %s, want deleting", d.State)
+	}
+	if _, found := w.sim.Node(w.want.Host); found {
+		t.Error("the node is still registered")
+	}
+	var states []metal3v1alpha1.ProvisioningState
+	for _, d := range w.log {
+		if len(states) == 0 || states[len(states)-1] != d.State {
+			states = append(states, d.State)
+		}
+	}
+	t.Log(states)
+}
+
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(time.Second)
+	w.sim.SetBMC("redfish://bmc1", "admin", "other")
+	start := w.now
+	for w.now.Before(start.Add(20 * time.Minute)) {
+		w.pass(t)
+	}
+	if w.past.Error != metal3v1alpha1.RegistrationError {
+		t.Errorf("error %q, want a registration error", w.past.Error)
+	}
+	// 15+30+60+120+240+480 s is 15 min 45 s: seven attempts in 20 minutes.
+	if n := w.sim.Effects(w.want.Host)[provisioner.Manage]; n != 7 {
+		t.Errorf("%d attempts in 20 minutes, want 7", n)
+	}
+	w.want.BMC.Password, w.want.BMC.CredentialsVersion = "other", "2"
+	w.past.Anew = true
+	fixed := w.now
+	w.settle(t)
+	if took := w.now.Sub(fixed); took > 2*time.Minute {
+		t.Errorf("took %s after the Secret was corrected", took)
+	}
+	if w.past.Error != "" || w.past.Failures != 0 {
+		t.Errorf("the error stayed: %+v", w.past)
+	}
+}
+
+func TestChecksumMismatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(time.Second)
+	w.want.Image, w.want.Online = image("http://images/bad"), true
+	w.sim.BreakImage(*w.want.Image, provisionertest.ChecksumMismatch)
+	for w.past.Failures < 2 {
+		w.pass(t)
+	}
+	if w.past.Error != metal3v1alpha1.ProvisioningError {
+		t.Errorf("error %q, want a provisioning error", w.past.Error)
+	}
+	w.want.Image, w.past.Anew = image("http://images/good"), true
+	if d := w.settle(t); d.State != metal3v1alpha1.StateProvisioned || w.past.Error != "" {
+		t.Errorf("settled in %s with error %q", d.State, w.past.Error)
+	}
+}
+
+func TestRunningHostSurvivesLostIronic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(time.Second)
+	w.want.Image, w.want.Online = image("http://images/a"), true
+	w.settle(t)
+	w.sim.Forget()
+	w.want.Installed = w.want.Image
+	w.past = lifecycle.Past{}
+	before := w.sim.Effects(w.want.Host)
+	if d := w.settle(t); d.State != metal3v1alpha1.StateProvisioned {
+		t.Errorf("settled in %s", d.State)
+	}
+	after := w.sim.Effects(w.want.Host)
+	if after[provisioner.Deploy] != before[provisioner.Deploy] || after[provisioner.Provide] != before[provisioner.Provide] {
+		t.Errorf("the running host was wiped: %v then %v", before, after)
+	}
+}
+
+// TestConverges: whatever Ironic holds and whatever is wanted, following the decisions ends where the want says, also
+// when faults hit on the way and when the past is lost again and again.
+func TestConverges(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(time.Duration(rapid.IntRange(0, 3).Draw(rt, "step")) * time.Second)
+		w.want = drawWant(rt)
+		seen := drawSeen(rt, w)
+		w.sim.Set(w.want.Host, seen)
+		for range rapid.IntRange(0, 4).Draw(rt, "faults") {
+			w.sim.Inject(drawFault(rt))
+		}
+		for range rapid.IntRange(0, 30).Draw(rt, "passes") {
+			w.pass(rt)
+			if rapid.IntRange(0, 5).Draw(rt, "lose") == 0 {
+				w.past = lifecycle.Past{}
+			}
+		}
+		w.sim.Heal()
+		if heldByPeople(seen) {
+			return
+		}
+		d := w.settle(rt)
+		checkEnd(rt, w, d)
+	})
+}
+
+// heldByPeople: only a person (or deleting the host) ends these.
+func heldByPeople(o provisioner.Observation) bool {
+	switch o.State {
+	case provisioner.StateRescue, provisioner.StateRescueFail, provisioner.StateRescueWait, provisioner.StateUnrescueFail,
+		provisioner.StateServiceFail, provisioner.StateServiceWait, provisioner.StateServiceHold, provisioner.StateCleanHold,
+		provisioner.StateDeployHold:
+		return true
+	default:
+		// The simulator was put there with nothing under way: it would wait for ever.
+		return o.Maintenance || provisioner.Manage.In(o.State)+provisioner.Undeploy.In(o.State)+provisioner.Inspect.In(o.State) == 0 ||
+			stuck(o.State)
+	}
+}
+
+func stuck(s provisioner.NodeState) bool {
+	switch s {
+	case provisioner.StateVerifying, provisioner.StateInspecting, provisioner.StateCleaning, provisioner.StateDeploying,
+		provisioner.StateDeployDone, provisioner.StateDeleting, provisioner.StateDeleted, provisioner.StateAdopting:
+		return true
+	default:
+		return false
+	}
+}
+
+func checkEnd(rt *rapid.T, w *world, d lifecycle.Decision) {
+	n, found := w.sim.Node(w.want.Host)
+	switch {
+	case w.want.Deleting:
+		if found && n.HostUID == w.want.Host.UID {
+			rt.Fatalf("deleted host is still registered: %+v", n)
+		}
+	case w.want.External:
+		if d.State != metal3v1alpha1.StateExternallyProvisioned {
+			rt.Fatalf("external host ended as %s", d.State)
+		}
+	case w.want.Image != nil && w.want.Online:
+		if d.State != metal3v1alpha1.StateProvisioned || n.Image == nil || n.Image.URL != w.want.Image.URL || n.Power != provisioner.PowerOn {
+			rt.Fatalf("ended as %s with %+v", d.State, n)
+		}
+	case w.want.Image == nil:
+		if d.State != metal3v1alpha1.StateAvailable {
+			rt.Fatalf("ended as %s with %+v", d.State, n)
+		}
+	}
+	if w.past.Error != "" || w.past.Failures != 0 {
+		rt.Fatalf("settled and still shows %+v", w.past)
+	}
+	for range 3 {
+		if again := w.pass(rt); again.Kind != lifecycle.Settled {
+			rt.Fatalf("did not stay settled: %s", again)
+		}
+	}
+}
+
+func drawWant(rt *rapid.T) provisioner.Want {
+	w := want()
+	if rapid.Bool().Draw(rt, "image") {
+		w.Image = image(rapid.SampledFrom([]string{"http://images/a", "http://images/b"}).Draw(rt, "url"))
+	}
+	w.Online = rapid.Bool().Draw(rt, "online")
+	w.SkipInspection = rapid.Bool().Draw(rt, "skipInspection")
+	w.SkipCleaning = rapid.Bool().Draw(rt, "skipCleaning")
+	w.External = rapid.IntRange(0, 5).Draw(rt, "external") == 0
+	w.Deleting = rapid.IntRange(0, 3).Draw(rt, "deleting") == 0
+	w.Detached = rapid.IntRange(0, 5).Draw(rt, "detached") == 0
+	return w
+}
+
+func drawSeen(rt *rapid.T, w *world) provisioner.Observation {
+	o := provisioner.Observation{
+		ID:        "n",
+		HostUID:   w.want.Host.UID,
+		State:     rapid.SampledFrom(provisioner.NodeStates()).Draw(rt, "state"),
+		Since:     w.now.Add(-time.Duration(rapid.IntRange(0, 7200).Draw(rt, "age")) * time.Second),
+		Power:     rapid.SampledFrom([]provisioner.Power{provisioner.PowerOn, provisioner.PowerOff}).Draw(rt, "power"),
+		LastError: rapid.SampledFrom([]string{"", "it broke"}).Draw(rt, "lastError"),
+	}
+	if rapid.Bool().Draw(rt, "registered") {
+		o.Registration = w.want.Registration()
+	}
+	if rapid.Bool().Draw(rt, "inspected") {
+		o.Inspected = w.now.Add(-time.Hour)
+	}
+	if rapid.Bool().Draw(rt, "hasImage") {
+		o.Image = image("http://images/a")
+	}
+	if rapid.IntRange(0, 4).Draw(rt, "fault") == 0 {
+		o.Maintenance, o.Fault = true, provisioner.FaultClean
+	}
+	return o
+}
+
+func drawFault(rt *rapid.T) provisionertest.Fault {
+	on := []string{
+		"", provisionertest.CallObserve, string(provisioner.Register), string(provisioner.Deploy), provisionertest.FailVerify,
+		provisionertest.FailInspect, provisionertest.FailClean, provisionertest.FailDeploy, provisionertest.FailUndeploy,
+		provisionertest.FailAdopt, provisionertest.FailPower,
+	}
+	f := provisionertest.Fault{
+		On:    rapid.SampledFrom(on).Draw(rt, "on"),
+		Kind:  rapid.SampledFrom([]fault.Kind{fault.Transient, fault.Busy, fault.Denied, fault.Rejected, fault.Lost}).Draw(rt, "kind"),
+		Times: rapid.IntRange(1, 5).Draw(rt, "times"),
+	}
+	if rapid.Bool().Draw(rt, "answerLost") {
+		f.Lost = errors.New("the answer got lost")
+	}
+	return f
+}

@@ -1,0 +1,239 @@
+package lifecycle
+
+import (
+	"slices"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+
+	"github.com/rackplane/rackplane/provisioner"
+)
+
+// row is one line of the table. Exactly one of do, wait, hold and done is set.
+type row struct {
+	// in lists Ironic's provision states; nil means every one of a registered node.
+	in []provisioner.NodeState
+	// when lists conditions that must all hold.
+	when []condition
+	// show is the Metal3 state; empty means the one that facts.shown gives.
+	show metal3v1alpha1.ProvisioningState
+	// do is started, because of why.
+	do  provisioner.Action
+	why string
+	// wait, hold and done say what is waited for, what a person must do, or what is as wanted.
+	wait, hold, done string
+	// fails: being here is a failure of that kind, counted before anything else is done.
+	fails metal3v1alpha1.ErrorType
+	// soon: do it without waiting for the backoff of earlier failures.
+	soon bool
+	// within is the deadline of a wait after the last sign of life, exit what is done then. Ironic ends its own waits
+	// for the agent after 1800 s (ironic 39.0.0, [conductor] *_callback_timeout): ours fire only when it forgot the
+	// node. Without exit the wait goes on and is shown as a failure: Ironic fails such a state itself when the
+	// conductor restarts (states.py: STUCK_STATES_TREATED_AS_FAIL).
+	within time.Duration
+	exit   provisioner.Action
+	// poll is how often a wait is looked at; 0 means pollWork.
+	poll time.Duration
+}
+
+const (
+	quickWithin = 5 * time.Minute
+	agentWithin = 35 * time.Minute
+	workWithin  = 2 * time.Hour
+)
+
+type (
+	in   = []provisioner.NodeState
+	when = []condition
+)
+
+// The states by Ironic, short.
+const (
+	enroll      = provisioner.StateEnroll
+	manageable  = provisioner.StateManageable
+	available   = provisioner.StateAvailable
+	active      = provisioner.StateActive
+	inspectFail = provisioner.StateInspectFail
+	adoptFail   = provisioner.StateAdoptFail
+	cleanFail   = provisioner.StateCleanFail
+	deployFail  = provisioner.StateDeployFail
+	deployWait  = provisioner.StateDeployWait
+	deleteFail  = provisioner.StateError
+)
+
+// The states by Metal3, short.
+const (
+	registering     = metal3v1alpha1.StateRegistering
+	inspecting      = metal3v1alpha1.StateInspecting
+	provisioning    = metal3v1alpha1.StateProvisioning
+	deprovisioning  = metal3v1alpha1.StateDeprovisioning
+	poweringOff     = metal3v1alpha1.StatePoweringOffBeforeDelete
+	deletingState   = metal3v1alpha1.StateDeleting
+	registration    = metal3v1alpha1.RegistrationError
+	powerManagement = metal3v1alpha1.PowerManagementError
+)
+
+const (
+	whyDeleted = "the host is deleted"
+	whyChanged = "the registration settings changed"
+	whyImage   = "another image or none is wanted"
+	whyGaveUp  = "the host is deleted and was tried long enough: let go as it is"
+)
+
+// table is the whole behaviour: the first row that fits decides.
+func table() []row {
+	return slices.Concat(absentRows(), registerRows(), healthRows(), adoptRows(), inspectRows(), cleanRows(),
+		deployRows(), undeployRows(), foreignRows(), deleteRows(), ladderRows(), powerRows(), restRows())
+}
+
+func absentRows() []row {
+	absent := in{provisioner.StateAbsent}
+	return []row{
+		{in: absent, when: when{deleting}, show: deletingState, done: "nothing is registered any more"},
+		{in: absent, when: when{unmanaged}, show: metal3v1alpha1.StateUnmanaged, hold: "spec.bmc names no address: set spec.bmc.address and spec.bmc.credentialsName"},
+		{in: absent, show: registering, do: provisioner.Register, why: "the host is not registered"},
+	}
+}
+
+func registerRows() []row {
+	return []row{
+		{when: when{foreign, deleting}, show: deletingState, done: "what is registered under the name belongs to another host"},
+		{when: when{foreign}, show: registering, fails: registration, hold: "the Ironic node of this name belongs to another host"},
+		{when: when{deleting, detached}, show: deletingState, do: provisioner.Delete, why: "the detached host is deleted", soon: true},
+
+		{in: in{enroll, manageable}, when: when{not(deleting), changed}, show: registering, do: provisioner.Register, why: whyChanged},
+		{in: in{available, active, cleanFail, adoptFail, inspectFail, deployFail}, when: when{not(deleting), changed}, do: provisioner.Register, why: whyChanged},
+		{in: in{enroll}, when: when{not(deleting), failed}, show: registering, fails: registration, do: provisioner.Manage, why: "try the BMC again"},
+		{in: in{enroll}, when: when{not(deleting)}, show: registering, do: provisioner.Manage, why: "the BMC access is not verified"},
+		{in: in{provisioner.StateVerifying}, show: registering, wait: "Ironic verifies the BMC access", within: quickWithin, poll: pollQuick},
+	}
+}
+
+// healthRows: Ironic cannot reach the BMC, or a person took the node out of service.
+func healthRows() []row {
+	stable := in{manageable, available, active}
+	return []row{
+		{in: stable, when: when{not(deleting), powerFault}, fails: powerManagement, wait: "Ironic tries to reach the BMC", poll: pollSlow},
+		{in: stable, when: when{not(deleting), faulted}, do: provisioner.Repair, why: "a fault left the node in maintenance"},
+		{in: stable, when: when{not(deleting), maintenance}, hold: "someone put the Ironic node in maintenance; end it with: baremetal node maintenance unset"},
+		{in: stable, when: when{powerMoving}, wait: "the power state is changing", poll: pollQuick},
+	}
+}
+
+func adoptRows() []row {
+	return []row{
+		{in: in{provisioner.StateAdopting}, show: registering, wait: "Ironic takes the running host over", within: quickWithin, poll: pollQuick},
+		{in: in{adoptFail}, when: when{not(deleting), not(external), not(installed)}, show: registering, do: provisioner.Manage, why: "nothing is to be taken over any more", soon: true},
+		{in: in{adoptFail}, when: when{not(deleting)}, show: registering, fails: registration, do: provisioner.Adopt, why: "try to take the host over again"},
+	}
+}
+
+func inspectRows() []row {
+	wait := in{provisioner.StateInspectWait}
+	return []row{
+		{in: wait, when: when{deleting}, show: inspecting, do: provisioner.Abort, why: whyDeleted, soon: true},
+		{in: wait, show: inspecting, wait: "the agent inspects the hardware", within: agentWithin, exit: provisioner.Abort},
+		{in: in{provisioner.StateInspecting}, show: inspecting, wait: "Ironic starts or ends the inspection", within: agentWithin},
+		{in: in{inspectFail}, when: when{not(deleting), external}, show: inspecting, do: provisioner.Manage, why: "no inspection is wanted any more", soon: true},
+		{in: in{inspectFail}, when: when{not(deleting), not(toInspect)}, show: inspecting, do: provisioner.Manage, why: "no inspection is wanted any more", soon: true},
+		{in: in{inspectFail}, when: when{not(deleting)}, show: inspecting, fails: metal3v1alpha1.InspectionError, do: provisioner.Inspect, why: "try the inspection again"},
+	}
+}
+
+func cleanRows() []row {
+	hold := in{provisioner.StateCleanHold}
+	return []row{
+		{in: in{provisioner.StateCleaning}, wait: "Ironic cleans the disks", within: workWithin},
+		{in: in{provisioner.StateCleanWait}, wait: "the agent cleans the disks", within: agentWithin, exit: provisioner.Abort},
+		{in: hold, when: when{deleting}, do: provisioner.Abort, why: whyDeleted, soon: true},
+		{in: hold, hold: "a clean step holds the Ironic node; go on with: baremetal node unhold"},
+		{in: in{cleanFail}, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
+		{in: in{cleanFail}, when: when{maintenance}, fails: metal3v1alpha1.PreparationError, do: provisioner.Repair, why: "try to clean again"},
+		{in: in{cleanFail}, fails: metal3v1alpha1.PreparationError, do: provisioner.Manage, why: "try to clean again", soon: true},
+	}
+}
+
+func deployRows() []row {
+	hold := in{provisioner.StateDeployHold}
+	return []row{
+		{in: in{deployWait}, when: when{deleting}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted, soon: true},
+		{in: in{deployFail}, when: when{deleting, not(gaveUp)}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted, soon: true},
+		{in: in{deployWait, deployFail}, when: when{not(deleting), otherImage}, show: deprovisioning, do: provisioner.Undeploy, why: whyImage, soon: true},
+		{in: in{deployWait}, show: provisioning, wait: "the agent writes the image", within: agentWithin, exit: provisioner.Abort},
+		{in: in{provisioner.StateDeploying, provisioner.StateDeployDone}, show: provisioning, wait: "Ironic prepares or ends the deployment", within: workWithin},
+		{in: hold, when: when{deleting}, show: deprovisioning, do: provisioner.Abort, why: whyDeleted, soon: true},
+		{in: hold, show: provisioning, hold: "a deploy step holds the Ironic node; go on with: baremetal node unhold"},
+		{in: in{deployFail}, when: when{deleting}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
+		{in: in{deployFail}, show: provisioning, fails: metal3v1alpha1.ProvisioningError, do: provisioner.Undeploy, why: "the deployment failed", soon: true},
+	}
+}
+
+func undeployRows() []row {
+	return []row{
+		{in: in{provisioner.StateDeleting, provisioner.StateDeleted}, show: deprovisioning, wait: "Ironic powers the host off and forgets its image", within: workWithin},
+		{in: in{deleteFail}, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
+		{in: in{deleteFail}, show: deprovisioning, fails: metal3v1alpha1.ProvisioningError, do: provisioner.Undeploy, why: "try to remove the image again"},
+		{in: in{active}, when: when{deleting, not(external), not(gaveUp)}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted},
+		{in: in{active}, when: when{not(deleting), not(external), otherURL}, show: deprovisioning, do: provisioner.Undeploy, why: whyImage},
+	}
+}
+
+// foreignRows: what someone else started is left to them, unless the host is deleted.
+func foreignRows() []row {
+	rescues := in{provisioner.StateRescue, provisioner.StateRescueWait, provisioner.StateRescueFail, provisioner.StateUnrescueFail}
+	services := in{provisioner.StateServiceWait, provisioner.StateServiceFail}
+	hold := in{provisioner.StateServiceHold}
+	moving := in{provisioner.StateRescuing, provisioner.StateUnrescuing, provisioner.StateServicing}
+	return []row{
+		{in: slices.Concat(rescues, services), when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
+		{in: slices.Concat(rescues, services), when: when{deleting}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted},
+		{in: hold, when: when{deleting}, show: deprovisioning, do: provisioner.Abort, why: whyDeleted, soon: true},
+		{in: moving, wait: "Ironic moves the node on someone else's request", within: workWithin},
+		{in: rescues, hold: "someone put the Ironic node in rescue mode; end it with: baremetal node unrescue"},
+		{in: slices.Concat(services, hold), hold: "someone services the Ironic node; end it with: baremetal node abort"},
+	}
+}
+
+// deleteRows: off and away.
+func deleteRows() []row {
+	running := in{manageable, available, active}
+	return []row{
+		{in: running, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
+		{in: in{manageable}, when: when{deleting, wasInUse}, show: deprovisioning, do: provisioner.Provide, why: "the disks are not cleaned yet"},
+		{in: running, when: when{deleting, mayRun, mayPowerOff, failed}, show: poweringOff, fails: powerManagement, do: provisioner.SwitchOff, why: "try to power off again"},
+		{in: running, when: when{deleting, mayRun, mayPowerOff}, show: poweringOff, do: provisioner.SwitchOff, why: whyDeleted},
+		{in: slices.Concat(running, in{enroll, inspectFail, adoptFail}), when: when{deleting}, show: deletingState, do: provisioner.Delete, why: whyDeleted},
+	}
+}
+
+// ladderRows lead an idle host up to the deployment.
+func ladderRows() []row {
+	return []row{
+		{in: in{manageable}, when: when{external}, show: registering, do: provisioner.Adopt, why: "the host is provisioned externally"},
+		{in: in{manageable}, when: when{installed}, show: registering, do: provisioner.Adopt, why: "Ironic forgot a host that has its image"},
+		{in: in{manageable}, when: when{toInspect}, show: inspecting, do: provisioner.Inspect, why: "the hardware is not known"},
+		{in: in{manageable}, do: provisioner.Provide, why: "the host is not available yet"},
+		{in: in{available}, when: when{external}, do: provisioner.Manage, why: "the host is provisioned externally"},
+		{in: in{available}, when: when{toInspect}, show: inspecting, do: provisioner.Manage, why: "the hardware is not known"},
+		{in: in{available}, when: when{toDeploy}, show: provisioning, do: provisioner.Deploy, why: "an image is wanted"},
+	}
+}
+
+func powerRows() []row {
+	powered := in{available, active}
+	return []row{
+		{in: powered, when: when{powerUnknown}, wait: "the power state is not known yet"},
+		{in: powered, when: when{isOff, failed}, fails: powerManagement, do: provisioner.SwitchOn, why: "try to power on again"},
+		{in: powered, when: when{isOff}, do: provisioner.SwitchOn, why: "the host is wanted on"},
+		{in: powered, when: when{isOn, mayPowerOff, failed}, fails: powerManagement, do: provisioner.SwitchOff, why: "try to power off again"},
+		{in: powered, when: when{isOn, mayPowerOff}, do: provisioner.SwitchOff, why: "the host is wanted off"},
+	}
+}
+
+func restRows() []row {
+	return []row{
+		{in: in{active}, when: when{external}, done: "the host runs what someone else put on it"},
+		{in: in{active}, done: "the wanted image is on the host"},
+		{in: in{available}, done: "the host is free"},
+	}
+}

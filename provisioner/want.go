@@ -1,0 +1,132 @@
+package provisioner
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// HostID names a BareMetalHost. The UID is part of it because names are reused.
+type HostID struct {
+	Namespace, Name string
+	UID             types.UID
+}
+
+// String is namespace/name.
+func (h HostID) String() string { return h.Namespace + "/" + h.Name }
+
+// Secret is a value that never shows itself: fmt and encoding/json print it as "[redacted]" (empty stays empty).
+type Secret string
+
+const redacted = "[redacted]"
+
+// Reveal returns the value, for handing it to the service that needs it.
+func (s Secret) Reveal() string { return string(s) }
+
+// Format redacts under every verb.
+func (s Secret) Format(f fmt.State, _ rune) {
+	if s != "" {
+		_, _ = f.Write([]byte(redacted))
+	}
+}
+
+// MarshalJSON redacts.
+func (s Secret) MarshalJSON() ([]byte, error) {
+	if s == "" {
+		return []byte(`""`), nil
+	}
+	return []byte(`"` + redacted + `"`), nil
+}
+
+// BMC is how to reach a server's management controller.
+type BMC struct {
+	// Address in Metal3's form, such as redfish-virtualmedia+https://[2001:db8::1]:8443/redfish/v1/Systems/1.
+	Address string
+	// Username and Password to log in with. Both empty only while a host is being deleted.
+	Username, Password Secret
+	// CredentialsName is the Secret they are from, for messages.
+	CredentialsName string
+	// CredentialsVersion changes whenever Username or Password may have; it reveals nothing about them.
+	CredentialsVersion string
+	// Insecure accepts any TLS certificate.
+	Insecure bool
+}
+
+// Image is what to write to a server's disk, in BareMetalHost's terms. Comparable.
+type Image struct {
+	// URL of the image.
+	URL string `json:"url"`
+	// Checksum is the checksum itself or the URL of a checksum file.
+	Checksum string `json:"checksum,omitempty"`
+	// ChecksumType is md5, sha256 or sha512; empty lets the service tell from the checksum.
+	ChecksumType string `json:"checksumType,omitempty"`
+	// Format is raw, qcow2, vdi, vmdk; empty lets the service find out.
+	Format string `json:"format,omitempty"`
+}
+
+// ConfigDrive is what the server's first boot reads.
+type ConfigDrive struct {
+	// MetaData is YAML or JSON added to openstack/latest/meta_data.json; empty means none.
+	MetaData Secret
+	// UserData goes to openstack/latest/user_data, verbatim; empty means none.
+	UserData Secret
+	// NetworkData is openstack/latest/network_data.json as JSON or YAML; empty means none.
+	NetworkData Secret
+}
+
+// Want is what one BareMetalHost asks for. Only what concerns the server: who may use it is not in here.
+type Want struct {
+	Host HostID
+	BMC  BMC
+	// BootMAC of the port the server boots from; empty when the BMC boots it without a network.
+	BootMAC string
+	// BootMode is never empty.
+	BootMode metal3v1alpha1.BootMode
+	// Architecture such as x86_64; empty when not known yet.
+	Architecture string
+	// RootDevice says which disk gets the image; nil lets the service choose.
+	RootDevice *metal3v1alpha1.RootDeviceHints
+	// SkipInspection leaves the hardware unknown; SkipCleaning leaves the disks as they are after use.
+	SkipInspection, SkipCleaning bool
+	// DisablePowerOff forbids every power off.
+	DisablePowerOff bool
+	// Online is the wanted power state. A server that is not wanted on is not imaged either (Metal3's rule).
+	Online bool
+	// External leaves the server's disk to someone else: it is only registered and powered.
+	External bool
+	// Image is nil when none is wanted.
+	Image *Image
+	// Installed is the image last seen on the disk; nil when none was. It keeps a running server from being wiped when
+	// the service has lost its records.
+	Installed *Image
+	Drive     ConfigDrive
+	// Deleting: the host goes away; its disk is cleaned, it is powered off and forgotten.
+	Deleting bool
+	// Detached: a deleted host is forgotten as it runs, neither cleaned nor powered off.
+	Detached bool
+}
+
+// Registration identifies everything Do(Register) would tell the service: 16 hexadecimal digits, no secret in it. The
+// service keeps it, so that a changed want is noticed without remembering anything.
+func (w Want) Registration() string {
+	w.BMC.Username, w.BMC.Password = "", ""
+	said := struct {
+		BMC                      BMC
+		BootMAC, BootMode, Arch  string
+		Root                     *metal3v1alpha1.RootDeviceHints
+		SkipCleaning, NoPowerOff bool
+	}{
+		BMC: w.BMC, BootMAC: w.BootMAC, BootMode: string(w.BootMode), Arch: w.Architecture,
+		Root: w.RootDevice, SkipCleaning: w.SkipCleaning, NoPowerOff: w.DisablePowerOff,
+	}
+	raw, err := json.Marshal(said)
+	if err != nil { // strings, bools and integers always marshal
+		panic(err)
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
+}
