@@ -44,20 +44,17 @@ type AddressProblem struct {
 //
 // An address that is held and still wanted (same network and subnet, inside its cidr, the fixed one if one is asked for)
 // stays, even when ranges have moved away from it. Then fixedIPs are given, which may lie outside allocationRanges and in
-// excludeAddresses; then the lowest free address of allocationRanges. The order of holders does not matter.
+// excludeAddresses, but never take what another node keeps: two nodes cannot swap addresses in one step. The rest get the
+// lowest free address of allocationRanges. The order of holders does not matter.
 func PlanAddresses(nets v1alpha1.NetConfigSpec, holders []Holder) AddressPlan {
 	p := addressPlanner{nets: nets, pools: map[poolKey]*pool{}, owner: map[netip.Addr]string{}}
 	sorted := slices.SortedStableFunc(slices.Values(holders), func(a, b Holder) int { return strings.Compare(a.Node, b.Node) })
 	for i := range sorted {
 		p.addWants(&sorted[i])
 	}
-	for _, grant := range []func(*want){p.grantHeld, p.grantFixed, p.grantKept, p.grantFree} {
-		for _, w := range p.wants {
-			if !w.address.IsValid() {
-				grant(w)
-			}
-		}
-	}
+	p.grantHeld()
+	p.grantFixed()
+	p.grantFree()
 	return p.plan(sorted)
 }
 
@@ -79,9 +76,9 @@ type want struct {
 	pool      *pool
 	held      netip.Addr // zero when none
 	subnet    string     // resolved, or the held one's while the want cannot be resolved
-	fixed     string
-	field     string // that asks for the fixed address
-	address   netip.Addr
+	fixed     netip.Addr // zero when none is asked for
+	field     string     // that asks for it
+	address   netip.Addr // zero until granted
 	problem   string
 	exhausted bool
 }
@@ -96,7 +93,7 @@ type addressPlanner struct {
 func (p *addressPlanner) addWants(h *Holder) {
 	seen := map[string]bool{}
 	for _, n := range h.Wants {
-		w := &want{NodeNetwork: n, node: h.Node, subnet: n.SubnetName, fixed: n.FixedIP, field: fmt.Sprintf("networks[%s].fixedIP", n.Name)}
+		w := &want{NodeNetwork: n, node: h.Node, subnet: n.SubnetName, field: fmt.Sprintf("networks[%s].fixedIP", n.Name)}
 		p.wants = append(p.wants, w)
 		if seen[n.Name] {
 			w.problem = fmt.Sprintf("networks lists %s twice: remove one", n.Name)
@@ -105,8 +102,8 @@ func (p *addressPlanner) addWants(h *Holder) {
 		seen[n.Name] = true
 		p.resolve(w)
 		w.recall(h.Held)
-		if w.fixed == "" && w.pool != nil && w.pool.ctlplane {
-			w.fixFrom(h.AnsibleHost)
+		if w.problem == "" {
+			w.fix(h.AnsibleHost)
 		}
 	}
 }
@@ -142,73 +139,95 @@ func (w *want) recall(held []v1alpha1.Address) {
 	}
 }
 
-// fixFrom makes the host the fixed address when it is one of the subnet that a node can hold.
-func (w *want) fixFrom(ansibleHost string) {
-	if a, err := w.pool.inside(ansibleHost); err == nil && !slices.Contains(w.pool.reserved(), a) {
-		w.fixed, w.field = ansibleHost, "ansible.ansibleHost"
+// fix reads the fixed address, if one is asked for. Where a pre-provisioned node answers counts as asked for.
+func (w *want) fix(ansibleHost string) {
+	reserved := w.pool.reserved()
+	if w.FixedIP == "" {
+		if a, err := w.pool.inside(ansibleHost); w.pool.ctlplane && err == nil && !slices.Contains(reserved, a) {
+			w.fixed, w.field = a, "ansible.ansibleHost"
+		}
+		return
+	}
+	a, err := w.pool.inside(w.FixedIP)
+	switch {
+	case err != nil:
+		w.problem = fmt.Sprintf("%s %v", w.field, err)
+	case slices.Contains(reserved, a):
+		w.problem = fmt.Sprintf("%s %s is the gateway, network or broadcast address of %s: choose another", w.field, a, w.pool)
+	default:
+		w.fixed = a
 	}
 }
 
-// grantHeld leaves held addresses where they are. A want that cannot be resolved keeps whatever it has: the subnet may
-// only have been misnamed, and its address must not go to another node meanwhile.
-func (p *addressPlanner) grantHeld(w *want) {
-	if w.problem != "" || w.stays() {
-		p.keep(w)
+// grantHeld leaves held addresses where they are. A want that is wrong keeps whatever it has: the subnet may only have
+// been misnamed, and its address must not go to another node meanwhile.
+func (p *addressPlanner) grantHeld() {
+	for _, w := range p.wants {
+		if w.problem != "" || w.stays() {
+			p.keep(w)
+		}
 	}
 }
 
 func (w *want) stays() bool {
-	if !w.pool.prefix.Contains(w.held) || slices.Contains(w.pool.reserved(), w.held) {
-		return false
-	}
-	fixed, err := netip.ParseAddr(w.fixed)
-	return w.fixed == "" || (err == nil && fixed == w.held)
-}
-
-func (p *addressPlanner) grantFixed(w *want) {
-	if w.fixed == "" || w.problem != "" {
-		return
-	}
-	a, err := w.pool.inside(w.fixed)
-	switch {
-	case err != nil:
-		w.problem = fmt.Sprintf("%s %v", w.field, err)
-	case slices.Contains(w.pool.reserved(), a):
-		w.problem = fmt.Sprintf("%s %s is the gateway, network or broadcast address of %s: choose another", w.field, a, w.pool)
-	case p.owner[a] != "":
-		w.problem = fmt.Sprintf("%s %s of node %s is held by node %s: choose another address for one of them", w.field, a, w.node, p.owner[a])
-	default:
-		p.give(w, a)
-	}
-}
-
-// grantKept lets a node whose fixed address cannot be had keep the one it has.
-func (p *addressPlanner) grantKept(w *want) {
-	if w.problem != "" {
-		p.keep(w)
-	}
-}
-
-func (p *addressPlanner) grantFree(w *want) {
-	if w.problem != "" {
-		return
-	}
-	if a := w.pool.lowest(p.owner); a.IsValid() {
-		p.give(w, a)
-		return
-	}
-	w.exhausted = true
-	if w.pool.written == "" {
-		w.problem = fmt.Sprintf("%s has no allocationRanges: add some in the NetConfig, or give %s", w.pool, w.field)
-		return
-	}
-	w.problem = fmt.Sprintf("%s has no free address in %s: widen allocationRanges in the NetConfig", w.pool, w.pool.written)
+	return w.pool.prefix.Contains(w.held) && !slices.Contains(w.pool.reserved(), w.held) && (!w.fixed.IsValid() || w.fixed == w.held)
 }
 
 // keep gives the held address unless another node has it.
 func (p *addressPlanner) keep(w *want) {
 	if w.held.IsValid() && p.owner[w.held] == "" {
 		p.give(w, w.held)
+	}
+}
+
+// grantFixed moves nodes to their fixed addresses, one after the other as they become free. Who cannot move stays.
+func (p *addressPlanner) grantFixed() {
+	var pending []*want
+	leaving := map[netip.Addr]string{} // held by a node that has not moved yet
+	for _, w := range p.wants {
+		if w.fixed.IsValid() && w.problem == "" && !w.address.IsValid() {
+			pending = append(pending, w)
+			if w.held.IsValid() && p.owner[w.held] == "" {
+				p.owner[w.held], leaving[w.held] = w.node, w.node
+			}
+		}
+	}
+	for moved := true; moved; {
+		moved = false
+		pending = slices.DeleteFunc(pending, func(w *want) bool {
+			if p.owner[w.fixed] != "" {
+				return false
+			}
+			if leaving[w.held] == w.node {
+				delete(p.owner, w.held)
+			}
+			p.give(w, w.fixed)
+			moved = true
+			return true
+		})
+	}
+	for _, w := range pending {
+		w.problem = fmt.Sprintf("%s %s of node %s is held by node %s: choose another address for one of them", w.field, w.fixed, w.node, p.owner[w.fixed])
+		if leaving[w.held] == w.node {
+			p.give(w, w.held)
+		}
+	}
+}
+
+func (p *addressPlanner) grantFree() {
+	for _, w := range p.wants {
+		if w.problem != "" || w.address.IsValid() {
+			continue
+		}
+		if a := w.pool.lowest(p.owner); a.IsValid() {
+			p.give(w, a)
+			continue
+		}
+		w.exhausted = true
+		w.problem = fmt.Sprintf("%s has no free address in %s: widen allocationRanges in the NetConfig", w.pool, w.pool.written)
+		if w.pool.written == "" {
+			w.problem = fmt.Sprintf("%s has no allocationRanges: add some in the NetConfig, or give %s", w.pool, w.field)
+		}
 	}
 }
 

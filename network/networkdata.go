@@ -2,7 +2,6 @@ package network
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/netip"
 )
@@ -105,10 +104,6 @@ func networkOf(a *attachment) metaNetwork {
 
 // netmask writes a prefix length as an address, as network_data.json does for both IP versions.
 func netmask(p netip.Prefix) string {
-	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
-	a, ok := netip.AddrFromSlice(mask)
-	if !ok {
-		return fmt.Sprintf("/%d", p.Bits())
-	}
+	a, _ := netip.AddrFromSlice(net.CIDRMask(p.Bits(), p.Addr().BitLen())) // both lengths are an address's
 	return a.String()
 }

@@ -1,0 +1,142 @@
+package network
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+func tag(v int32) *int32 { return &v }
+
+// site has an IPv4 control plane, internalapi (VLAN 20), tenant (VLAN 22, IPv6, jumbo), storage (no VLAN, jumbo) and a
+// spine-leaf network with two subnets.
+func site() v1alpha1.NetConfigSpec {
+	return v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{
+		{Name: "ctlplane", DNSDomain: "ctlplane.example.com", MTU: 1500, Subnets: []v1alpha1.Subnet{{
+			Name: "r7", CIDR: "192.168.122.0/24", Gateway: "192.168.122.1", Nameservers: []string{"192.168.122.80", "192.168.122.81"},
+			AllocationRanges: []v1alpha1.AllocationRange{{Start: "192.168.122.100", End: "192.168.122.120"}},
+			Routes:           []v1alpha1.Route{{Destination: "10.8.0.0/16", Nexthop: "192.168.122.254"}},
+		}}},
+		{Name: "internalapi", DNSDomain: "internalapi.example.com", MTU: 1500, Subnets: []v1alpha1.Subnet{{
+			Name: "r7", CIDR: "172.17.0.0/24", VLAN: tag(20),
+			AllocationRanges: []v1alpha1.AllocationRange{{Start: "172.17.0.100", End: "172.17.0.250"}},
+		}}},
+		{Name: "tenant", MTU: 9000, Subnets: []v1alpha1.Subnet{{
+			Name: "r7", CIDR: "fd00:22::/64", VLAN: tag(22), Gateway: "fd00:22::1", Nameservers: []string{"192.168.122.80", "fd00:22::53"},
+			AllocationRanges: []v1alpha1.AllocationRange{{Start: "fd00:22::", End: "fd00:22::ffff"}},
+		}}},
+		{Name: "storage", MTU: 9000, Subnets: []v1alpha1.Subnet{{
+			Name: "r7", CIDR: "172.18.0.0/24",
+			AllocationRanges: []v1alpha1.AllocationRange{{Start: "172.18.0.10", End: "172.18.0.250"}},
+		}}},
+		{Name: "leaf", Subnets: []v1alpha1.Subnet{{Name: "leaf0", CIDR: "10.0.0.0/24"}, {Name: "leaf1", CIDR: "10.0.1.0/24"}}},
+	}}
+}
+
+// with returns the site with one subnet of ctlplane changed.
+func with(change func(*v1alpha1.Subnet)) v1alpha1.NetConfigSpec {
+	s := site()
+	change(&s.Networks[0].Subnets[0])
+	return s
+}
+
+func TestLookup(t *testing.T) {
+	if n, s, err := Lookup(site(), "internalapi", ""); err != nil || n.Name != "internalapi" || s.CIDR != "172.17.0.0/24" {
+		t.Errorf("%v %v %v", n, s, err)
+	}
+	cases := []struct{ network, subnet, want string }{
+		{"intern", "", `networks[].name "intern" is not in the NetConfig, which has ctlplane, internalapi, tenant, storage, leaf: correct the name or add the network`},
+		{"leaf", "", "networks[leaf].subnetName is empty, but the network has 2 subnets: name one of leaf0, leaf1"},
+		{"ctlplane", "r8", `networks[ctlplane].subnetName "r8" is not in the NetConfig, whose network ctlplane has r7: correct the name or add the subnet`},
+	}
+	for _, c := range cases {
+		_, _, err := Lookup(site(), c.network, c.subnet)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, _, err := Lookup(v1alpha1.NetConfigSpec{}, "ctlplane", ""); err == nil || !strings.Contains(err.Error(), "which has none") {
+		t.Error(err)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	named := v1alpha1.Network{Name: "Provisioning", ServiceNetwork: "ctlplane"}
+	if !IsCtlplane(named) || IsCtlplane(v1alpha1.Network{Name: "tenant"}) {
+		t.Error("the control plane is told by its role")
+	}
+	if got := ServiceNetwork(v1alpha1.Network{Name: "InternalApi"}); got != "internalapi" {
+		t.Error(got)
+	}
+	if MTU(v1alpha1.Network{}) != 1500 || MTU(v1alpha1.Network{MTU: 9000}) != 9000 {
+		t.Error("MTU default")
+	}
+}
+
+func TestValidate(t *testing.T) {
+	cases := []struct {
+		name string
+		nets v1alpha1.NetConfigSpec
+		want []string
+	}{
+		{"good", site(), nil},
+		{"cidr", with(func(s *v1alpha1.Subnet) { s.CIDR = "192.168.122/24" }), []string{
+			`subnet r7 of network ctlplane: cidr "192.168.122/24" is not a network: write it as 192.168.122.0/24 or fd00:122::/64`,
+		}},
+		{"mapped cidr", with(func(s *v1alpha1.Subnet) { s.CIDR = "::ffff:192.168.122.0/120" }), []string{
+			`subnet r7 of network ctlplane: cidr "::ffff:192.168.122.0/120" is not a network: write it as 192.168.122.0/24 or fd00:122::/64`,
+		}},
+		{"host bits", with(func(s *v1alpha1.Subnet) { s.CIDR = "192.168.122.7/24" }), []string{
+			"subnet r7 of network ctlplane: cidr 192.168.122.7/24 has bits set after the prefix: write it as 192.168.122.0/24",
+		}},
+		{"gateway", with(func(s *v1alpha1.Subnet) { s.Gateway = "192.168.123.1" }), []string{
+			"subnet r7 of network ctlplane: gateway 192.168.123.1 is outside 192.168.122.0/24: give an address inside",
+		}},
+		{"gateway text", with(func(s *v1alpha1.Subnet) { s.Gateway = "router" }), []string{
+			`subnet r7 of network ctlplane: gateway "router" is not an IP address: correct it`,
+		}},
+		{"ranges", with(func(s *v1alpha1.Subnet) {
+			s.AllocationRanges = []v1alpha1.AllocationRange{
+				{Start: "x", End: "192.168.122.10"}, {Start: "192.168.122.10", End: "192.168.123.10"}, {Start: "192.168.122.20", End: "192.168.122.10"},
+			}
+		}), []string{
+			`subnet r7 of network ctlplane: allocationRanges[0].start "x" is not an IP address: correct it`,
+			"subnet r7 of network ctlplane: allocationRanges[1].end 192.168.123.10 is outside 192.168.122.0/24: give an address inside",
+			"subnet r7 of network ctlplane: allocationRanges[2] ends at 192.168.122.10, before its start 192.168.122.20: swap them",
+		}},
+		{"lists", with(func(s *v1alpha1.Subnet) {
+			s.ExcludeAddresses = []string{"fe80::1%eth0"}
+			s.Routes = []v1alpha1.Route{{Destination: "10.0.0.1", Nexthop: "10.0.0.1"}, {Destination: "::/0", Nexthop: "192.168.122.1"}}
+			s.Nameservers = []string{"dns.example.com"}
+		}), []string{
+			`subnet r7 of network ctlplane: excludeAddresses[0] "fe80::1%eth0" is not an IP address: correct it`,
+			`subnet r7 of network ctlplane: routes[0].destination "10.0.0.1" is not a network of the subnet's IP version: write it as 10.0.0.0/8 or fd00::/8`,
+			"subnet r7 of network ctlplane: routes[0].nexthop 10.0.0.1 is outside 192.168.122.0/24: give an address inside",
+			`subnet r7 of network ctlplane: routes[1].destination "::/0" is not a network of the subnet's IP version: write it as 10.0.0.0/8 or fd00::/8`,
+			`subnet r7 of network ctlplane: nameservers[0] "dns.example.com" is not an IP address: correct it`,
+		}},
+		{"overlap", v1alpha1.NetConfigSpec{Networks: append(site().Networks, v1alpha1.Network{Name: "x", Subnets: []v1alpha1.Subnet{{Name: "s", CIDR: "192.168.0.0/16"}}})}, []string{
+			"subnet s of network x: cidr 192.168.0.0/16 overlaps 192.168.122.0/24 of subnet r7 of network ctlplane: one address would belong to both; change one",
+		}},
+		{"no control plane", v1alpha1.NetConfigSpec{Networks: site().Networks[1:]}, []string{
+			"no network is the control plane: name one ctlplane, or set its serviceNetwork to ctlplane",
+		}},
+		{"two control planes", v1alpha1.NetConfigSpec{Networks: append(site().Networks, v1alpha1.Network{Name: "mgmt", ServiceNetwork: "ctlplane"})}, []string{
+			"networks ctlplane and mgmt are both the control plane: keep serviceNetwork ctlplane on one",
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, err := range Validate(c.nets) {
+				got = append(got, err.Error())
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
