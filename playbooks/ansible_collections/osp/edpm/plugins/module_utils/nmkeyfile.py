@@ -31,8 +31,10 @@ class Profile:
     def __init__(self, interface):
         self.name = interface["name"]
         self.kind = interface.get("type", "ethernet")
-        self.by_mac = interface.get("identifier") == "mac-address"
-        self.mac = str(interface.get("mac-address", "")).upper()
+        self.mac = str(interface.get("mac-address") or "").upper()
+        # A card is known by its MAC wherever the document gives one: names differ between what inspected the host and
+        # what runs on it, and taking the name for certain could give one card another's MAC.
+        self.by_mac = bool(self.mac) and TYPES[self.kind] == "ethernet"
         self.mtu = interface.get("mtu")
         self.controller = interface.get("controller") or None
         self.controller_kind = None
@@ -219,7 +221,7 @@ def _connection(profile):
 def _link(profile):
     pairs = []
     if profile.mac:
-        key = "mac-address" if TYPES[profile.kind] == "ethernet" and profile.by_mac else "cloned-mac-address"
+        key = "mac-address" if profile.by_mac else "cloned-mac-address"
         pairs.append((key, profile.mac))
     if profile.mtu:
         pairs.append(("mtu", int(profile.mtu)))
