@@ -4,6 +4,7 @@
 # The directory's name is a hash of everything that shapes its contents, so an existing one is never stale.
 # A build appears by one rename; two builders take turns on a lock.
 #   RACKPLANE_CACHE          where to keep it
+#   RACKPLANE_OFFLINE        when set, fail instead of building
 #   RACKPLANE_DEBIAN_MIRROR  Debian mirror to build from; debootstrap's default when empty
 set -euo pipefail
 umask 022
@@ -52,7 +53,7 @@ build_root() {
 	local unit
 	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
 		systemd-timesyncd.service getty.target console-getty.service wpa_supplicant.service \
-		ModemManager.service systemd-journal-flush.service cloud-init-hotplugd.socket; do
+		ModemManager.service systemd-journal-flush.service cloud-init-hotplugd.socket NetworkManager-wait-online.service; do
 		ln -sf /dev/null "$root/etc/systemd/system/$unit"
 	done
 	rm -f "$root"/etc/ssh/ssh_host_*_key* "$root"/etc/hostname "$root"/var/lib/dbus/machine-id
@@ -88,6 +89,10 @@ mkdir -p "$cache/debs"
 exec 9>"$cache/image.lock"
 flock 9
 if [ ! -d "$out" ]; then
+	if [ -n "${RACKPLANE_OFFLINE:-}" ]; then
+		echo "rack image: $out is missing; run hack/rack/image.sh where the network is reachable" >&2
+		exit 1
+	fi
 	echo "rack image: building $out" >&2
 	work=$(mktemp -d "$cache/image-build.XXXXXX")
 	trap 'rm -rf --one-file-system "$work"' EXIT

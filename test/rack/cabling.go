@@ -1,0 +1,55 @@
+package rack
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// networks are the rack's two layer-2 networks, one bridge each, in the order of a host's network cards.
+var networks = [...]string{"ctlplane", "internalapi"} //nolint:gochecknoglobals // a constant list
+
+// cable builds the networks and connects every host to them: one network namespace per host holds its cards
+// eth0 and eth1, down, as a server's cards are before an operating system runs.
+func cable(ctx context.Context, hosts []*Host) error {
+	var script strings.Builder
+	for _, bridge := range networks {
+		fmt.Fprintf(&script, "link add %s type bridge\nlink set %s up\n", bridge, bridge)
+	}
+	fmt.Fprintf(&script, "address add %s/24 dev %s\n", Gateway, networks[0])
+	for i, h := range hosts {
+		fmt.Fprintf(&script, "netns add %s\n", h.Name)
+		for n, nic := range h.NICs {
+			port := portName(i, n)
+			fmt.Fprintf(&script, "link add %s type veth peer name eth%d address %s netns %s\n", port, n, nic.MAC, h.Name)
+			fmt.Fprintf(&script, "link set %s master %s up\n", port, networks[n%len(networks)])
+		}
+	}
+	return ipBatch(ctx, script.String())
+}
+
+// portName is the bridge's end of the cable of card nic of host number host.
+func portName(host, nic int) string { return "h" + strconv.Itoa(host) + "eth" + strconv.Itoa(nic) }
+
+// uncable removes what cable built. Namespaces and links that are gone already are not an error.
+func uncable(ctx context.Context, hosts []*Host) error {
+	var script strings.Builder
+	for _, h := range hosts {
+		fmt.Fprintf(&script, "netns delete %s\n", h.Name)
+	}
+	for _, bridge := range networks {
+		fmt.Fprintf(&script, "link delete %s\n", bridge)
+	}
+	return ipBatch(ctx, script.String(), "-force")
+}
+
+func ipBatch(ctx context.Context, script string, options ...string) error {
+	cmd := exec.CommandContext(ctx, "ip", append(options, "-batch", "-")...)
+	cmd.Stdin = strings.NewReader(script)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cabling: ip: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package rack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// seedPath is where cloud-init's ConfigDrive data source looks before it looks for a disk
+// (cloud-init 22.4, sources/DataSourceConfigDrive.py).
+const seedPath = "var/lib/cloud/seed/config_drive"
+
+// container is an operating system that runs from a host's disk.
+type container struct {
+	host    *Host
+	service *service
+	group   cgroup
+	ended   chan struct{}
+}
+
+// bootDisk boots the system on a host's disk, with the config drive's contents in place.
+// It returns errNoSystem when there is none.
+func bootDisk(ctx context.Context, h *Host) (*container, error) {
+	root := filepath.Join(h.dir, "root")
+	if err := mountRoot(ctx, h.disk(), root); err != nil {
+		return nil, err
+	}
+	c, err := startContainer(ctx, h, root)
+	if err != nil {
+		return nil, errors.Join(err, run(ctx, "umount", root))
+	}
+	return c, nil
+}
+
+func startContainer(ctx context.Context, h *Host, root string) (*container, error) {
+	if err := plantSeed(h.seed(), filepath.Join(root, seedPath)); err != nil {
+		return nil, err
+	}
+	own, err := ownCgroup()
+	if err != nil {
+		return nil, err
+	}
+	group, err := own.child(h.Name)
+	if err != nil {
+		return nil, err
+	}
+	// The container keeps what a server's operating system has over its network: the right to configure its
+	// cards and a writable /proc/sys/net. nspawn grants both only to namespaces it makes itself.
+	service, err := startService(ctx, h.stateDir, program{
+		name: h.Name,
+		argv: []string{
+			"systemd-nspawn", "--directory=" + root, "--machine=" + h.Name, "--boot", "--register=no", "--keep-unit",
+			"--network-namespace-path=/run/netns/" + h.Name, "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
+			"--kill-signal=SIGRTMIN+4", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
+		},
+		env: []string{"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"},
+		in:  group,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &container{host: h, service: service, group: group, ended: make(chan struct{})}
+	go c.release(context.WithoutCancel(ctx), root)
+	return c, nil
+}
+
+// release waits for the end of the container, cuts off what is left of it, and unmounts its disk.
+func (c *container) release(ctx context.Context, root string) {
+	defer close(c.ended)
+	<-c.service.done
+	if err := c.group.kill(); err != nil {
+		c.host.log.Error("host not cut off", "host", c.host.Name, "error", err)
+	}
+	limit, cancel := context.WithTimeout(ctx, stopGrace)
+	defer cancel()
+	for {
+		err := syscall.Unmount(root, 0)
+		if err == nil || errors.Is(err, syscall.EINVAL) {
+			break
+		}
+		if waited := pause(limit, 50*time.Millisecond); waited != nil {
+			c.host.log.Error("disk not released", "host", c.host.Name, "error", err)
+			return
+		}
+	}
+	c.group.remove()
+}
+
+// shutdown asks the operating system to power off.
+func (c *container) shutdown() { _ = c.service.cmd.Process.Signal(syscall.SIGTERM) }
+
+// stop cuts the power and waits until the disk is free.
+func (c *container) stop() {
+	_ = c.group.kill()
+	<-c.ended
+}
+
+func (c *container) done() <-chan struct{} { return c.ended }
+
+// plantSeed replaces a system's cloud-init seed by a copy of from, or removes it when there is no from.
+func plantSeed(from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	err := os.CopyFS(to, os.DirFS(from))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	return os.Chmod(to, 0o700) //nolint:gosec // a directory, for root alone: user data holds private host keys
+}
+
+// pack writes an image to a disk file as raw data and gives the file the disk's size, in bytes.
+func pack(ctx context.Context, image, format, disk string, size int64) error {
+	//nolint:gosec // paths of the rack's own making
+	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-f", format, "-O", "raw", "-t", "unsafe", image, disk)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("write image: %w: %s", err, out)
+	}
+	info, err := os.Stat(disk)
+	if err != nil {
+		return fmt.Errorf("write image: %w", err)
+	}
+	if info.Size() > size {
+		return fmt.Errorf("the image needs %d bytes, the disk has %d", info.Size(), size)
+	}
+	return os.Truncate(disk, size)
+}
