@@ -49,18 +49,18 @@ func add(to *yaml.Node, key string, value *yaml.Node) {
 	to.Content = append(to.Content, keyNode(key), value)
 }
 
-// keyNode leaves plain names unquoted for the reader's sake.
+// plainKey matches names whose characters mean nothing in YAML; the words among them that do are in keyNode.
+var plainKey = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
 func keyNode(key string) *yaml.Node {
-	if plainKey().MatchString(key) {
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}
+	switch key {
+	case "y", "n", "yes", "no", "on", "off", "true", "false", "null":
+		return text(key)
+	}
+	if plainKey.MatchString(key) {
+		return scalar("!!str", key)
 	}
 	return text(key)
-}
-
-// plainKey matches names no YAML version takes for anything but a string: they hold an underscore or are longer than any
-// word with a meaning (true, false, null, yes, no, on, off).
-func plainKey() *regexp.Regexp {
-	return regexp.MustCompile(`^([a-z]+_[a-z0-9_]*[a-z]|hosts|vars|names|key)$`)
 }
 
 func text(s string) *yaml.Node {
@@ -117,13 +117,21 @@ func object(v map[string]any) (*yaml.Node, error) {
 	return out, nil
 }
 
-// number keeps the spelling. YAML 1.1 takes a number with an exponent for a float only if it has a point and a signed
-// exponent (yaml.org/type/float.html, as PyYAML's resolver has it); the others get an explicit type.
+var (
+	// integer is a JSON number without fraction and exponent; JSON allows no leading zeros, so YAML reads it as decimal.
+	integer = regexp.MustCompile(`^-?\d+$`)
+	// yamlFloat is what YAML 1.1 takes for a float by itself: a point, and a signed exponent if any
+	// (yaml.org/type/float.html, as PyYAML's resolver has it).
+	yamlFloat = regexp.MustCompile(`^-?\d+\.\d*([eE][-+]\d+)?$`)
+)
+
+// number keeps the spelling; what YAML 1.1 would take for a string gets an explicit type.
 func number(s string) *yaml.Node {
 	n := scalar("!!float", s)
-	if regexp.MustCompile(`^-?\d+$`).MatchString(s) {
+	switch {
+	case integer.MatchString(s):
 		n.Tag = "!!int"
-	} else if !regexp.MustCompile(`^-?\d+\.\d*([eE][-+]\d+)?$`).MatchString(s) {
+	case !yamlFloat.MatchString(s):
 		n.Style = yaml.TaggedStyle
 	}
 	return n

@@ -1,0 +1,343 @@
+package inventory
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	yaml "go.yaml.in/yaml/v3"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"pgregory.net/rapid"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func vlan(v int32) *int32 { return &v }
+
+func nets() v1alpha1.NetConfigSpec {
+	return v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{
+		{Name: "ctlplane", DNSDomain: "ctlplane.example.com", Subnets: []v1alpha1.Subnet{{
+			Name: "r7", CIDR: "192.168.122.0/24", Gateway: "192.168.122.1", Nameservers: []string{"192.168.122.80"},
+			Routes: []v1alpha1.Route{{Destination: "10.8.0.0/16", Nexthop: "192.168.122.254"}},
+		}}},
+		{Name: "InternalApi", DNSDomain: "internalapi.example.com", MTU: 9000, Subnets: []v1alpha1.Subnet{{Name: "r7", CIDR: "172.17.0.0/24", VLAN: vlan(20)}}},
+		{Name: "leaf", ServiceNetwork: "storage-mgmt", Subnets: []v1alpha1.Subnet{{Name: "r7", CIDR: "fd00:19::/64", Gateway: "fd00:19::1"}}},
+	}}
+}
+
+func raw(values map[string]string) map[string]apiextensionsv1.JSON {
+	out := map[string]apiextensionsv1.JSON{}
+	for k, v := range values {
+		out[k] = apiextensionsv1.JSON{Raw: []byte(v)}
+	}
+	return out
+}
+
+func key(name string) string { return "ssh-ed25519 AAAAC3" + name + " root@" + name }
+
+func set() Set {
+	first := Node{
+		Name: "r7-n00", HostName: "r7-n00", HostKeys: []string{key("n00")},
+		Addresses: []v1alpha1.Address{
+			{Network: "ctlplane", Subnet: "r7", Address: "192.168.122.100", DefaultRoute: true},
+			{Network: "InternalApi", Subnet: "r7", Address: "172.17.0.100"},
+		},
+		NMState: map[string]any{"interfaces": []any{map[string]any{"name": "eno1", "mtu": int64(1500), "ipv4": map[string]any{"enabled": true}}}}, NetworkHash: "0123456789abcdef",
+	}
+	second := Node{
+		Name: "old", HostName: "old.site.example.com", HostKeys: []string{key("old"), "garbage", "ssh-rsa AAAAB3 x"},
+		Addresses: []v1alpha1.Address{
+			{Network: "leaf", Subnet: "r7", Address: "fd00:19::7", DefaultRoute: true}, {Network: "ctlplane", Subnet: "r7", Address: "192.168.122.101"},
+		},
+		Section: v1alpha1.NodeSection{
+			Networks: []v1alpha1.NodeNetwork{{Name: "ctlplane"}, {Name: "leaf"}},
+			Ansible: v1alpha1.AnsibleOptions{
+				AnsibleUser: "root", AnsibleHost: "10.0.0.7", AnsiblePort: 2222,
+				AnsibleVars: raw(map[string]string{"edpm_sshd_allowed_ranges": `["10.0.0.0/8"]`, "ctlplane_ip": `"ignored"`, "dns_search_domains": `["mine"]`}),
+			},
+		},
+	}
+	nodes := []Node{first, second, {Name: "r7-n01", HostName: "r7-n01"}}
+	return Set{
+		Name: "rack7",
+		Template: v1alpha1.NodeTemplate{
+			Networks: []v1alpha1.NodeNetwork{{Name: "ctlplane"}, {Name: "InternalApi"}, {Name: "gone"}},
+			Ansible: v1alpha1.AnsibleOptions{AnsiblePort: 22, AnsibleVars: raw(map[string]string{
+				"edpm_sshd_allowed_ranges": `["192.168.122.0/24"]`, "edpm_ovn_bridge_mappings": `["datacentre:br-ex"]`,
+				"mode": `"0600"`, "time": `"12:30"`, "yes": `"yes"`, "big": `12345678901234567890`, "rate": `1e5`, "half": `0.50`, "none": `null`, "on_": `true`,
+				"nested": `{"a b": [1, {"x": "1_000"}], "0600": "10.0.0.1"}`, "edpm_nodeset_name": `"ignored"`, "text": `"line\nline: #\u0007\u2028 é"`,
+			})},
+		},
+		Services: []string{"bootstrap", "custom-nova"}, ServiceTypes: map[string]string{"custom-nova": "nova"},
+		Networks: nets(), Nodes: nodes, KnownHosts: KnownHosts(nets(), nodes),
+	}
+}
+
+func TestInventoryYAML(t *testing.T) {
+	inv, err := Build(set())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := inv.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("testdata", "inventory.yaml")
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (go test -update writes it anew):\n%s", path, diff)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	inv, err := Build(set())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, n00, n01 := inv.Hosts[0].Vars, inv.Hosts[1].Vars, inv.Hosts[2].Vars
+	for _, c := range []struct {
+		name      string
+		got, want any
+	}{
+		{"login default", inv.GroupVars["ansible_user"], "cloud-admin"},
+		{"node's login", old["ansible_user"], "root"},
+		{"node's port", old["ansible_port"], int64(2222)},
+		{"node's variable", old["edpm_sshd_allowed_ranges"], []any{"10.0.0.0/8"}},
+		{"computed beats the set's variable", inv.GroupVars["edpm_nodeset_name"], "rack7"},
+		{"computed beats the node's variable", old["ctlplane_ip"], "192.168.122.101"},
+		{"but not its search domains", old["dns_search_domains"], []any{"mine"}},
+		{"computed search domains", n00["dns_search_domains"], []any{"ctlplane.example.com", "internalapi.example.com"}},
+		{"host is the ctlplane address", n00["ansible_host"], "192.168.122.100"},
+		{"unless one is given", old["ansible_host"], "10.0.0.7"},
+		{"no address, no host", n01["ansible_host"], nil},
+		{"no rendered network", n01["edpm_network_config_nmstate"], nil},
+		{"short name gets the domain", n00["canonical_hostname"], "r7-n00.ctlplane.example.com"},
+		{"full name keeps its own", old["canonical_hostname"], "old.site.example.com"},
+		{"without an address there is no domain", n01["canonical_hostname"], "r7-n01"},
+		{"names follow the role", old["storage_mgmt_ip"], "fd00:19::7"},
+		{"IPv6 default route", old["storage_mgmt_host_routes"], []any{map[string]any{"destination": "::/0", "nexthop": "fd00:19::1"}}},
+		{"node's networks", old["nodeset_networks"], []any{"leaf"}},
+		{"types", inv.GroupVars["edpm_service_types"], []any{"bootstrap", "nova"}},
+	} {
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestTemplateVariablesBeatComputedDNS(t *testing.T) {
+	s := set()
+	s.Template.Ansible.AnsibleUser = "stack"
+	s.Template.Ansible.AnsibleVars["ctlplane_dns_nameservers"] = apiextensionsv1.JSON{Raw: []byte(`["9.9.9.9"]`)}
+	inv, err := Build(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, computed := inv.Hosts[1].Vars["ctlplane_dns_nameservers"]; computed || inv.GroupVars["ansible_user"] != "stack" {
+		t.Errorf("%v", inv)
+	}
+}
+
+func TestManagementNetworkFallsBack(t *testing.T) {
+	inv, err := Build(Set{Name: "s"})
+	if err != nil || inv.GroupVars["management_network"] != "ctlplane" {
+		t.Errorf("%v %v", inv, err)
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	cases := []struct {
+		name   string
+		change func(*Set)
+		want   string
+	}{
+		{"set's variable", func(s *Set) { s.Template.Ansible.AnsibleVars = raw(map[string]string{"x": "{"}) }, "NodeSet rack7: nodeTemplate.ansible.ansibleVars[x] is not JSON: unexpected EOF: correct the value"},
+		{"node's variable", func(s *Set) { s.Nodes[1].Section.Ansible.AnsibleVars = raw(map[string]string{"x": "1 2"}) }, "node old: ansible.ansibleVars[x] is not JSON: more follows after the value: correct the value"},
+		{"network", func(s *Set) { s.Nodes[0].Addresses[0].Network = "x" }, `node r7-n00: networks[].name "x" is not in the NetConfig`},
+		{"cidr", func(s *Set) { s.Networks.Networks[0].Subnets[0].CIDR = "x" }, `node r7-n00: subnet r7 of network ctlplane: cidr "x" is not a network: correct it in the NetConfig`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := set()
+			c.change(&s)
+			if _, err := Build(s); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestForeignValueIsRefused(t *testing.T) {
+	bad := map[string]any{"a": []any{map[string]any{"b": 1.5}}}
+	for _, inv := range []Inventory{{Group: "g", GroupVars: bad}, {Group: "g", Hosts: []Host{{Name: "h", Vars: bad}}}} {
+		if _, err := inv.YAML(); err == nil || !strings.Contains(err.Error(), "a: b: a variable holds a float64, which is no JSON value") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestLimit(t *testing.T) {
+	inv, err := Build(set())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := inv.Limit([]string{"r7-n01", "old", "stranger"})
+	if len(got.Hosts) != 2 || got.Hosts[0].Name != "old" || got.Hosts[1].Name != "r7-n01" || got.Group != "rack7" || len(got.GroupVars) != len(inv.GroupVars) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestKnownHosts(t *testing.T) {
+	got := string(KnownHostsFile(KnownHosts(nets(), set().Nodes)))
+	want := "10.0.0.7,192.168.122.101,fd00:19::7,old,old.site.example.com ssh-ed25519 AAAAC3old\n" +
+		"10.0.0.7,192.168.122.101,fd00:19::7,old,old.site.example.com ssh-rsa AAAAB3\n" +
+		"172.17.0.100,192.168.122.100,r7-n00,r7-n00.ctlplane.example.com ssh-ed25519 AAAAC3n00\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestInventoryDoesNotDependOnOrder(t *testing.T) {
+	s := set()
+	want, err := Build(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		shuffled := s
+		shuffled.Nodes = rapid.Permutation(s.Nodes).Draw(t, "nodes")
+		shuffled.KnownHosts = KnownHosts(nets(), shuffled.Nodes)
+		got, err := Build(shuffled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// anyJSON draws a JSON value of some depth, with the strings and numbers that YAML 1.1 reads differently.
+func anyJSON(depth int) *rapid.Generator[any] {
+	leaves := []*rapid.Generator[any]{
+		rapid.Just[any](nil), rapid.Bool().AsAny(), rapid.String().AsAny(),
+		rapid.SampledFrom([]any{"0600", "12345abc", "10.0.0.1", "52:54:00:aa:bb:cc", "1_000", "yes", "NO", "~", "", "null", "1e5", ".5", "0x10", "2026-01-01", "=", "<<", "- a", "{{ x }}", "a: b", "#", "\u0085\u2028\x00\x7f", "!!int 1"}),
+		rapid.Map(rapid.StringMatching(`-?(0|[1-9]\d{0,25})(\.\d{1,20})?([eE][-+]?\d{1,3})?`), func(s string) any { return json.Number(s) }),
+	}
+	if depth > 0 {
+		leaves = append(leaves, rapid.SliceOfN(anyJSON(depth-1), 0, 4).AsAny(), rapid.MapOfN(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"y", "on", "null", "true", "e1", "a-b", "x_1"})), anyJSON(depth-1), 0, 4).AsAny())
+	}
+	return rapid.OneOf(leaves...)
+}
+
+// TestUserVariablesSurvive: what a user writes as JSON is what YAML 1.1 and 1.2 readers see, in type and spelling.
+func TestUserVariablesSurvive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		value, err := json.Marshal(anyJSON(3).Draw(t, "value"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Set{Name: "s", Template: v1alpha1.NodeTemplate{Ansible: v1alpha1.AnsibleOptions{AnsibleVars: map[string]apiextensionsv1.JSON{"user": {Raw: value}}}}}
+		inv, err := Build(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := inv.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc struct {
+			S struct{ Vars map[string]yaml.Node }
+		}
+		if err := yaml.Unmarshal(out, &doc); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		user := doc.S.Vars["user"]
+		got, err := json.Marshal(plain(t, &user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(value) {
+			t.Fatalf("wrote %s, read %s from\n%s", value, got, out)
+		}
+	})
+}
+
+// plain reads a YAML node as a YAML 1.1 reader would, and fails where 1.1 and 1.2 might differ.
+func plain(t *rapid.T, n *yaml.Node) any {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		out := []any{}
+		for _, c := range n.Content {
+			out = append(out, plain(t, c))
+		}
+		return out
+	case yaml.MappingNode:
+		out := map[string]any{}
+		for i := 0; i < len(n.Content); i += 2 {
+			name, ok := plain(t, n.Content[i]).(string)
+			if !ok {
+				t.Fatalf("key %s is no string", n.Content[i].Value)
+			}
+			out[name] = plain(t, n.Content[i+1])
+		}
+		return out
+	case yaml.DocumentNode, yaml.AliasNode, yaml.ScalarNode:
+	}
+	tagged := n.Style&yaml.TaggedStyle != 0
+	switch {
+	case n.Style&yaml.DoubleQuotedStyle != 0:
+		return n.Value
+	case integer.MatchString(n.Value) || yamlFloat.MatchString(n.Value) || (tagged && n.Tag == "!!float"):
+		return json.Number(n.Value)
+	case n.Value == "null":
+		return nil
+	case slices.Contains([]string{"true", "false"}, n.Value):
+		return n.Value == "true"
+	case plainKey.MatchString(n.Value) && !slices.Contains([]string{"y", "n", "yes", "no", "on", "off"}, n.Value):
+		return n.Value
+	}
+	t.Fatalf("%q may mean several things", n.Value)
+	return nil
+}
+
+func BenchmarkBuild1000(b *testing.B) {
+	s := set()
+	s.Nodes = slices.Repeat(s.Nodes[:1], 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Build(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkYAML1000(b *testing.B) {
+	s := set()
+	s.Nodes = slices.Repeat(s.Nodes[:1], 1000)
+	inv, err := Build(s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := inv.YAML(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
