@@ -1,0 +1,138 @@
+package rollout
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/rackplane/rackplane/ansible/inventory"
+)
+
+func inv() inventory.Inventory {
+	return inventory.Inventory{
+		Group:     "rack7",
+		GroupVars: map[string]any{"ansible_user": "cloud-admin", "edpm_known_hosts": []any{"n0"}, "edpm_x": "1"},
+		Hosts: []inventory.Host{
+			{Name: "n0", Vars: map[string]any{"ansible_host": "10.0.0.1"}},
+			{Name: "n1", Vars: map[string]any{"ansible_host": "10.0.0.2"}},
+		},
+	}
+}
+
+func TestInputHash(t *testing.T) {
+	local := Service{Name: "bootstrap", Playbook: "osp.edpm.bootstrap", Type: "bootstrap", Data: map[string][]byte{"a": []byte("1")}}
+	global := Service{Name: "known-hosts", Playbook: "osp.edpm.known_hosts", Type: "known-hosts", Global: true}
+	group := func(name, value string) func(*inventory.Inventory) {
+		return func(i *inventory.Inventory) {
+			i.GroupVars = maps.Clone(i.GroupVars)
+			i.GroupVars[name] = value
+		}
+	}
+	host := func(at int) func(*inventory.Inventory) {
+		return func(i *inventory.Inventory) { i.Hosts[at].Vars["ansible_host"] = "10.9.9.9" }
+	}
+	cases := []struct {
+		name          string
+		change        func(*inventory.Inventory)
+		local, global bool // whether the hash on n0 changes
+	}{
+		{"nothing", func(*inventory.Inventory) {}, false, false},
+		{"known hosts", group("edpm_known_hosts", "more"), false, true},
+		{"group variable", group("edpm_x", "2"), true, true},
+		{"own variable", host(0), true, false},
+		{"another node's variable", host(1), false, false},
+		{"another node gone", func(i *inventory.Inventory) { i.Hosts = i.Hosts[:1] }, false, false},
+		{"own node unknown", func(i *inventory.Inventory) { i.Hosts = i.Hosts[1:] }, true, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			changed := inv()
+			c.change(&changed)
+			if got := InputHash(local, inv(), "n0", "v1") != InputHash(local, changed, "n0", "v1"); got != c.local {
+				t.Errorf("node-local hash changed: %v", got)
+			}
+			if got := InputHash(global, inv(), "n0", "v1") != InputHash(global, changed, "n0", "v1"); got != c.global {
+				t.Errorf("global hash changed: %v", got)
+			}
+		})
+	}
+	if InputHash(global, inv(), "n0", "v1") != InputHash(global, inv(), "n1", "v1") {
+		t.Error("a global service has two hashes in one set")
+	}
+	if InputHash(local, inv(), "n0", "v1") == InputHash(local, inv(), "n1", "v1") {
+		t.Error("two nodes with different variables have one hash")
+	}
+}
+
+func TestInputHashCoversTheService(t *testing.T) {
+	base := Service{Name: "s", Playbook: "p", Type: "s", Data: map[string][]byte{"a": []byte("1"), "b": []byte("2")}}
+	change := func(f func(*Service)) Service {
+		s := base
+		s.Data = maps.Clone(base.Data)
+		f(&s)
+		return s
+	}
+	seen := map[string]string{InputHash(base, inv(), "n0", "v1"): "base", InputHash(base, inv(), "n0", "v2"): "another collection"}
+	for name, s := range map[string]Service{
+		"name": change(func(s *Service) { s.Name = "t" }), "playbook": change(func(s *Service) { s.Playbook = "q" }), "contents": change(func(s *Service) { s.PlaybookContents = "x" }),
+		"role": change(func(s *Service) { s.Role = "x" }), "type": change(func(s *Service) { s.Type = "x" }), "global": change(func(s *Service) { s.Global = true }),
+		"data": change(func(s *Service) { s.Data["a"] = []byte("3") }), "file name": change(func(s *Service) { s.Data = map[string][]byte{"a": []byte("1"), "c": []byte("2")} }),
+	} {
+		hash := InputHash(s, inv(), "n0", "v1")
+		if len(hash) != 16 {
+			t.Errorf("%s: %q", name, hash)
+		}
+		if other := seen[hash]; other != "" {
+			t.Errorf("%s and %s have one hash", name, other)
+		}
+		seen[hash] = name
+	}
+	if len(seen) != 10 {
+		t.Errorf("%d hashes", len(seen))
+	}
+}
+
+func TestInputsAgreeWithInputHash(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		i := inv()
+		i.GroupVars["drawn"], i.Hosts[0].Vars["drawn"] = rapid.String().Draw(t, "group"), rapid.String().Draw(t, "host")
+		s := Service{Name: "s", Global: rapid.Bool().Draw(t, "global")}
+		if NewInputs(i, "v").Hash(s, "n0") != InputHash(s, i, "n0", "v") {
+			t.Fatal("they differ")
+		}
+	})
+}
+
+func TestUnhashableIsNotLost(t *testing.T) {
+	i := inv()
+	i.GroupVars["x"] = func() {}
+	if InputHash(Service{Name: "s"}, i, "n0", "v1") == InputHash(Service{Name: "s"}, inv(), "n0", "v1") {
+		t.Error("a value that is no JSON vanishes from the hash")
+	}
+}
+
+func BenchmarkInputs1000x10(b *testing.B) {
+	i := inv()
+	var known []any
+	for n := range 1000 {
+		name := fmt.Sprintf("n%04d", n)
+		known = append(known, map[string]any{"names": []any{name, name + ".ctlplane.example.com", "10.0.0.1"}, "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKx0"})
+		vars := map[string]any{}
+		for v := range 20 {
+			vars[fmt.Sprintf("network%02d_ip", v)] = "192.168.122.100"
+		}
+		i.Hosts = append(i.Hosts, inventory.Host{Name: name, Vars: vars})
+	}
+	i.GroupVars["edpm_known_hosts"] = known
+	b.ReportAllocs()
+	for b.Loop() {
+		in := NewInputs(i, "v1")
+		for _, h := range i.Hosts {
+			for s := range 10 {
+				in.Hash(Service{Name: fmt.Sprint(s), Playbook: "osp.edpm.bootstrap", Global: s == 0}, h.Name)
+			}
+		}
+	}
+}
