@@ -1,11 +1,13 @@
 package ironic
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,13 +24,13 @@ import (
 
 // Config says where Ironic is and what hosts boot to be deployed.
 type Config struct {
-	// Endpoint such as https://ironic.example.com:6385; a trailing /v1 is fine.
+	// Endpoint is Ironic's root URL, such as https://ironic.example.com:6385; a trailing /v1 is fine.
 	Endpoint string
-	// Username and Password for HTTP basic authentication; both empty for none.
+	// CA holds the PEM certificates that Endpoint's must be signed by; empty means the machine's.
+	CA []byte
+	// Username and Password for HTTP basic authentication; both empty means none is asked for.
 	Username string
 	Password provisioner.Secret
-	// CA holds PEM certificates that Endpoint's must be signed by; empty means the machine's.
-	CA []byte
 	// DeployKernel, DeployRamdisk and DeployISO are URLs of the deploy agent as Ironic's driver_info takes them. Empty
 	// leaves the choice to Ironic's own configuration.
 	DeployKernel, DeployRamdisk, DeployISO string
@@ -37,11 +39,12 @@ type Config struct {
 }
 
 const (
-	defaultTimeout = 30 * time.Second
-	oldestMinor    = 81
-	newestMinor    = 110
-	disableOffIn   = 95
-	abortDeployIn  = 110
+	defaultTimeout  = 30 * time.Second
+	idleConnections = 32
+	oldestMinor     = 81
+	newestMinor     = 110
+	disableOffIn    = 95
+	abortDeployIn   = 110
 )
 
 // Client is the adapter. Safe for concurrent use. Make one with New.
@@ -55,33 +58,40 @@ type Client struct {
 
 var _ provisioner.Provisioner = (*Client)(nil)
 
-// New returns the adapter. It makes no call: an Ironic that is down now may be up later.
+// New returns the adapter. It makes no call: an Ironic that is down now may be up later. Errors name the setting.
 func New(c Config) (*Client, error) {
-	endpoint := strings.TrimSuffix(strings.TrimRight(c.Endpoint, "/"), "/v1")
-	if endpoint == "" {
-		return nil, errors.New("no Ironic endpoint given: set its URL, such as http://127.0.0.1:6385")
+	root := strings.TrimSuffix(strings.TrimRight(c.Endpoint, "/"), "/v1")
+	if u, err := url.Parse(root); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil {
+		return nil, errors.New("the Ironic endpoint must look like https://ironic.example.com:6385, without user name and password")
 	}
-	service, err := dial(c, endpoint+"/v1/")
+	service, err := dial(c, root+"/v1/")
 	if err != nil {
 		return nil, err
 	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
+	transport, err := transport(c.CA)
+	if err != nil {
+		return nil, err
 	}
-	transport, ok := http.DefaultTransport.(*http.Transport)
+	service.HTTPClient = http.Client{Timeout: cmp.Or(c.Timeout, defaultTimeout), Transport: transport}
+	return &Client{config: c, service: service}, nil
+}
+
+func transport(ca []byte) (http.RoundTripper, error) {
+	shared, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return nil, errors.New("http.DefaultTransport was replaced")
 	}
-	transport = transport.Clone()
-	if len(c.CA) > 0 {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(c.CA) {
-			return nil, errors.New("the CA given for Ironic holds no PEM certificate")
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	own := shared.Clone()
+	own.MaxIdleConnsPerHost = idleConnections
+	if len(ca) == 0 {
+		return own, nil
 	}
-	service.HTTPClient = http.Client{Timeout: c.Timeout, Transport: transport}
-	return &Client{config: c, service: service}, nil
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, errors.New("the CA bundle for Ironic holds no PEM certificate")
+	}
+	own.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return own, nil
 }
 
 func dial(c Config, endpoint string) (*gophercloud.ServiceClient, error) {

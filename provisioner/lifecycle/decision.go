@@ -75,7 +75,7 @@ type Past struct {
 	// Failures in a row, counted by the caller, and At, when the last one was, by the caller's clock.
 	Failures int
 	At       time.Time
-	// Counted holds Failure.When of the failures counted so far; only the last of each kind is needed.
+	// Counted holds Failure.When of the failures counted so far, to the second; only the last of each kind is needed.
 	Counted []time.Time
 	// Error is the kind of failure shown; empty when none.
 	Error metal3v1alpha1.ErrorType
@@ -95,7 +95,8 @@ func Backoff(failures int) time.Duration {
 }
 
 func (p Past) counted(when time.Time) bool {
-	return slices.ContainsFunc(p.Counted, when.Equal)
+	same := func(t time.Time) bool { return t.Truncate(time.Second).Equal(when.Truncate(time.Second)) }
+	return slices.ContainsFunc(p.Counted, same)
 }
 
 // due is how long a retry still has to wait.

@@ -1,0 +1,222 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/provisioner/lifecycle"
+)
+
+// Reconciler reconciles BareMetalHosts.
+//
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts/status,verbs=patch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts/finalizers,verbs=update
+// +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+type Reconciler struct {
+	// Client writes.
+	Client client.Client
+	// Reader reads uncached.
+	Reader client.Reader
+	// Provisioner acts on servers.
+	Provisioner provisioner.Provisioner
+	// Clock spaces out retries.
+	Clock clock.PassiveClock
+	// Events gets state changes and failures.
+	Events events.EventRecorder
+	// Workers is how many hosts are looked at at once; 0 means 8.
+	Workers int
+}
+
+const (
+	// unreachablePoll is when to ask a service again that does not answer.
+	unreachablePoll = 5 * time.Second
+	// busyPoll is when to ask again for a server someone else acts on.
+	busyPoll = 2 * time.Second
+	// slowPoll is for what only a person or another controller ends; watches come sooner.
+	slowPoll = 30 * time.Second
+)
+
+// pass is one pass over a host.
+type pass struct {
+	*Reconciler
+	host   *metal3v1alpha1.BareMetalHost
+	before metal3v1alpha1.BareMetalHostStatus
+	now    time.Time
+
+	want provisioner.Want
+	seen provisioner.Observation
+	past lifecycle.Past
+}
+
+// Reconcile makes one pass over a host.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
+	host := &metal3v1alpha1.BareMetalHost{}
+	if err := r.Reader.Get(ctx, req.NamespacedName, host); err != nil {
+		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
+	}
+	p := &pass{Reconciler: r, host: host, before: *host.Status.DeepCopy(), now: r.Clock.Now()}
+	poll, err := p.run(ctx)
+	return step.Answer(step.Outcome{}.Again(poll), err)
+}
+
+// run makes the pass and returns when to make the next one; 0 leaves it to the watches.
+func (p *pass) run(ctx context.Context) (time.Duration, error) {
+	_, paused := p.host.Annotations[metal3v1alpha1.PausedAnnotation]
+	deleting, held := !p.host.DeletionTimestamp.IsZero(), controllerutil.ContainsFinalizer(p.host, metal3v1alpha1.BareMetalHostFinalizer)
+	switch {
+	case paused || (deleting && !held):
+		return 0, nil
+	case !deleting && !held:
+		if err := p.editFinalizer(ctx, controllerutil.AddFinalizer); err != nil {
+			return 0, err
+		}
+	}
+	if _, detached := p.host.Annotations[metal3v1alpha1.DetachedAnnotation]; detached && !deleting {
+		p.host.Status.OperationalStatus = metal3v1alpha1.OperationalStatusDetached
+		return 0, p.writeStatus(ctx)
+	}
+	if deleting {
+		if note, err := p.consumer(ctx); err != nil || note != "" {
+			p.host.Status.ErrorMessage = note
+			return slowPoll, firstError(err, p.writeStatus(ctx))
+		}
+	}
+	return p.drive(ctx)
+}
+
+// drive brings the server one step nearer to what is wanted.
+func (p *pass) drive(ctx context.Context) (time.Duration, error) {
+	problem, err := p.gather(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if problem != nil {
+		p.showProblem(*problem)
+		return slowPoll, p.writeStatus(ctx)
+	}
+	p.seen, err = p.Provisioner.Observe(ctx, p.want.Host)
+	if err != nil && !fault.Is(err, fault.Missing) {
+		return p.unreachable(ctx, err)
+	}
+	d := lifecycle.Next(p.want, p.seen, p.past, p.now)
+	if d.Kind == lifecycle.Settled && p.want.Deleting {
+		return 0, p.release(ctx)
+	}
+	if err := p.keepInventory(ctx); err != nil {
+		if isAPIError(err) {
+			return 0, err
+		}
+		return p.unreachable(ctx, err)
+	}
+	p.show(d)
+	if err := p.writeStatus(ctx); err != nil {
+		return 0, err
+	}
+	if d.Kind != lifecycle.Act {
+		return d.Poll, nil
+	}
+	return p.act(ctx, d)
+}
+
+// act starts the action that the status already tells of.
+func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, error) {
+	err := p.fillDrive(ctx, d.Action)
+	if err == nil {
+		err = p.Provisioner.Do(ctx, p.want, d.Action)
+	}
+	switch fault.KindOf(err) {
+	case "":
+		return d.Poll, nil
+	case fault.Busy:
+		return busyPoll, nil
+	case fault.Lost, fault.Missing:
+		return d.Poll, nil
+	case fault.Transient, fault.Denied:
+		if isAPIError(err) {
+			return 0, err
+		}
+		return p.unreachable(ctx, err)
+	case fault.Rejected, fault.Unsupported:
+	}
+	failure := lifecycle.Refused(p.want, d, err.Error())
+	p.past = p.past.Count(failure, p.now)
+	p.showFailure(failure)
+	return lifecycle.Backoff(p.past.Failures), p.writeStatus(ctx)
+}
+
+// unreachable shows that the service does not answer. Nothing is counted: it is not the host's failure, and the host goes
+// on where it was when the service is back.
+func (p *pass) unreachable(ctx context.Context, err error) (time.Duration, error) {
+	if p.host.Status.ErrorType == "" {
+		p.host.Status.ErrorMessage = strings.Join(strings.Fields(err.Error()), " ")
+	}
+	return unreachablePoll, p.writeStatus(ctx)
+}
+
+// release lets the host go: its node is gone.
+func (p *pass) release(ctx context.Context) error {
+	data := &metal3v1alpha1.HardwareData{}
+	data.Namespace, data.Name = p.host.Namespace, p.host.Name
+	if err := client.IgnoreNotFound(p.Client.Delete(ctx, data)); err != nil {
+		return fmt.Errorf("delete HardwareData %s/%s: %w", data.Namespace, data.Name, err)
+	}
+	return client.IgnoreNotFound(p.editFinalizer(ctx, controllerutil.RemoveFinalizer))
+}
+
+func (p *pass) editFinalizer(ctx context.Context, edit func(client.Object, string) bool) error {
+	edited := p.host.DeepCopy()
+	if !edit(edited, metal3v1alpha1.BareMetalHostFinalizer) {
+		return nil
+	}
+	if err := p.Client.Patch(ctx, edited, client.MergeFromWithOptions(p.host, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	p.host.Finalizers, p.host.ResourceVersion = edited.Finalizers, edited.ResourceVersion
+	return nil
+}
+
+// writeStatus writes the status if it changed, and tells of state changes and new failures. The resource version is
+// checked: a pass that read an old host must not undo a newer one.
+func (p *pass) writeStatus(ctx context.Context) error {
+	if equality.Semantic.DeepEqual(p.before, p.host.Status) {
+		return nil
+	}
+	old := p.host.DeepCopy()
+	old.Status = p.before
+	p.host.Status.LastUpdated = &metav1.Time{Time: p.now}
+	edited := p.host.DeepCopy()
+	if err := p.Client.Status().Patch(ctx, edited, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	p.announce()
+	p.host.ResourceVersion = edited.ResourceVersion
+	p.before = *p.host.Status.DeepCopy()
+	return nil
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+// Package host drives BareMetalHosts as Metal3's operator would, through a
+// provisioner.Provisioner: the builtin host backend.
+//
+// A pass gathers what the host wants and what the service shows, lets
+// lifecycle.Next decide, writes the decision to the status and then acts on
+// it. Nothing is read back from the status but what spaces out retries and
+// what keeps a running server from being wiped when the service forgot it.
+//
+// Only writer of a BareMetalHost's status, of its finalizer and of the
+// HardwareData of the same name. Paused hosts are left alone, detached ones
+// too, until they are deleted. A host that a DataPlaneNode consumes is not
+// deleted before that node.
+package host

@@ -1,0 +1,227 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/provisioner/lifecycle"
+)
+
+// show writes the decision into the status.
+func (p *pass) show(d lifecycle.Decision) {
+	s := &p.host.Status
+	p.past = p.past.Record(d, p.now)
+	p.turnTo(d.State)
+	s.ErrorCount, s.ErrorType = p.past.Failures, p.past.Error
+	if s.ErrorType == "" {
+		s.ErrorMessage = ""
+	}
+	if d.Failure != nil {
+		p.showFailure(*d.Failure)
+	}
+	p.showSeen()
+	p.showHealth(d.Reason)
+}
+
+// showSeen copies what the service shows.
+func (p *pass) showSeen() {
+	s := &p.host.Status
+	s.Provisioning.ID = p.seen.ID
+	s.Provisioning.BootMode = p.want.BootMode
+	s.Provisioning.RootDeviceHints = p.want.RootDevice.DeepCopy()
+	if p.seen.Power != provisioner.PowerUnknown {
+		s.PoweredOn = p.seen.Power == provisioner.PowerOn
+	}
+	switch p.seen.State {
+	case provisioner.StateActive, provisioner.StateRescue, provisioner.StateServicing, provisioner.StateServiceWait:
+		s.Provisioning.Image = metal3v1alpha1.Image{}
+		if p.seen.Image != nil && !p.want.External {
+			s.Provisioning.Image = metal3Image(*p.seen.Image)
+		}
+	case provisioner.StateAvailable, provisioner.StateInspecting, provisioner.StateInspectWait, provisioner.StateInspectFail,
+		provisioner.StateCleaning, provisioner.StateCleanWait, provisioner.StateCleanFail,
+		provisioner.StateDeploying, provisioner.StateDeployWait, provisioner.StateDeployFail:
+		s.Provisioning.Image = metal3v1alpha1.Image{}
+	default: // Ironic may have lost what it knew: the status remembers that there is an image to keep
+	}
+}
+
+func metal3Image(i provisioner.Image) metal3v1alpha1.Image {
+	image := metal3v1alpha1.Image{URL: i.URL, Checksum: i.Checksum, ChecksumType: metal3v1alpha1.ChecksumType(i.ChecksumType)}
+	if i.Format != "" {
+		image.DiskFormat = &i.Format
+	}
+	return image
+}
+
+// showFailure shows a failure that was counted.
+func (p *pass) showFailure(f lifecycle.Failure) {
+	s := &p.host.Status
+	s.ErrorType, s.ErrorMessage, s.ErrorCount = f.Type, f.Message, p.past.Failures
+	if metric := metricOf(s, s.Provisioning.State); metric != nil && !f.When.IsZero() {
+		metric.End = metav1.NewTime(f.When)
+	}
+	p.showHealth(f.Message)
+}
+
+// showProblem shows what a user has to mend before anything can be asked of the service. It is not counted: mending it
+// wakes the host.
+func (p *pass) showProblem(what problem) {
+	s := &p.host.Status
+	if s.Provisioning.State == metal3v1alpha1.StateNone {
+		p.turnTo(metal3v1alpha1.StateRegistering)
+	}
+	s.ErrorType, s.ErrorMessage = what.kind, what.message
+	p.showHealth(what.message)
+}
+
+// showHealth sets what follows from the state and the failure.
+func (p *pass) showHealth(reason string) {
+	s := &p.host.Status
+	switch {
+	case s.ErrorType != "":
+		s.OperationalStatus = metal3v1alpha1.OperationalStatusError
+	case s.Provisioning.State == metal3v1alpha1.StateUnmanaged:
+		s.OperationalStatus = metal3v1alpha1.OperationalStatusDiscovered
+	default:
+		s.OperationalStatus = metal3v1alpha1.OperationalStatusOK
+	}
+	if s.ErrorType == "" && registered(s.Provisioning.State) {
+		s.GoodCredentials = s.TriedCredentials
+	}
+	for _, c := range conditions(s, reason) {
+		c.ObservedGeneration = p.host.Generation
+		c.LastTransitionTime = metav1.NewTime(p.now)
+		meta.SetStatusCondition(&s.Conditions, c)
+	}
+}
+
+// turnTo changes the state shown and keeps the history of operations.
+func (p *pass) turnTo(to metal3v1alpha1.ProvisioningState) {
+	s := &p.host.Status
+	from := s.Provisioning.State
+	if from == to {
+		return
+	}
+	if metric := metricOf(s, from); metric != nil && metric.End.IsZero() {
+		metric.End = metav1.NewTime(p.now)
+	}
+	if metric := metricOf(s, to); metric != nil {
+		*metric = metal3v1alpha1.OperationMetric{Start: metav1.NewTime(p.now)}
+	}
+	s.Provisioning.State = to
+}
+
+// metrics are the operations in whose End the time of the last failure is kept.
+func metrics(s *metal3v1alpha1.BareMetalHostStatus) []*metal3v1alpha1.OperationMetric {
+	h := &s.OperationHistory
+	return []*metal3v1alpha1.OperationMetric{&h.Register, &h.Inspect, &h.Provision, &h.Deprovision}
+}
+
+// metricOf is the operation that a state shows; nil when it shows none. Preparing cleans, as deprovisioning does.
+func metricOf(s *metal3v1alpha1.BareMetalHostStatus, state metal3v1alpha1.ProvisioningState) *metal3v1alpha1.OperationMetric {
+	h := &s.OperationHistory
+	switch state {
+	case metal3v1alpha1.StateRegistering:
+		return &h.Register
+	case metal3v1alpha1.StateInspecting:
+		return &h.Inspect
+	case metal3v1alpha1.StateProvisioning:
+		return &h.Provision
+	case metal3v1alpha1.StatePreparing, metal3v1alpha1.StateDeprovisioning:
+		return &h.Deprovision
+	default:
+		return nil
+	}
+}
+
+// keepInventory puts what inspection found into the status and the HardwareData of the same name.
+func (p *pass) keepInventory(ctx context.Context) error {
+	if p.seen.Inspected.IsZero() || p.want.Deleting {
+		return nil
+	}
+	data := &metal3v1alpha1.HardwareData{}
+	err := p.Client.Get(ctx, client.ObjectKeyFromObject(p.host), data)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	fresh := p.host.Status.Provisioning.State == metal3v1alpha1.StateInspecting
+	if !fresh && err == nil && data.Spec.HardwareDetails != nil {
+		p.host.Status.HardwareDetails = data.Spec.HardwareDetails.DeepCopy()
+		return nil
+	}
+	found, inventoryErr := p.Provisioner.Inventory(ctx, p.want.Host)
+	if fault.Is(inventoryErr, fault.Missing) {
+		return nil
+	}
+	if inventoryErr != nil {
+		return inventoryErr
+	}
+	p.host.Status.HardwareDetails = &found
+	return p.writeHardwareData(ctx, data, found)
+}
+
+func (p *pass) writeHardwareData(ctx context.Context, data *metal3v1alpha1.HardwareData, found metal3v1alpha1.HardwareDetails) error {
+	if data.UID == "" {
+		data = &metal3v1alpha1.HardwareData{ObjectMeta: metav1.ObjectMeta{Namespace: p.host.Namespace, Name: p.host.Name}}
+		data.Spec.HardwareDetails = &found
+		if err := controllerutil.SetControllerReference(p.host, data, p.Client.Scheme()); err != nil {
+			return err
+		}
+		if err := p.Client.Create(ctx, data); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create HardwareData %s: %w", client.ObjectKeyFromObject(data), err)
+		}
+		return nil
+	}
+	if equality.Semantic.DeepEqual(data.Spec.HardwareDetails, &found) {
+		return nil
+	}
+	old := data.DeepCopy()
+	data.Spec.HardwareDetails = &found
+	if err := p.Client.Patch(ctx, data, client.MergeFrom(old)); err != nil {
+		return fmt.Errorf("update HardwareData %s: %w", client.ObjectKeyFromObject(data), err)
+	}
+	return nil
+}
+
+// announce tells of a new state and of a new failure.
+func (p *pass) announce() {
+	s := &p.host.Status
+	if s.Provisioning.State != p.before.Provisioning.State {
+		p.Events.Eventf(p.host, nil, corev1.EventTypeNormal, camel(string(s.Provisioning.State)), "Reconcile", "the host is %s", s.Provisioning.State)
+	}
+	if s.ErrorType != "" && (s.ErrorType != p.before.ErrorType || s.ErrorMessage != p.before.ErrorMessage) {
+		p.Events.Eventf(p.host, nil, corev1.EventTypeWarning, camel(string(s.ErrorType)), "Reconcile", "%s", shorten(s.ErrorMessage))
+	}
+}
+
+// camel turns "powering off before delete" into PoweringOffBeforeDelete.
+func camel(words string) string {
+	var b strings.Builder
+	for word := range strings.FieldsSeq(words) {
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
+}
+
+// maxNote is the longest note of an event (events.k8s.io/v1 Event.note, 1 kB).
+const maxNote = 1000
+
+func shorten(text string) string {
+	if len(text) > maxNote {
+		return strings.ToValidUTF8(text[:maxNote-3], "") + "..."
+	}
+	return text
+}

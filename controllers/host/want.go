@@ -1,0 +1,202 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/provisioner/lifecycle"
+)
+
+// problem is something wrong with what the user wrote, found before anything was asked of the service.
+type problem struct {
+	kind    metal3v1alpha1.ErrorType
+	message string
+}
+
+// gather fills want and past. The error is the API server's; everything a user can mend is a problem.
+func (p *pass) gather(ctx context.Context) (*problem, error) {
+	h := p.host
+	p.want = wantOf(h)
+	p.past = pastOf(&h.Status)
+	progressing := meta.FindStatusCondition(h.Status.Conditions, metal3v1alpha1.ProgressingCondition)
+	p.past.Anew = progressing == nil || progressing.ObservedGeneration != h.Generation
+	if p.want.Deleting {
+		return nil, nil //nolint:nilnil // no problem and no error: deleting needs no Secret
+	}
+	if what := unsupported(h); what != "" {
+		return &problem{metal3v1alpha1.PreparationError, what}, nil
+	}
+	if h.Spec.BMC.Address == "" {
+		return nil, nil //nolint:nilnil // the lifecycle table says what that means
+	}
+	return p.credentials(ctx)
+}
+
+// credentials fills want.BMC from the Secret.
+func (p *pass) credentials(ctx context.Context) (*problem, error) {
+	h := p.host
+	secret := &corev1.Secret{}
+	err := p.Reader.Get(ctx, h.CredentialsKey(), secret)
+	bad := func(format string, args ...any) (*problem, error) {
+		text := fmt.Sprintf("BareMetalHost %s/%s: Secret %s/%s (spec.bmc.credentialsName) ", h.Namespace, h.Name, h.Namespace, h.Spec.BMC.CredentialsName)
+		return &problem{metal3v1alpha1.RegistrationError, text + fmt.Sprintf(format, args...)}, nil
+	}
+	user, password := secret.Data["username"], secret.Data["password"]
+	switch {
+	case h.Spec.BMC.CredentialsName == "":
+		return &problem{metal3v1alpha1.RegistrationError, fmt.Sprintf(
+			"BareMetalHost %s/%s: spec.bmc.credentialsName is empty: name a Secret with username and password", h.Namespace, h.Name)}, nil
+	case apierrors.IsNotFound(err):
+		return bad("does not exist: create it with the keys username and password")
+	case err != nil:
+		return nil, fmt.Errorf("read Secret %s: %w", h.CredentialsKey(), err)
+	case len(user) == 0:
+		return bad("has no key username: add it")
+	case len(password) == 0:
+		return bad("has no key password: add it")
+	}
+	p.want.BMC.Username, p.want.BMC.Password = provisioner.Secret(user), provisioner.Secret(password)
+	p.want.BMC.CredentialsVersion = secret.ResourceVersion
+	p.past.Anew = p.past.Anew || !h.Status.TriedCredentials.Match(*secret)
+	h.UpdateTriedCredentials(*secret)
+	return nil, nil //nolint:nilnil // no problem and no error
+}
+
+func wantOf(h *metal3v1alpha1.BareMetalHost) provisioner.Want {
+	_, detached := h.Annotations[metal3v1alpha1.DetachedAnnotation]
+	return provisioner.Want{
+		Host: provisioner.HostID{Namespace: h.Namespace, Name: h.Name, UID: h.UID},
+		BMC: provisioner.BMC{
+			Address: h.Spec.BMC.Address, CredentialsName: h.Spec.BMC.CredentialsName, Insecure: h.Spec.BMC.DisableCertificateVerification,
+		},
+		BootMAC: h.Spec.BootMACAddress, BootMode: h.BootMode(), Architecture: h.Spec.Architecture, RootDevice: h.Spec.RootDeviceHints,
+		SkipInspection: h.InspectionDisabled(), SkipCleaning: h.Spec.AutomatedCleaningMode == metal3v1alpha1.CleaningModeDisabled,
+		DisablePowerOff: h.Spec.DisablePowerOff, Online: h.Spec.Online, External: h.Spec.ExternallyProvisioned,
+		Image: imageOf(h.Spec.Image), Installed: imageOf(&h.Status.Provisioning.Image),
+		Deleting: !h.DeletionTimestamp.IsZero(), Detached: detached,
+	}
+}
+
+func imageOf(i *metal3v1alpha1.Image) *provisioner.Image {
+	if i == nil || i.URL == "" {
+		return nil
+	}
+	image := provisioner.Image{URL: i.URL, Checksum: i.Checksum, ChecksumType: string(i.ChecksumType)}
+	if i.ChecksumType == metal3v1alpha1.AutoChecksum {
+		image.ChecksumType = ""
+	}
+	if i.DiskFormat != nil {
+		image.Format = *i.DiskFormat
+	}
+	return &image
+}
+
+// unsupported names what the spec asks for and this backend does not do; empty when there is nothing.
+func unsupported(h *metal3v1alpha1.BareMetalHost) string {
+	var field string
+	switch s := &h.Spec; {
+	case s.ExternallyProvisioned:
+		return ""
+	case s.CustomDeploy != nil:
+		field = "spec.customDeploy"
+	case s.Image.IsLiveISO():
+		field = "spec.image.format: live-iso"
+	case s.Image != nil && s.Image.OCIAuthSecretName != nil:
+		field = "spec.image.ociAuthSecretName"
+	case s.RAID != nil:
+		field = "spec.raid"
+	case s.Firmware != nil:
+		field = "spec.firmware"
+	default:
+		return ""
+	}
+	return fmt.Sprintf("BareMetalHost %s/%s: %s is not supported by the builtin host backend: remove it, or use --host-backend=metal3", h.Namespace, h.Name, field)
+}
+
+// fillDrive reads the Secrets the first boot needs; only a deployment does.
+func (p *pass) fillDrive(ctx context.Context, action provisioner.Action) error {
+	if action != provisioner.Deploy {
+		return nil
+	}
+	spec := &p.host.Spec
+	var errs [3]error
+	p.want.Drive.UserData, errs[0] = p.part(ctx, "spec.userData", spec.UserData, "userData")
+	p.want.Drive.NetworkData, errs[1] = p.part(ctx, "spec.networkData", spec.NetworkData, "networkData")
+	p.want.Drive.MetaData, errs[2] = p.part(ctx, "spec.metaData", spec.MetaData, "metaData")
+	return firstError(errs[:]...)
+}
+
+// part reads one part of the config drive. Metal3 also takes the key value (baremetal-operator v0.13.1,
+// internal/controller/metal3.io/host_config_data.go).
+func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReference, key string) (provisioner.Secret, error) {
+	if ref == nil || ref.Name == "" {
+		return "", nil
+	}
+	at := client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
+	if at.Namespace == "" {
+		at.Namespace = p.host.Namespace
+	}
+	secret := &corev1.Secret{}
+	if err := p.Reader.Get(ctx, at, secret); apierrors.IsNotFound(err) {
+		return "", fault.New(fault.Rejected, "Secret %s (%s) does not exist: create it", at, field)
+	} else if err != nil {
+		return "", fmt.Errorf("read Secret %s: %w", at, err)
+	}
+	for _, k := range []string{key, "value"} {
+		if data, ok := secret.Data[k]; ok {
+			return provisioner.Secret(data), nil
+		}
+	}
+	return "", fault.New(fault.Rejected, "Secret %s (%s) has no key %s: add it", at, field, key)
+}
+
+// consumer says why the host cannot go yet: a DataPlaneNode still uses it. Empty when none does.
+func (p *pass) consumer(ctx context.Context) (string, error) {
+	ref := p.host.Spec.ConsumerRef
+	if ref == nil || ref.Kind != "DataPlaneNode" {
+		return "", nil
+	}
+	node := &v1alpha1.DataPlaneNode{}
+	key := client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
+	if key.Namespace == "" {
+		key.Namespace = p.host.Namespace
+	}
+	err := p.Reader.Get(ctx, key, node)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && ref.UID != "" && node.UID != ref.UID:
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("read DataPlaneNode %s: %w", key, err)
+	}
+	return fmt.Sprintf("BareMetalHost %s/%s is deleted and DataPlaneNode %s still runs on it: scale its NodeSet in, or delete that node, and the host goes",
+		p.host.Namespace, p.host.Name, key), nil
+}
+
+// isAPIError reports an error of the API server, as opposed to one of the service.
+func isAPIError(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status)
+}
+
+func pastOf(s *metal3v1alpha1.BareMetalHostStatus) lifecycle.Past {
+	past := lifecycle.Past{Failures: s.ErrorCount, Error: s.ErrorType, State: s.Provisioning.State}
+	if s.LastUpdated != nil {
+		past.At = s.LastUpdated.Time
+	}
+	for _, metric := range metrics(s) {
+		if !metric.End.IsZero() {
+			past.Counted = append(past.Counted, metric.End.Time)
+		}
+	}
+	return past
+}
