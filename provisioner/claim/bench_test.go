@@ -2,6 +2,7 @@ package claim
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -30,7 +31,7 @@ func plan(b *testing.B, needs []Need, hosts []Host, taken int) {
 // BenchmarkEqual: as many equal needs as hosts.
 func BenchmarkEqual(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			needs, hosts := rackOf(n)
 			plan(b, needs, hosts, n)
 		})
@@ -41,7 +42,7 @@ func BenchmarkEqual(b *testing.B) {
 // suit the hardest, so that half of the hosts must change hands.
 func BenchmarkDistinct(b *testing.B) {
 	for _, n := range []int{100, 1000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			needs, hosts := rackOf(n)
 			for i := range needs {
 				needs[i].Requirements.Memory.MinGiB = int32(i + 1)

@@ -99,8 +99,9 @@ func (g *graph) reach(l *lane, layer int32) {
 // spread walks on from the queued hosts to the slots that have them; it reports whether any host is free.
 func (g *graph) spread() bool {
 	found := false
-	for i := 0; i < len(g.queue); i++ {
-		h := g.queue[i]
+	for head := 0; head < len(g.queue); {
+		h := g.queue[head]
+		head++
 		if slot := g.slotOf[h]; slot != none {
 			g.reach(g.classOf[slot], g.layerOf[h])
 		} else {
