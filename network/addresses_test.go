@@ -57,55 +57,70 @@ func TestPlanAddresses(t *testing.T) {
 			"e/a ctlplane=192.168.122.100", "e/a tenant=fd00:22::2", "e/b ctlplane=192.168.122.101",
 		}},
 		{"held stays, its gap is filled", site(), []Holder{
-			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.101")}}, {Node: "e/b", Wants: ctl}, {Node: "e/c", Wants: ctl}}, []string{
+			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.101")}}, {Node: "e/b", Wants: ctl}, {Node: "e/c", Wants: ctl},
+		}, []string{
 			"e/a ctlplane=192.168.122.101", "e/b ctlplane=192.168.122.100", "e/c ctlplane=192.168.122.102",
 		}},
-		{"held outside the ranges and excluded now stays",
+		{
+			"held outside the ranges and excluded now stays",
 			with(func(s *v1alpha1.Subnet) { s.ExcludeAddresses = []string{"192.168.122.7", "192.168.122.100"} }),
-			[]Holder{{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.7")}}, {Node: "e/b", Wants: ctl}}, []string{
+			[]Holder{{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.7")}}, {Node: "e/b", Wants: ctl}},
+			[]string{
 				"e/a ctlplane=192.168.122.7", "e/b ctlplane=192.168.122.101",
-			}},
+			},
+		},
 		{"held outside the cidr, or now the gateway, moves", site(), []Holder{
 			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.1.7")}},
 			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.1")}},
-			{Node: "e/c", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "nonsense")}}}, []string{
+			{Node: "e/c", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "nonsense")}},
+		}, []string{
 			"e/a ctlplane=192.168.122.100", "e/b ctlplane=192.168.122.101", "e/c ctlplane=192.168.122.102",
 		}},
 		{"held twice goes to the first", site(), []Holder{
 			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.105")}},
-			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.105")}}}, []string{
+			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.105")}},
+		}, []string{
 			"e/a ctlplane=192.168.122.105", "e/b ctlplane=192.168.122.100",
 		}},
-		{"fixed, even outside the ranges", site(), []Holder{{Node: "e/a", Wants: ctl}, {Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.100"))}},
-			{Node: "e/c", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}}}, []string{
+		{"fixed, even outside the ranges", site(), []Holder{
+			{Node: "e/a", Wants: ctl},
+			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.100"))}},
+			{Node: "e/c", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}},
+		}, []string{
 			"e/a ctlplane=192.168.122.101", "e/b ctlplane=192.168.122.100", "e/c ctlplane=192.168.122.9",
 		}},
 		{"fixed replaces held", site(), []Holder{
-			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}}}, []string{
+			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}},
+		}, []string{
 			"e/a ctlplane=192.168.122.9",
 		}},
 		{"a chain of moves", site(), []Holder{
 			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.8"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.7")}},
-			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.8")}}}, []string{
+			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.8")}},
+		}, []string{
 			"e/a ctlplane=192.168.122.8", "e/b ctlplane=192.168.122.9",
 		}},
 		{"two cannot swap at once", site(), []Holder{
 			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.8")}},
-			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.8"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.9")}}}, []string{
+			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.8"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.9")}},
+		}, []string{
 			"e/a ctlplane=192.168.122.8", "e/b ctlplane=192.168.122.9",
 			"e/a ctlplane! networks[ctlplane].fixedIP 192.168.122.9 of node e/a is held by node e/b: choose another address for one of them",
 			"e/b ctlplane! networks[ctlplane].fixedIP 192.168.122.8 of node e/b is held by node e/a: choose another address for one of them",
 		}},
 		{"fixed clashes with held: both keep what they have", site(), []Holder{
 			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.101"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}},
-			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.101")}}, {Node: "e/c", Wants: ctl}}, []string{
+			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.101")}},
+			{Node: "e/c", Wants: ctl},
+		}, []string{
 			"e/a ctlplane=192.168.122.100", "e/b ctlplane=192.168.122.101", "e/c ctlplane=192.168.122.102",
 			"e/a ctlplane! networks[ctlplane].fixedIP 192.168.122.101 of node e/a is held by node e/b: choose another address for one of them",
 		}},
 		{"bad fixed", site(), []Holder{
 			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.1"))}},
 			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("10.0.0.1"))}},
-			{Node: "e/c", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("host"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}}}, []string{
+			{Node: "e/c", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("host"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}},
+		}, []string{
 			"e/c ctlplane=192.168.122.100",
 			"e/a ctlplane! networks[ctlplane].fixedIP 192.168.122.1 is the gateway, network or broadcast address of subnet r7 of network ctlplane: choose another",
 			"e/b ctlplane! networks[ctlplane].fixedIP 10.0.0.1 is outside 192.168.122.0/24: give an address inside",
@@ -113,8 +128,11 @@ func TestPlanAddresses(t *testing.T) {
 		}},
 		{"pre-provisioned is where it answers", site(), []Holder{
 			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane"), on("internalapi")}, AnsibleHost: "192.168.122.50"},
-			{Node: "e/b", Wants: ctl, AnsibleHost: "node.example.com"}, {Node: "e/c", Wants: ctl, AnsibleHost: "192.168.122.50"},
-			{Node: "e/d", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.60"))}, AnsibleHost: "10.9.9.9"}, {Node: "e/e", Wants: ctl, AnsibleHost: "192.168.122.1"}}, []string{
+			{Node: "e/b", Wants: ctl, AnsibleHost: "node.example.com"},
+			{Node: "e/c", Wants: ctl, AnsibleHost: "192.168.122.50"},
+			{Node: "e/d", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.60"))}, AnsibleHost: "10.9.9.9"},
+			{Node: "e/e", Wants: ctl, AnsibleHost: "192.168.122.1"},
+		}, []string{
 			"e/a ctlplane=192.168.122.50", "e/a internalapi=172.17.0.100", "e/b ctlplane=192.168.122.100", "e/d ctlplane=192.168.122.60", "e/e ctlplane=192.168.122.101",
 			"e/c ctlplane! ansible.ansibleHost 192.168.122.50 of node e/c is held by node e/a: choose another address for one of them",
 		}},
@@ -126,9 +144,12 @@ func TestPlanAddresses(t *testing.T) {
 			"e/a leaf! subnet leaf1 of network leaf has no allocationRanges: add some in the NetConfig, or give networks[leaf].fixedIP",
 		}},
 		{"a misnamed network or a broken subnet loses nothing", with(func(s *v1alpha1.Subnet) { s.Name, s.Gateway = "r7b", "x" }), []Holder{
-			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", func(n *v1alpha1.NodeNetwork) { n.SubnetName = "r7" }), on("gone")},
-				Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100"), held("gone", "10.1.1.1")}},
-			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.100"))}}}, []string{
+			{
+				Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", func(n *v1alpha1.NodeNetwork) { n.SubnetName = "r7" }), on("gone")},
+				Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100"), held("gone", "10.1.1.1")},
+			},
+			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.100"))}},
+		}, []string{
 			"e/a ctlplane=192.168.122.100", "e/a gone=10.1.1.1",
 			`e/a ctlplane! networks[ctlplane].subnetName "r7" is not in the NetConfig, whose network ctlplane has r7b: correct the name or add the subnet`,
 			`e/a gone! networks[].name "gone" is not in the NetConfig, which has ctlplane, internalapi, tenant, storage, leaf: correct the name or add the network`,

@@ -2,6 +2,7 @@ package network
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -122,10 +123,10 @@ func (l *layouter) byDefault() error {
 		return nil
 	}
 	if len(l.nics) == 0 {
-		return fmt.Errorf("networkConfig is not set and nothing is known of the node's interfaces: list them in networkConfig.ethernets by name")
+		return errors.New("networkConfig is not set and nothing is known of the node's interfaces: list them in networkConfig.ethernets by name")
 	}
 	if !IsCtlplane(l.atts[0].network) {
-		return fmt.Errorf("networks has no control-plane network: add the NetConfig's ctlplane network, or set networkConfig")
+		return errors.New("networks has no control-plane network: add the NetConfig's ctlplane network, or set networkConfig")
 	}
 	first, err := l.nextNIC(l.atts[0].network.Name)
 	if err != nil {

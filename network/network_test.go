@@ -9,8 +9,6 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
-func tag(v int32) *int32 { return &v }
-
 // site has an IPv4 control plane, internalapi (VLAN 20), tenant (VLAN 22, IPv6, jumbo), storage (no VLAN, jumbo) and a
 // spine-leaf network with two subnets.
 func site() v1alpha1.NetConfigSpec {
@@ -21,11 +19,11 @@ func site() v1alpha1.NetConfigSpec {
 			Routes:           []v1alpha1.Route{{Destination: "10.8.0.0/16", Nexthop: "192.168.122.254"}},
 		}}},
 		{Name: "internalapi", DNSDomain: "internalapi.example.com", MTU: 1500, Subnets: []v1alpha1.Subnet{{
-			Name: "r7", CIDR: "172.17.0.0/24", VLAN: tag(20),
+			Name: "r7", CIDR: "172.17.0.0/24", VLAN: new(int32(20)),
 			AllocationRanges: []v1alpha1.AllocationRange{{Start: "172.17.0.100", End: "172.17.0.250"}},
 		}}},
 		{Name: "tenant", MTU: 9000, Subnets: []v1alpha1.Subnet{{
-			Name: "r7", CIDR: "fd00:22::/64", VLAN: tag(22), Gateway: "fd00:22::1", Nameservers: []string{"192.168.122.80", "fd00:22::53"},
+			Name: "r7", CIDR: "fd00:22::/64", VLAN: new(int32(22)), Gateway: "fd00:22::1", Nameservers: []string{"192.168.122.80", "fd00:22::53"},
 			AllocationRanges: []v1alpha1.AllocationRange{{Start: "fd00:22::", End: "fd00:22::ffff"}},
 		}}},
 		{Name: "storage", MTU: 9000, Subnets: []v1alpha1.Subnet{{

@@ -140,55 +140,85 @@ func TestRenderRefuses(t *testing.T) {
 		{"unknown network", func(in *RenderInput) { in.Addresses[0].Network = "x" }, `networks[].name "x" is not in the NetConfig`},
 		{"malformed subnet", func(in *RenderInput) { in.Networks.Networks[0].Subnets[0].CIDR = "x" }, `cidr "x" is not a network`},
 		{"foreign address", func(in *RenderInput) { in.Addresses[0].Address = "10.0.0.1" }, "address on subnet r7 of network internalapi: 10.0.0.1 is outside 172.17.0.0/24"},
-		{"default route without gateway", func(in *RenderInput) { in.Addresses[0].DefaultRoute, in.Addresses[1].DefaultRoute = true, false },
-			"networks[internalapi].defaultRoute is true, but subnet r7 of network internalapi has no gateway: set its gateway in the NetConfig, or remove defaultRoute"},
+		{
+			"default route without gateway", func(in *RenderInput) { in.Addresses[0].DefaultRoute, in.Addresses[1].DefaultRoute = true, false },
+			"networks[internalapi].defaultRoute is true, but subnet r7 of network internalapi has no gateway: set its gateway in the NetConfig, or remove defaultRoute",
+		},
 		{"two default routes", func(in *RenderInput) {
 			in.Addresses[0].DefaultRoute = true
 			in.Networks.Networks[1].Subnets[0].Gateway = "172.17.0.1"
 		}, "networks[internalapi].defaultRoute and networks[ctlplane].defaultRoute are both true: keep one"},
-		{"not inspected", func(in *RenderInput) { in.NICs = nil },
-			"networkConfig is not set and nothing is known of the node's interfaces: list them in networkConfig.ethernets by name"},
-		{"no control plane", func(in *RenderInput) { in.Addresses = in.Addresses[:1] }, "networks has no control-plane network"},
-		{"no interface left", func(in *RenderInput) {
-			in.NICs = in.NICs[:1]
-			in.Addresses = append(in.Addresses, held("storage", "172.18.0.10"))
+		{
+			"not inspected", func(in *RenderInput) { in.NICs = nil },
+			"networkConfig is not set and nothing is known of the node's interfaces: list them in networkConfig.ethernets by name",
 		},
-			"no interface is left for network storage, which has no vlan (the host has eno10): give its subnet a vlan in the NetConfig, or set networkConfig"},
-		{"same tag twice by default", func(in *RenderInput) { in.Networks.Networks[2].Subnets[0].VLAN = tag(20) },
-			"the default layout.vlans[internalapi] and the default layout.vlans[tenant] both use interface eno1.20: remove one"},
-		{"nicN beyond", ethernets(v1alpha1.Ethernet{Name: "eth0", MAC: "nic4"}),
-			"networkConfig.ethernets[eth0].mac nic4: the host has 4 interfaces, nic0 (eno1) to nic3 (ens3f0np0): use one of them"},
-		{"nicN without inspection", func(in *RenderInput) { in.NICs = nil; ethernets(v1alpha1.Ethernet{Name: "eth0", MAC: "nic0"})(in) },
-			"networkConfig.ethernets[eth0].mac nic0: nothing is known of the node's interfaces: pick the interface by name or MAC address"},
-		{"unknown MAC", ethernets(v1alpha1.Ethernet{Name: "eth0", MAC: "52:54:00:FF:FF:FF"}),
-			"networkConfig.ethernets[eth0].mac 52:54:00:FF:FF:FF: the host has no such interface (it has eno1 52:54:00:00:00:01, eno2 52:54:00:00:00:02, eno10 52:54:00:00:00:10, ens3f0np0 52:54:00:aa:00:03): correct it, or use nicN"},
+		{"no control plane", func(in *RenderInput) { in.Addresses = in.Addresses[:1] }, "networks has no control-plane network"},
+		{
+			"no interface left", func(in *RenderInput) {
+				in.NICs = in.NICs[:1]
+				in.Addresses = append(in.Addresses, held("storage", "172.18.0.10"))
+			},
+			"no interface is left for network storage, which has no vlan (the host has eno10): give its subnet a vlan in the NetConfig, or set networkConfig",
+		},
+		{
+			"same tag twice by default", func(in *RenderInput) { in.Networks.Networks[2].Subnets[0].VLAN = new(int32(20)) },
+			"the default layout.vlans[internalapi] and the default layout.vlans[tenant] both use interface eno1.20: remove one",
+		},
+		{
+			"nicN beyond", ethernets(v1alpha1.Ethernet{Name: "eth0", MAC: "nic4"}),
+			"networkConfig.ethernets[eth0].mac nic4: the host has 4 interfaces, nic0 (eno1) to nic3 (ens3f0np0): use one of them",
+		},
+		{
+			"nicN without inspection", func(in *RenderInput) { in.NICs = nil; ethernets(v1alpha1.Ethernet{Name: "eth0", MAC: "nic0"})(in) },
+			"networkConfig.ethernets[eth0].mac nic0: nothing is known of the node's interfaces: pick the interface by name or MAC address",
+		},
+		{
+			"unknown MAC", ethernets(v1alpha1.Ethernet{Name: "eth0", MAC: "52:54:00:FF:FF:FF"}),
+			"networkConfig.ethernets[eth0].mac 52:54:00:FF:FF:FF: the host has no such interface (it has eno1 52:54:00:00:00:01, eno2 52:54:00:00:00:02, eno10 52:54:00:00:00:10, ens3f0np0 52:54:00:aa:00:03): correct it, or use nicN",
+		},
 		{"nameless port", func(in *RenderInput) {
 			in.NICs = nil
 			bonds(v1alpha1.Bond{Name: "bond0", Ports: []v1alpha1.BondPort{port("52:54:00:00:00:01")}})(in)
 		}, "networkConfig.bonds[bond0].ports[0].name is not set and the host's interfaces are not known: name the interface"},
 		{"unknown port", bonds(v1alpha1.Bond{Name: "bond0", Ports: []v1alpha1.BondPort{port("nic9")}}), "networkConfig.bonds[bond0].ports[0].mac nic9: the host has 4"},
-		{"one name twice", ethernets(v1alpha1.Ethernet{Name: "eth0"}, v1alpha1.Ethernet{Name: "eth0"}),
-			"networkConfig.ethernets[eth0] and networkConfig.ethernets[eth0] both use interface eth0: remove one"},
+		{
+			"one name twice", ethernets(v1alpha1.Ethernet{Name: "eth0"}, v1alpha1.Ethernet{Name: "eth0"}),
+			"networkConfig.ethernets[eth0] and networkConfig.ethernets[eth0] both use interface eth0: remove one",
+		},
 		{"one MAC twice", layout(v1alpha1.NetworkConfig{
 			Ethernets: []v1alpha1.Ethernet{{Name: "eth0", MAC: "nic0"}}, Bonds: []v1alpha1.Bond{{Name: "bond0", Ports: []v1alpha1.BondPort{port("nic0")}}},
 		}), "networkConfig.ethernets[eth0] and networkConfig.bonds[bond0].ports[0] both use interface 52:54:00:00:00:01: remove one"},
-		{"bond named as a port", bonds(v1alpha1.Bond{Name: "eno1", Ports: []v1alpha1.BondPort{port("nic0")}}),
-			"networkConfig.bonds[eno1].ports[0] and networkConfig.bonds[eno1] both use interface eno1: remove one"},
-		{"network without address", ethernets(v1alpha1.Ethernet{Name: "eno1", Networks: []string{"storage"}}),
-			"networkConfig.ethernets[eno1].networks lists storage, on which the node has no address: add it to networks, or remove it here"},
-		{"VLAN without address", ethernets(v1alpha1.Ethernet{Name: "eno1", VLANs: []string{"storage"}}),
-			"networkConfig.ethernets[eno1].vlans lists storage, on which the node has no address"},
-		{"VLAN without tag", ethernets(v1alpha1.Ethernet{Name: "eno1", VLANs: []string{"ctlplane"}}),
-			"networkConfig.ethernets[eno1].vlans lists ctlplane, but subnet r7 of network ctlplane has no vlan: set it in the NetConfig, or list it under networks"},
-		{"long VLAN name", ethernets(v1alpha1.Ethernet{Name: "enp129s0f0np0", VLANs: []string{"internalapi"}}),
-			"networkConfig.ethernets[enp129s0f0np0].vlans[internalapi]: interface name enp129s0f0np0.20 is longer than 15 characters: shorten the name it is made from"},
-		{"placed twice", ethernets(v1alpha1.Ethernet{Name: "eno1", Networks: []string{"internalapi"}, VLANs: []string{"internalapi"}}),
-			"networkConfig.ethernets[eno1].vlans lists internalapi, which eno1 carries already: remove one"},
+		{
+			"bond named as a port", bonds(v1alpha1.Bond{Name: "eno1", Ports: []v1alpha1.BondPort{port("nic0")}}),
+			"networkConfig.bonds[eno1].ports[0] and networkConfig.bonds[eno1] both use interface eno1: remove one",
+		},
+		{
+			"network without address", ethernets(v1alpha1.Ethernet{Name: "eno1", Networks: []string{"storage"}}),
+			"networkConfig.ethernets[eno1].networks lists storage, on which the node has no address: add it to networks, or remove it here",
+		},
+		{
+			"VLAN without address", ethernets(v1alpha1.Ethernet{Name: "eno1", VLANs: []string{"storage"}}),
+			"networkConfig.ethernets[eno1].vlans lists storage, on which the node has no address",
+		},
+		{
+			"VLAN without tag", ethernets(v1alpha1.Ethernet{Name: "eno1", VLANs: []string{"ctlplane"}}),
+			"networkConfig.ethernets[eno1].vlans lists ctlplane, but subnet r7 of network ctlplane has no vlan: set it in the NetConfig, or list it under networks",
+		},
+		{
+			"long VLAN name", ethernets(v1alpha1.Ethernet{Name: "enp129s0f0np0", VLANs: []string{"internalapi"}}),
+			"networkConfig.ethernets[enp129s0f0np0].vlans[internalapi]: interface name enp129s0f0np0.20 is longer than 15 characters: shorten the name it is made from",
+		},
+		{
+			"placed twice", ethernets(v1alpha1.Ethernet{Name: "eno1", Networks: []string{"internalapi"}, VLANs: []string{"internalapi"}}),
+			"networkConfig.ethernets[eno1].vlans lists internalapi, which eno1 carries already: remove one",
+		},
 		{"placed twice by bonds", bonds(
 			v1alpha1.Bond{Name: "bond0", Ports: []v1alpha1.BondPort{port("nic0")}, VLANs: all},
 			v1alpha1.Bond{Name: "bond1", Ports: []v1alpha1.BondPort{port("nic1")}, Networks: all}), "networkConfig.bonds[bond1].networks lists internalapi, which bond0.20 carries already: remove one"},
-		{"placed nowhere", ethernets(v1alpha1.Ethernet{Name: "eno1", VLANs: all}),
-			"networkConfig places network ctlplane nowhere: add it to the networks or vlans of an ethernet or bond"},
+		{
+			"placed nowhere", ethernets(v1alpha1.Ethernet{Name: "eno1", VLANs: all}),
+			"networkConfig places network ctlplane nowhere: add it to the networks or vlans of an ethernet or bond",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -204,8 +234,8 @@ func TestRenderRefuses(t *testing.T) {
 
 func TestNothingToLayOut(t *testing.T) {
 	got, err := Render(RenderInput{HostName: "n", Networks: site()})
-	if err != nil || len(got.NMState["interfaces"].([]any)) != 0 {
-		t.Errorf("%v %v", got, err)
+	if diff := cmp.Diff(map[string]any{"interfaces": []any{}}, got.NMState); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }
 

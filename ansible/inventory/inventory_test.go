@@ -19,15 +19,13 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func vlan(v int32) *int32 { return &v }
-
 func nets() v1alpha1.NetConfigSpec {
 	return v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{
 		{Name: "ctlplane", DNSDomain: "ctlplane.example.com", Subnets: []v1alpha1.Subnet{{
 			Name: "r7", CIDR: "192.168.122.0/24", Gateway: "192.168.122.1", Nameservers: []string{"192.168.122.80"},
 			Routes: []v1alpha1.Route{{Destination: "10.8.0.0/16", Nexthop: "192.168.122.254"}},
 		}}},
-		{Name: "InternalApi", DNSDomain: "internalapi.example.com", MTU: 9000, Subnets: []v1alpha1.Subnet{{Name: "r7", CIDR: "172.17.0.0/24", VLAN: vlan(20)}}},
+		{Name: "InternalApi", DNSDomain: "internalapi.example.com", MTU: 9000, Subnets: []v1alpha1.Subnet{{Name: "r7", CIDR: "172.17.0.0/24", VLAN: new(int32(20))}}},
 		{Name: "leaf", ServiceNetwork: "storage-mgmt", Subnets: []v1alpha1.Subnet{{Name: "r7", CIDR: "fd00:19::/64", Gateway: "fd00:19::1"}}},
 	}}
 }

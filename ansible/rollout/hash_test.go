@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -131,7 +132,7 @@ func BenchmarkInputs1000x10(b *testing.B) {
 		in := NewInputs(i, "v1")
 		for _, h := range i.Hosts {
 			for s := range 10 {
-				in.Hash(Service{Name: fmt.Sprint(s), Playbook: "osp.edpm.bootstrap", Global: s == 0}, h.Name)
+				in.Hash(Service{Name: strconv.Itoa(s), Playbook: "osp.edpm.bootstrap", Global: s == 0}, h.Name)
 			}
 		}
 	}

@@ -163,8 +163,8 @@ func attempt(services []string, members []NodeState) string {
 	return digest(in)
 }
 
-// digest is the first 16 hex characters of the SHA-256 of v as JSON, whose maps are sorted. v consists of plain data,
-// and what cannot be marshalled (a channel, say) is told apart by the error's text rather than lost.
+// digest is the first 16 hex characters of the SHA-256 of v as JSON, in which maps are sorted. Callers hash plain data;
+// should a value be no JSON after all, the error stands for it, so that it is not taken for nothing.
 func digest(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {

@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,14 +83,11 @@ func TestDueDeployments(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			due, next := DueDeployments(c.nodes, c.busy, epoch.Add(c.now))
-			got := ""
+			var words []string
 			for _, d := range due {
-				got += fmt.Sprintf(" %v:%v", d.Nodes, d.Services)
+				words = append(words, fmt.Sprintf("%v:%v", d.Nodes, d.Services))
 			}
-			if got != "" {
-				got = got[1:]
-			}
-			if got != c.want {
+			if got := strings.Join(words, " "); got != c.want {
 				t.Errorf("got %s", got)
 			}
 			if c.next == 0 && !next.IsZero() || c.next != 0 && !next.Equal(epoch.Add(c.next)) {
