@@ -3,6 +3,7 @@ package inventory
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -238,7 +239,7 @@ func anyJSON(depth int) *rapid.Generator[any] {
 		rapid.Map(rapid.StringMatching(`-?(0|[1-9]\d{0,25})(\.\d{1,20})?([eE][-+]?\d{1,3})?`), func(s string) any { return json.Number(s) }),
 	}
 	if depth > 0 {
-		leaves = append(leaves, rapid.SliceOfN(anyJSON(depth-1), 0, 4).AsAny(), rapid.MapOfN(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"y", "on", "null", "true", "e1", "a-b", "x_1"})), anyJSON(depth-1), 0, 4).AsAny())
+		leaves = append(leaves, rapid.SliceOfN(anyJSON(depth-1), 0, 4).AsAny(), rapid.MapOfN(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"y", "on", "null", "true", "e1", "a-b", "x_1", strings.Repeat("long key ", 200)})), anyJSON(depth-1), 0, 4).AsAny())
 	}
 	return rapid.OneOf(leaves...)
 }
@@ -314,9 +315,19 @@ func plain(t *rapid.T, n *yaml.Node) any {
 	return nil
 }
 
-func BenchmarkBuild1000(b *testing.B) {
+// thousand is the set with 1,000 nodes.
+func thousand() Set {
 	s := set()
 	s.Nodes = slices.Repeat(s.Nodes[:1], 1000)
+	for i := range s.Nodes {
+		s.Nodes[i].Name = fmt.Sprintf("n%04d", i)
+	}
+	s.KnownHosts = KnownHosts(s.Networks, s.Nodes)
+	return s
+}
+
+func BenchmarkBuild1000(b *testing.B) {
+	s := thousand()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Build(s); err != nil {
@@ -326,9 +337,7 @@ func BenchmarkBuild1000(b *testing.B) {
 }
 
 func BenchmarkYAML1000(b *testing.B) {
-	s := set()
-	s.Nodes = slices.Repeat(s.Nodes[:1], 1000)
-	inv, err := Build(s)
+	inv, err := Build(thousand())
 	if err != nil {
 		b.Fatal(err)
 	}

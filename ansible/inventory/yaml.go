@@ -8,114 +8,103 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-
-	yaml "go.yaml.in/yaml/v3"
 )
 
 // YAML is the inventory as Ansible's yaml plugin reads it: sorted, and with every value of the type it has in JSON.
 // Ansible reads YAML 1.1, in which 0600, 12:30, on or 1e5 are not what they are in JSON; so every string is quoted, and a
 // number YAML 1.1 would not take for one carries its type.
 func (i Inventory) YAML() ([]byte, error) {
-	hosts := mapping()
+	hosts := make(map[string]any, len(i.Hosts))
 	for _, h := range i.Hosts {
-		vars, err := node(h.Vars)
-		if err != nil {
-			return nil, fmt.Errorf("node %s: %w", h.Name, err)
-		}
-		add(hosts, h.Name, vars)
+		hosts[h.Name] = h.Vars
 	}
-	vars, err := node(i.GroupVars)
-	if err != nil {
-		return nil, fmt.Errorf("NodeSet %s: %w", i.Group, err)
+	var w writer
+	if err := w.value(map[string]any{i.Group: map[string]any{"hosts": hosts, "vars": i.GroupVars}}, "", ""); err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
-	group := mapping()
-	add(group, "hosts", hosts)
-	add(group, "vars", vars)
-	root := mapping()
-	add(root, i.Group, group)
-
-	var out bytes.Buffer
-	e := yaml.NewEncoder(&out)
-	e.SetIndent(2)
-	if err := e.Encode(root); err != nil {
-		return nil, fmt.Errorf("inventory of NodeSet %s: %w", i.Group, err)
-	}
-	return out.Bytes(), nil
+	w.WriteByte('\n')
+	return w.Bytes(), nil
 }
 
-func mapping() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"} }
+// writer writes JSON values as block YAML.
+type writer struct{ bytes.Buffer }
 
-func add(to *yaml.Node, key string, value *yaml.Node) {
-	to.Content = append(to.Content, keyNode(key), value)
-}
-
-// plainKey matches names whose characters mean nothing in YAML; the words among them that do are in keyNode.
-var plainKey = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
-
-func keyNode(key string) *yaml.Node {
-	switch key {
-	case "y", "n", "yes", "no", "on", "off", "true", "false", "null":
-		return text(key)
-	}
-	if plainKey.MatchString(key) {
-		return scalar("!!str", key)
-	}
-	return text(key)
-}
-
-func text(s string) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Style: yaml.DoubleQuotedStyle}
-}
-
-// node turns a JSON value into YAML.
-func node(v any) (*yaml.Node, error) {
+// value writes v after a key or a dash. pad is the indentation of its lines; lead begins the first of them.
+func (w *writer) value(v any, pad, lead string) error {
 	switch v := v.(type) {
 	case nil:
-		return scalar("!!null", "null"), nil
+		w.WriteString(" null")
 	case bool:
-		return scalar("!!bool", strconv.FormatBool(v)), nil
+		w.WriteString(" " + strconv.FormatBool(v))
 	case string:
-		return text(v), nil
+		w.WriteString(" " + quote(v))
 	case int64:
-		return scalar("!!int", strconv.FormatInt(v, 10)), nil
+		w.WriteString(" " + strconv.FormatInt(v, 10))
 	case json.Number:
-		return number(v.String()), nil
+		w.WriteString(" " + number(v.String()))
 	case []any:
-		return sequence(v)
+		return w.sequence(v, pad, lead)
 	case map[string]any:
-		return object(v)
+		return w.mapping(v, pad, lead)
 	default:
-		return nil, fmt.Errorf("a variable holds a %T, which is no JSON value", v)
+		return fmt.Errorf("a variable holds a %T, which is no JSON value", v)
 	}
+	return nil
 }
 
-func scalar(tag, value string) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
-}
-
-func sequence(v []any) (*yaml.Node, error) {
-	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+func (w *writer) sequence(v []any, pad, lead string) error {
+	if len(v) == 0 {
+		w.WriteString(" []")
+	}
 	for _, item := range v {
-		n, err := node(item)
-		if err != nil {
-			return nil, err
+		w.WriteString(lead + "-")
+		if err := w.value(item, pad+"  ", " "); err != nil {
+			return err
 		}
-		out.Content = append(out.Content, n)
+		lead = "\n" + pad
 	}
-	return out, nil
+	return nil
 }
 
-func object(v map[string]any) (*yaml.Node, error) {
-	out := mapping()
-	for _, key := range slices.Sorted(maps.Keys(v)) {
-		n, err := node(v[key])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
-		}
-		add(out, key, n)
+func (w *writer) mapping(v map[string]any, pad, lead string) error {
+	if len(v) == 0 {
+		w.WriteString(" {}")
 	}
-	return out, nil
+	for _, key := range slices.Sorted(maps.Keys(v)) {
+		w.WriteString(lead)
+		w.key(key, pad)
+		if err := w.value(v[key], pad+"  ", "\n"+pad+"  "); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		lead = "\n" + pad
+	}
+	return nil
 }
+
+// longKey is where keys get a mark of their own: YAML finds an unmarked one within 1024 characters only (YAML 1.1, 9.3.1).
+const longKey = 500
+
+// plainKey matches names whose characters mean nothing in YAML; the words among them that do are in key.
+var plainKey = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+func (w *writer) key(key, pad string) {
+	text := quote(key)
+	switch key {
+	case "y", "n", "yes", "no", "on", "off", "true", "false", "null":
+	default:
+		if plainKey.MatchString(key) {
+			text = key
+		}
+	}
+	if len(text) > longKey {
+		text = "? " + text + "\n" + pad
+	}
+	w.WriteString(text + ":")
+}
+
+// quote writes a double-quoted scalar. Go's escapes are all YAML's too (YAML 1.1, 5.6), and what Go calls printable YAML
+// allows as it is.
+func quote(s string) string { return strconv.Quote(s) }
 
 var (
 	// integer is a JSON number without fraction and exponent; JSON allows no leading zeros, so YAML reads it as decimal.
@@ -126,13 +115,9 @@ var (
 )
 
 // number keeps the spelling; what YAML 1.1 would take for a string gets an explicit type.
-func number(s string) *yaml.Node {
-	n := scalar("!!float", s)
-	switch {
-	case integer.MatchString(s):
-		n.Tag = "!!int"
-	case !yamlFloat.MatchString(s):
-		n.Style = yaml.TaggedStyle
+func number(s string) string {
+	if integer.MatchString(s) || yamlFloat.MatchString(s) {
+		return s
 	}
-	return n
+	return "!!float " + s
 }
