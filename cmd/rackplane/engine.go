@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/rackplane/rackplane/ansible/local"
+	"github.com/rackplane/rackplane/controllers/deployment"
+	"github.com/rackplane/rackplane/controllers/host"
+	"github.com/rackplane/rackplane/controllers/node"
+	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/playbooks"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/ironic"
+	"github.com/rackplane/rackplane/provisioner/ssh"
+)
+
+// engineFlags say how the engine reaches everything but its API server.
+type engineFlags struct {
+	hostBackend string
+	ironic      ironic.Config
+	ironicCA    string
+	ironicAuth  string
+	ansibleVenv string
+	slots       int
+	metrics     string
+	health      string
+}
+
+func (f *engineFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.hostBackend, "host-backend", "builtin", "who drives BareMetalHosts: builtin (Rackplane, through Ironic) or metal3 (the baremetal-operator of this cluster)")
+	flags.StringVar(&f.ironic.Endpoint, "ironic-url", os.Getenv("IRONIC_ENDPOINT"), "Ironic's root URL, for example https://ironic.example.com:6385 (default: $IRONIC_ENDPOINT)")
+	flags.StringVar(&f.ironicCA, "ironic-ca-file", "", "CA bundle that Ironic's certificate is verified with (default: the system's)")
+	flags.StringVar(&f.ironicAuth, "ironic-auth-dir", "", "folder with the files username and password for Ironic's HTTP basic authentication (default: none)")
+	flags.StringVar(&f.ironic.DeployKernel, "deploy-kernel", "", "URL of the deploy agent's kernel (default: Ironic's own configuration)")
+	flags.StringVar(&f.ironic.DeployRamdisk, "deploy-ramdisk", "", "URL of the deploy agent's ramdisk (default: Ironic's own configuration)")
+	flags.StringVar(&f.ironic.DeployISO, "deploy-iso", "", "URL of the deploy agent's ISO, instead of kernel and ramdisk")
+	flags.StringVar(&f.ansibleVenv, "ansible-venv", "", "Python environment with ansible-playbook (default: the one `make install` put into RACKPLANE_CACHE)")
+	flags.IntVar(&f.slots, "ansible-slots", 4, "Ansible runs at once")
+	flags.StringVar(&f.metrics, "metrics-address", "0", "address that serves Prometheus metrics, 0 for none")
+	flags.StringVar(&f.health, "health-address", "0", "address that serves /healthz and /readyz, 0 for none")
+}
+
+// check finds what a user can get wrong before anything is started.
+func (f *engineFlags) check() error {
+	switch {
+	case f.hostBackend != "builtin" && f.hostBackend != "metal3":
+		return fmt.Errorf("--host-backend=%s: use builtin or metal3", f.hostBackend)
+	case f.slots < 1:
+		return fmt.Errorf("--ansible-slots=%d: at least 1 is needed", f.slots)
+	}
+	if err := f.readIronicFiles(); err != nil {
+		return err
+	}
+	venv, err := findVenv(f.ansibleVenv)
+	f.ansibleVenv = venv
+	return err
+}
+
+// readIronicFiles reads what must not be on a command line.
+func (f *engineFlags) readIronicFiles() (err error) {
+	if f.ironicCA != "" {
+		if f.ironic.CA, err = os.ReadFile(f.ironicCA); err != nil {
+			return fmt.Errorf("--ironic-ca-file: %w", err)
+		}
+	}
+	if f.ironicAuth == "" {
+		return nil
+	}
+	for name, set := range map[string]func(string){
+		"username": func(s string) { f.ironic.Username = s },
+		"password": func(s string) { f.ironic.Password = provisioner.Secret(s) },
+	} {
+		content, err := os.ReadFile(filepath.Join(f.ironicAuth, name))
+		if err != nil {
+			return fmt.Errorf("--ironic-auth-dir: %w", err)
+		}
+		set(strings.TrimSpace(string(content)))
+	}
+	return nil
+}
+
+// cacheDir is RACKPLANE_CACHE.
+func cacheDir() (string, error) {
+	if dir := os.Getenv("RACKPLANE_CACHE"); dir != "" {
+		return dir, nil
+	}
+	base, err := os.UserCacheDir()
+	return filepath.Join(base, "rackplane"), err
+}
+
+// findVenv is the given environment, or the newest complete one in the cache.
+func findVenv(given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no cache folder (%w): give --ansible-venv", err)
+	}
+	complete, err := filepath.Glob(filepath.Join(cache, "venv", "ansible-*", ".complete"))
+	if err != nil || len(complete) == 0 {
+		return "", fmt.Errorf("no Ansible environment under %s: run `make ansible-assets`, or give --ansible-venv", cache)
+	}
+	newest := slices.MaxFunc(complete, func(a, b string) int { return cmp.Compare(changed(a), changed(b)) })
+	return filepath.Dir(newest), nil
+}
+
+func changed(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.ModTime().UnixNano()
+}
+
+// runEngine runs all controllers against the API server until ctx ends. Its files (runs, playbooks) are under dir.
+func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string, log logr.Logger) error {
+	ctrl.SetLogger(log)
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: newScheme(), Logger: log,
+		Metrics: server.Options{BindAddress: f.metrics}, HealthProbeBindAddress: f.health,
+		GracefulShutdownTimeout: new(10 * time.Second),
+	})
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return err
+		}
+	}
+	if err := addControllers(mgr, f, dir); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// addControllers is the one place where decisions meet the implementations that act on them.
+func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
+	collections := filepath.Join(dir, "playbooks")
+	if err := playbooks.Extract(collections); err != nil {
+		return err
+	}
+	runner, err := local.New(local.Config{Dir: filepath.Join(dir, "runs"), Venv: f.ansibleVenv, Collections: collections, Slots: f.slots})
+	if err != nil {
+		return err
+	}
+	realClock := clock.RealClock{}
+	events := mgr.GetEventRecorder("rackplane")
+	setups := []func(ctrl.Manager) error{
+		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Collection: playbooks.Hash()}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: ssh.Prober{}}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Runner: runner, Collection: playbooks.Hash()}).Setup,
+	}
+	if f.hostBackend == "builtin" {
+		if f.ironic.Endpoint == "" {
+			mgr.GetLogger().Info("no --ironic-url: BareMetalHosts are not driven; only pre-provisioned nodes can be deployed")
+		} else {
+			p, err := ironic.New(f.ironic)
+			if err != nil {
+				return err
+			}
+			setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: p, Events: events}).Setup)
+		}
+	}
+	var errs error
+	for _, setup := range setups {
+		errs = errors.Join(errs, setup(mgr))
+	}
+	return errs
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// maxManifest bounds one manifest file, in bytes: what is larger is no manifest.
+const maxManifest = 64 << 20
+
+// manifests are objects from files, readable like an API server that holds nothing else.
+type manifests struct {
+	scheme  *runtime.Scheme
+	objects []client.Object
+}
+
+var _ client.Reader = (*manifests)(nil)
+
+// readManifests reads files, folders (their *.yaml, *.yml and *.json, sorted) and "-" for in.
+// Objects without a namespace go to the given one; if that is empty, to the first NodeSet's, else to "default".
+func readManifests(scheme *runtime.Scheme, in io.Reader, namespace string, paths []string) (*manifests, error) {
+	m := &manifests{scheme: scheme}
+	for _, path := range paths {
+		files, err := expand(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			if err := m.readFile(in, file); err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	m.settle(namespace)
+	return m, nil
+}
+
+// settle gives objects without a namespace theirs.
+func (m *manifests) settle(namespace string) {
+	for _, obj := range m.objects {
+		if _, is := obj.(*v1alpha1.NodeSet); is && namespace == "" {
+			namespace = obj.GetNamespace()
+		}
+	}
+	for _, obj := range m.objects {
+		if obj.GetNamespace() == "" {
+			obj.SetNamespace(cmp.Or(namespace, metav1.NamespaceDefault))
+		}
+	}
+}
+
+func expand(path string) ([]string, error) {
+	if path == "-" {
+		return []string{path}, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if !e.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	return files, nil
+}
+
+func (m *manifests) readFile(in io.Reader, path string) error {
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	reader := yaml.NewYAMLReader(bufio.NewReader(io.LimitReader(in, maxManifest)))
+	for i := 1; ; i++ {
+		doc, err := reader.Read()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("document %d: %w", i, err)
+		case strings.TrimSpace(withoutComments(string(doc))) == "":
+			continue
+		}
+		if err := m.add(doc); err != nil {
+			return fmt.Errorf("document %d: %w", i, err)
+		}
+	}
+}
+
+func withoutComments(doc string) string {
+	lines := slices.DeleteFunc(strings.Split(doc, "\n"), func(l string) bool {
+		l = strings.TrimSpace(l)
+		return strings.HasPrefix(l, "#") || l == "---"
+	})
+	return strings.Join(lines, "\n")
+}
+
+// add decodes strictly: an unknown field is an error here as it is with kubectl, not silently lost.
+func (m *manifests) add(doc []byte) error {
+	decoder := serializer.NewCodecFactory(m.scheme, serializer.EnableStrict).UniversalDeserializer()
+	decoded, gvk, err := decoder.Decode(doc, nil, nil)
+	if err != nil {
+		return err
+	}
+	if meta.IsListType(decoded) {
+		return meta.EachListItem(decoded, m.keep)
+	}
+	decoded.GetObjectKind().SetGroupVersionKind(*gvk)
+	return m.keep(decoded)
+}
+
+func (m *manifests) keep(decoded runtime.Object) error {
+	obj, ok := decoded.(client.Object)
+	if !ok {
+		return fmt.Errorf("%T is not an object", decoded)
+	}
+	if secret, ok := obj.(*corev1.Secret); ok {
+		mergeStringData(secret)
+	}
+	m.objects = append(m.objects, obj)
+	return nil
+}
+
+// mergeStringData does what the API server does when a Secret is written.
+func mergeStringData(s *corev1.Secret) {
+	if s.Data == nil {
+		s.Data = map[string][]byte{}
+	}
+	for k, v := range s.StringData {
+		s.Data[k] = []byte(v)
+	}
+	s.StringData = nil
+}
+
+// Get finds an object by name.
+func (m *manifests) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	for _, obj := range m.objects {
+		if reflect.TypeOf(obj) == reflect.TypeOf(into) && client.ObjectKeyFromObject(obj) == key {
+			reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj.DeepCopyObject()).Elem())
+			return nil
+		}
+	}
+	gvk, err := apiutil.GVKForObject(into, m.scheme)
+	if err != nil {
+		return err
+	}
+	return apierrors.NewNotFound(schema.GroupResource{Group: gvk.Group, Resource: gvk.Kind}, key.String())
+}
+
+// List finds objects by kind, namespace and labels.
+func (m *manifests) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	o := client.ListOptions{}
+	o.ApplyOptions(opts)
+	gvk, err := apiutil.GVKForObject(into, m.scheme)
+	if err != nil {
+		return err
+	}
+	kind := gvk.GroupVersion().WithKind(strings.TrimSuffix(gvk.Kind, "List"))
+	var found []runtime.Object
+	for _, obj := range m.objects {
+		is, err := apiutil.GVKForObject(obj, m.scheme)
+		if err != nil {
+			return err
+		}
+		if is == kind && (o.Namespace == "" || o.Namespace == obj.GetNamespace()) && (o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(obj.GetLabels()))) {
+			found = append(found, obj.DeepCopyObject())
+		}
+	}
+	return meta.SetList(into, found)
+}

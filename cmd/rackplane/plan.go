@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/provisioner/claim"
+)
+
+// exitChanges is plan's exit code when something would change.
+const exitChanges = 2
+
+// plan is what the engine would decide. Its JSON form is what -o prints.
+type plan struct {
+	NodeSets []setPlan `json:"nodeSets"`
+	// Assumed are BareMetalHosts without status in the files: taken to be available and to fit.
+	Assumed []string `json:"assumedHosts,omitempty"`
+}
+
+type setPlan struct {
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	Nodes     []nodePlan `json:"nodes"`
+	// Problems are what a user has to put right.
+	Problems []string `json:"problems,omitempty"`
+	// Others are the hosts no node of the set gets, by reason; the reason is empty for hosts that fit and stay free.
+	Others []claim.Refusal `json:"otherHosts,omitempty"`
+	// Inventory is what Ansible would get, as YAML.
+	Inventory string `json:"inventory,omitempty"`
+}
+
+type nodePlan struct {
+	Name string `json:"name"`
+	// Change is "create", "update", "delete" or "none".
+	Change    string             `json:"change"`
+	HostName  string             `json:"hostName,omitempty"`
+	Host      string             `json:"host,omitempty"`
+	Addresses []v1alpha1.Address `json:"addresses,omitempty"`
+	NMState   map[string]any     `json:"nmstate,omitempty"`
+}
+
+func (p plan) changes() bool {
+	return slices.ContainsFunc(p.NodeSets, func(s setPlan) bool {
+		return slices.ContainsFunc(s.Nodes, func(n nodePlan) bool { return n.Change != "none" })
+	})
+}
+
+func planCommand() *cobra.Command {
+	var files []string
+	var output, namespace string
+	var summary bool
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE...",
+		Short: "Show, offline, which server each node would get, addresses, nmstate and inventory",
+		Long: `Reads NodeSets, BareMetalHosts, NetConfig and, where given, DataPlaneNodes, HardwareData, Secrets and DataPlaneServices
+from files or folders ("-" for standard input), and prints what the engine would decide. Nothing is contacted or changed.
+Exit code: 0 nothing to do, 2 there are changes, 1 an error.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains([]string{"text", "json", "yaml"}, output) {
+				return fmt.Errorf("-o %s: use text, json or yaml", output)
+			}
+			m, err := readManifests(newScheme(), cmd.InOrStdin(), namespace, files)
+			if err != nil {
+				return err
+			}
+			p, err := makePlan(cmd.Context(), m)
+			if err != nil {
+				return err
+			}
+			if err := p.print(cmd.OutOrStdout(), output, summary); err != nil {
+				return err
+			}
+			if p.changes() {
+				return exitError{exitChanges}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "manifest file or folder, - for standard input; repeatable")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace of objects that name none (default: the first NodeSet's)")
+	cmd.Flags().BoolVar(&summary, "summary", false, "in text, leave out nmstate and inventory")
+	if err := cmd.MarkFlagRequired("filename"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	return cmd
+}
+
+// makePlan decides as the engine's NodeSet controller does, with the same code, over what the files hold.
+func makePlan(ctx context.Context, m *manifests) (plan, error) {
+	p := plan{Assumed: assumeHosts(m)}
+	world, err := inputs.Read(ctx, m)
+	if err != nil {
+		return plan{}, err
+	}
+	if len(world.NodeSets) == 0 {
+		return plan{}, errors.New("the files hold no NodeSet: there is nothing to plan (-f takes files and folders)")
+	}
+	assumeHardware(&world)
+	before := map[string]v1alpha1.DataPlaneNode{}
+	for _, n := range world.Nodes {
+		before[n.Namespace+"/"+n.Name] = n
+	}
+	for i := range world.NodeSets {
+		for _, node := range inputs.Desired(&world.NodeSets[i]) {
+			if _, there := before[node.Namespace+"/"+node.Name]; !there {
+				world.AddNode(node)
+			}
+		}
+	}
+	for i := range world.NodeSets {
+		s, err := planSet(ctx, m, world, &world.NodeSets[i], before)
+		if err != nil {
+			return plan{}, err
+		}
+		p.NodeSets = append(p.NodeSets, s)
+	}
+	return p, nil
+}
+
+// assumeHosts takes hosts that have no status in the files to be available, and gives every host an identity.
+func assumeHosts(m *manifests) []string {
+	var assumed []string
+	for _, obj := range m.objects {
+		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
+		if !ok {
+			continue
+		}
+		if h.UID == "" {
+			h.UID = types.UID("planned:" + h.Namespace + "/" + h.Name)
+		}
+		if h.Status.Provisioning.State == "" && !h.Spec.ExternallyProvisioned {
+			h.Status.Provisioning.State = metal3v1alpha1.StateAvailable
+			assumed = append(assumed, h.Namespace+"/"+h.Name)
+		}
+	}
+	slices.Sort(assumed)
+	return assumed
+}
+
+// plenty is more than any requirement asks for.
+const plenty = 1 << 30
+
+// assumeHardware lets hosts whose hardware the files do not tell meet every requirement but the architecture asked for
+// by name, which is taken from the sets.
+func assumeHardware(w *inputs.World) {
+	arch := ""
+	for _, s := range w.NodeSets {
+		if s.Spec.Hosts.Requirements.CPU.Arch != "" {
+			arch = s.Spec.Hosts.Requirements.CPU.Arch
+		}
+	}
+	for i := range w.Hosts {
+		if w.Hosts[i].Hardware != nil {
+			continue
+		}
+		hw := &claim.Hardware{Arch: arch, CPUs: plenty, MemoryMiB: plenty << 10, LargestDiskGiB: plenty}
+		for n := range 16 {
+			hw.NICs = append(hw.NICs, claim.NIC{Name: fmt.Sprintf("nic%d", n), SpeedGbps: plenty})
+		}
+		w.Hosts[i].Hardware = hw
+	}
+}
+
+func planSet(ctx context.Context, m *manifests, world inputs.World, set *v1alpha1.NodeSet, before map[string]v1alpha1.DataPlaneNode) (setPlan, error) {
+	out := setPlan{Namespace: set.Namespace, Name: set.Name}
+	in, err := inputs.ReadSet(ctx, m, set, set.Spec.Services)
+	if err != nil {
+		return out, err
+	}
+	for _, problem := range in.Problems {
+		out.Problems = append(out.Problems, problem.Error())
+	}
+	decision, err := nodeset.Decide(world, set, in.Networks)
+	if err != nil {
+		return out, err
+	}
+	if message := decision.Message(); message != "" {
+		out.Problems = append(out.Problems, message)
+	}
+	world.Nodes = slices.Clone(world.Nodes)
+	desired := map[string]bool{}
+	for _, d := range inputs.Desired(set) {
+		desired[d.Name] = true
+	}
+	for i := range world.Nodes {
+		node := &world.Nodes[i]
+		if !inputs.IsMember(node, set) {
+			continue
+		}
+		old, existed := before[node.Namespace+"/"+node.Name]
+		n := nodePlan{Name: node.Name, Change: "delete"}
+		if desired[node.Name] {
+			node.Spec = decision.Nodes[node.Name]
+			n = describeNode(set, node, in, &world)
+			n.Change = changeOf(existed, &old, node)
+		}
+		out.Nodes = append(out.Nodes, n)
+	}
+	if !set.Spec.PreProvisioned {
+		if out.Others, err = others(set, &world); err != nil {
+			return out, err
+		}
+	}
+	return out, out.addInventory(in, &world)
+}
+
+func changeOf(existed bool, old, node *v1alpha1.DataPlaneNode) string {
+	switch {
+	case !existed:
+		return "create"
+	case equality.Semantic.DeepEqual(old.Spec.Host, node.Spec.Host) && equality.Semantic.DeepEqual(old.Spec.Networks, node.Spec.Networks):
+		return "none"
+	default:
+		return "update"
+	}
+}
+
+func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in inputs.Set, world *inputs.World) nodePlan {
+	n := nodePlan{Name: node.Name, HostName: node.Spec.HostName, Addresses: node.Spec.Networks}
+	if node.Spec.Host != nil {
+		n.Host = node.Spec.Host.Namespace + "/" + node.Spec.Host.Name
+	}
+	host := world.Host(node.Spec.Host)
+	if host == nil && !set.Spec.PreProvisioned {
+		return n
+	}
+	if rendered, err := inputs.RenderNetwork(set, node, in.Networks, host); err == nil {
+		n.NMState = rendered.NMState
+	}
+	return n
+}
+
+// others says of every host that no node of the set gets why it does not fit, by asking for one node more than there are hosts.
+func others(set *v1alpha1.NodeSet, world *inputs.World) ([]claim.Refusal, error) {
+	hosts := slices.Clone(world.Hosts)
+	for _, n := range world.Nodes {
+		if n.Spec.Host == nil {
+			continue
+		}
+		for i := range hosts {
+			if hosts[i].Ref == *n.Spec.Host {
+				hosts[i].Consumer, hosts[i].ConsumerKind = &claim.Owner{Namespace: n.Namespace, Name: n.Name}, claim.OwnerKind
+			}
+		}
+	}
+	namespace := set.Namespace
+	if set.Spec.Hosts.Namespace != "" {
+		namespace = set.Spec.Hosts.Namespace
+	}
+	var extra []claim.Need
+	for i := range len(hosts) + 1 {
+		extra = append(extra, claim.Need{
+			Node: claim.Owner{Namespace: set.Namespace, Name: fmt.Sprintf("another-%d", i)}, HostNamespace: namespace,
+			Selector: set.Spec.Hosts.Selector, Requirements: set.Spec.Hosts.Requirements,
+		})
+	}
+	made, err := claim.Make(extra, hosts)
+	if err != nil || len(made.Unmet) == 0 {
+		return nil, err
+	}
+	var out []claim.Refusal
+	if len(made.Take) > 0 {
+		free := claim.Refusal{}
+		for _, a := range made.Take {
+			free.Hosts = append(free.Hosts, a.Host.Name)
+		}
+		slices.Sort(free.Hosts)
+		out = append(out, free)
+	}
+	for _, r := range made.Unmet[0].Refusals {
+		if !strings.Contains(r.Reason, claim.OwnerKind) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {
+	if len(in.Networks.Networks) == 0 {
+		return nil
+	}
+	inv, err := in.Inventory(world)
+	if inputs.IsProblem(err) {
+		s.Problems = append(s.Problems, err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, problem := range inv.NodeProblems() {
+		s.Problems = append(s.Problems, problem.Error())
+	}
+	text, err := inv.YAML()
+	s.Inventory = string(text)
+	return err
+}
+
+func (p plan) print(w io.Writer, format string, summary bool) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(p)
+	case "yaml":
+		data, err := yaml.Marshal(p)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(data)
+		return err
+	}
+	return p.text(w, summary)
+}

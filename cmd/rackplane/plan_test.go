@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// runPlan runs the command line and returns output, exit code and error text.
+func runPlan(t *testing.T, stdin string, args ...string) (out string, code int, message string) {
+	t.Helper()
+	cmd := root()
+	var b bytes.Buffer
+	cmd.SetOut(&b)
+	cmd.SetIn(strings.NewReader(stdin))
+	cmd.SetArgs(append([]string{"plan"}, args...))
+	err := cmd.ExecuteContext(t.Context())
+	var exit exitError
+	switch {
+	case err == nil:
+		return b.String(), 0, ""
+	case errors.As(err, &exit):
+		return b.String(), exit.code, ""
+	default:
+		return b.String(), 1, err.Error()
+	}
+}
+
+const (
+	rackSample = "../../config/samples/rack.yaml"
+	services   = "../../config/services"
+)
+
+func TestPlanOfTheSampleAssignsHostsAndAddresses(t *testing.T) {
+	out, code, message := runPlan(t, "", "-f", rackSample, "-f", services)
+	if code != exitChanges {
+		t.Fatalf("exit %d: %s", code, message)
+	}
+	for _, want := range []string{
+		"NodeSet openstack/rack7: 2 to create, 0 to change, 0 to delete, 0 as they are",
+		"+ r7-n00  openstack/r7-u01  ctlplane=192.168.122.100 internalapi=172.17.0.100",
+		"+ r7-n01  openstack/r7-u02  ctlplane=192.168.122.101 internalapi=172.17.0.101",
+		"base-iface: bond0", "edpm_nodeset_name", "without status in the files",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "DataPlaneService") {
+		t.Errorf("services without a namespace must be found beside the NodeSet:\n%s", out)
+	}
+}
+
+func TestPlanIsTheSameWhateverTheOrderOfFiles(t *testing.T) {
+	a, _, _ := runPlan(t, "", "-f", rackSample, "-f", services)
+	b, _, _ := runPlan(t, "", "-f", services, "-f", rackSample)
+	if a != b {
+		t.Errorf("plans differ:\n%s\n----\n%s", a, b)
+	}
+}
+
+func TestPlanTellsWhatExcludesEachHost(t *testing.T) {
+	data, err := os.ReadFile(rackSample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := strings.Replace(string(data), "replicas: 2", "replicas: 3", 1) + `
+---
+apiVersion: metal3.io/v1alpha1
+kind: BareMetalHost
+metadata: {name: r8-u01, namespace: openstack, labels: {rack: r8}}
+spec: {bootMACAddress: "52:54:00:08:00:01"}
+`
+	out, code, _ := runPlan(t, short, "-f", "-", "-f", services, "--summary")
+	if code != exitChanges || !strings.Contains(out, "! r7-n02: ") || !strings.Contains(out, "r8-u01") {
+		t.Errorf("exit %d, want the reason why r7-n02 has no host and r8-u01 does not fit:\n%s", code, out)
+	}
+}
+
+func TestPlanAppliedLeavesNothingToDo(t *testing.T) {
+	out, _, _ := runPlan(t, "", "-f", rackSample, "-f", services, "-o", "json")
+	var p plan
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		t.Fatal(err)
+	}
+	var nodes strings.Builder
+	for _, n := range p.NodeSets[0].Nodes {
+		_, host, _ := strings.Cut(n.Host, "/")
+		addresses, err := json.Marshal(n.Addresses)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes.WriteString("---\napiVersion: dataplane.rackplane.dev/v1alpha1\nkind: DataPlaneNode\nmetadata: {name: " + n.Name +
+			", namespace: openstack, labels: {dataplane.rackplane.dev/nodeset: rack7}}\nspec: {hostName: " + n.HostName +
+			", host: {namespace: openstack, name: " + host + ", uid: \"planned:openstack/" + host + "\"}, networks: " + string(addresses) + "}\n")
+	}
+	out, code, message := runPlan(t, nodes.String(), "-f", "-", "-f", rackSample, "-f", services, "--summary")
+	if code != 0 {
+		t.Errorf("exit %d %s, want 0 after applying the plan:\n%s", code, message, out)
+	}
+}
+
+func TestPlanRefusesBadInput(t *testing.T) {
+	dir := t.TempDir()
+	cases := map[string]struct{ manifest, want string }{
+		"no NodeSet":    {"apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", "no NodeSet"},
+		"not YAML":      {"a: [", "document 1"},
+		"unknown kind":  {"apiVersion: v1\nkind: Nothing\n", "Nothing"},
+		"unknown field": {"apiVersion: dataplane.rackplane.dev/v1alpha1\nkind: NodeSet\nmetadata: {name: a}\nspec: {replicaz: 3}\n", "replicaz"},
+		"wrong type":    {"apiVersion: dataplane.rackplane.dev/v1alpha1\nkind: NodeSet\nmetadata: {name: a}\nspec: {replicas: many}\n", "replicas"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".yaml")
+			if err := os.WriteFile(path, []byte(c.manifest), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, code, message := runPlan(t, "", "-f", path); code != 1 || !strings.Contains(message, c.want) {
+				t.Errorf("exit %d, %q; want 1 and %q", code, message, c.want)
+			}
+		})
+	}
+	if _, code, message := runPlan(t, "", "-f", filepath.Join(dir, "missing.yaml")); code != 1 || !strings.Contains(message, "missing.yaml") {
+		t.Errorf("missing file: exit %d, %q", code, message)
+	}
+	if _, code, message := runPlan(t, "", "-f", rackSample, "-o", "xml"); code != 1 || !strings.Contains(message, "yaml") {
+		t.Errorf("unknown format: exit %d, %q", code, message)
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"sigs.k8s.io/yaml"
+)
+
+// text prints the plan for a person.
+func (p plan) text(w io.Writer, summary bool) error {
+	var b bytes.Buffer
+	for i, s := range p.NodeSets {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		if err := s.text(&b, summary); err != nil {
+			return err
+		}
+	}
+	if len(p.Assumed) > 0 {
+		fmt.Fprintf(&b, "note: %s without status in the files: taken to be available and to fit (add `kubectl get bmh,hardwaredata -o yaml` for what is known)\n",
+			strings.Join(p.Assumed, ", "))
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func (s setPlan) text(b *bytes.Buffer, summary bool) error {
+	counts := map[string]int{}
+	for _, n := range s.Nodes {
+		counts[n.Change]++
+	}
+	fmt.Fprintf(b, "NodeSet %s/%s: %d to create, %d to change, %d to delete, %d as they are\n",
+		s.Namespace, s.Name, counts["create"], counts["update"], counts["delete"], counts["none"])
+	if err := s.table(b); err != nil {
+		return err
+	}
+	for _, r := range s.Others {
+		reason := r.Reason
+		if reason == "" {
+			reason = "fits, stays free"
+		}
+		fmt.Fprintf(b, "  host %s: %s\n", strings.Join(r.Hosts, ", "), reason)
+	}
+	for _, problem := range s.Problems {
+		fmt.Fprintf(b, "! %s\n", problem)
+	}
+	if summary {
+		return nil
+	}
+	return s.details(b)
+}
+
+// sign marks a change as diffs do.
+func sign(change string) string {
+	return map[string]string{"create": "+", "update": "~", "delete": "-", "none": " "}[change]
+}
+
+func (s setPlan) table(b *bytes.Buffer) error {
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, n := range s.Nodes {
+		host := n.Host
+		if host == "" {
+			host = "-"
+		}
+		var addresses []string
+		for _, a := range n.Addresses {
+			addresses = append(addresses, a.Network+"="+a.Address)
+		}
+		fmt.Fprintf(t, "%s %s\t%s\t%s\n", sign(n.Change), n.Name, host, strings.Join(addresses, " "))
+	}
+	return t.Flush()
+}
+
+// details are what the table has no room for: nmstate per node, and the inventory.
+func (s setPlan) details(b *bytes.Buffer) error {
+	for _, n := range s.Nodes {
+		if n.NMState == nil {
+			continue
+		}
+		data, err := yaml.Marshal(n.NMState)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(b, "\nnmstate of %s:\n%s", n.Name, indent(string(data)))
+	}
+	if s.Inventory != "" {
+		fmt.Fprintf(b, "\ninventory of %s:\n%s", s.Name, indent(s.Inventory))
+	}
+	return nil
+}
+
+func indent(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString("  " + line)
+	}
+	return b.String()
+}

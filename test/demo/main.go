@@ -1,0 +1,101 @@
+// Command demo runs Rackplane's main job on a simulated rack and checks that
+// it did what it says: `make demo`. It drives the product as a user would, the
+// binary `rackplane standalone` and manifests, and fails with the node, the
+// step and the cause when anything is not as promised.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/rackplane/rackplane/report"
+	"github.com/rackplane/rackplane/test/rack"
+)
+
+// options are the command line.
+type options struct {
+	mode      string
+	keep      bool
+	stop      bool
+	enter     bool
+	detached  bool
+	firstOnly bool
+	dir       string
+	rackplane string
+	killEvery time.Duration
+	limit     time.Duration
+}
+
+func parse() (options, error) {
+	var o options
+	flag.StringVar(&o.mode, "mode", "baremetal", "baremetal, or preprovisioned for hosts that already run")
+	flag.BoolVar(&o.keep, "keep", false, "leave everything running and print how to look around")
+	flag.BoolVar(&o.stop, "stop", false, "end what --keep left running")
+	flag.BoolVar(&o.enter, "enter", false, "open a shell in what --keep left running")
+	flag.BoolVar(&o.detached, "detached", false, "set by --keep on the process that stays")
+	flag.BoolVar(&o.firstOnly, "first-act-only", false, "end after the first act")
+	flag.StringVar(&o.dir, "dir", "", "where the run keeps its state (default: a new temporary directory, removed at the end)")
+	flag.StringVar(&o.rackplane, "rackplane", filepath.Join(filepath.Dir(os.Args[0]), "rackplane"), "the rackplane binary")
+	flag.DurationVar(&o.killEvery, "kill-every", 0, "kill the engine with SIGKILL this often and start it again")
+	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "give up an act after this time")
+	flag.Parse()
+	if o.mode != "baremetal" && o.mode != "preprovisioned" {
+		return o, fmt.Errorf("MODE=%s: use baremetal or preprovisioned", o.mode)
+	}
+	binary, err := filepath.Abs(o.rackplane)
+	o.rackplane = binary
+	return o, err
+}
+
+func main() {
+	o, err := parse()
+	if err == nil && !rack.Isolated() {
+		err = outside(o)
+	}
+	if err == nil && rack.Isolated() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = run(ctx, o)
+		stop()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo: FAILED:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the demo, inside the rack's namespaces.
+func run(ctx context.Context, o options) (err error) {
+	d := &demo{options: o, watch: newStopwatch(), out: os.Stdout}
+	defer func() { err = errors.Join(err, d.end(context.WithoutCancel(ctx), err)) }()
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	acts := d.bareMetal
+	if o.mode == "preprovisioned" {
+		acts = d.preProvisioned
+	}
+	if err := acts(ctx); err != nil {
+		return err
+	}
+	return d.linger(ctx)
+}
+
+// terminal reports whether the demo's output is a terminal.
+func terminal() bool {
+	info, err := os.Stdout.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func style() report.Style {
+	if terminal() && os.Getenv("NO_COLOR") == "" {
+		return report.Colour()
+	}
+	return report.Style{}
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/report"
+	"github.com/rackplane/rackplane/test/rack"
+)
+
+// namespace holds everything the demo applies.
+const namespace = "openstack"
+
+// demo is one run: a rack, an engine, and what was applied.
+type demo struct {
+	options
+	out    io.Writer
+	watch  *stopwatch
+	rack   *rack.Rack
+	engine *engine
+	client client.Client
+	view   *viewer
+	signer ssh.Signer
+	// private is the signer's key in OpenSSH form.
+	private []byte
+	inputs  inputs
+	temp    bool
+	// planned is what `rackplane plan` printed before the NodeSet was applied.
+	planned string
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+
+// begin starts the rack and, beside it, the engine.
+func (d *demo) begin(ctx context.Context) error {
+	if err := d.makeDir(); err != nil {
+		return err
+	}
+	public, err := d.makeKey()
+	if err != nil {
+		return err
+	}
+	cfg, err := d.rackConfig(public)
+	if err != nil {
+		return err
+	}
+	d.say("starting the rack (%s) and `rackplane standalone`; state and logs in %s", d.mode, d.dir)
+	if d.rack, err = rack.Start(ctx, cfg); err != nil {
+		return fmt.Errorf("the rack did not start: %w", err)
+	}
+	d.engine = newEngine(d.rackplane, d.dir, d.rack.IronicURL)
+	if err := d.engine.start(ctx); err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if d.client, err = d.engine.connect(limit); err != nil {
+		return err
+	}
+	d.watch.lap("rack (BMCs, Ironic) and engine (etcd, API server, controllers) up")
+	d.view = &viewer{
+		client: d.client, namespace: namespace, out: d.out, terminal: terminal(), engine: d.engine, every: d.killEvery,
+		changes: report.NewChanges(d.out), screen: report.NewScreen(d.out, style()),
+	}
+	d.describe()
+	return d.applySite(ctx)
+}
+
+func (d *demo) makeDir() error {
+	if d.dir == "" {
+		dir, err := os.MkdirTemp("", "rackplane-demo-")
+		if err != nil {
+			return err
+		}
+		d.dir, d.temp = dir, true
+	}
+	return os.MkdirAll(filepath.Join(d.dir, "rack"), 0o700)
+}
+
+// makeKey makes the key pair that logs in to nodes.
+func (d *demo) makeKey() (public string, err error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	if d.signer, err = ssh.NewSignerFromKey(key); err != nil {
+		return "", err
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		return "", err
+	}
+	d.private = pem.EncodeToMemory(block)
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(d.signer.PublicKey()))), nil
+}
+
+func (d *demo) rackConfig(public string) (rack.Config, error) {
+	log, err := os.OpenFile(filepath.Join(d.dir, "rack.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return rack.Config{}, err
+	}
+	cfg := rack.Config{Dir: filepath.Join(d.dir, "rack"), Hosts: rack.DefaultHosts(4), Log: slog.New(slog.NewTextHandler(log, nil))}
+	if d.mode == "preprovisioned" {
+		cfg.Hosts = rack.DefaultHosts(3)
+		cfg.PreProvisioned = &rack.PreProvisioned{AuthorizedKey: public}
+	}
+	return cfg, nil
+}
+
+// describe collects what the manifests say about this rack: addresses and credentials, nothing else.
+func (d *demo) describe() {
+	d.inputs = inputs{
+		Namespace: namespace, Replicas: 3, RepoURL: d.rack.RepoURL, PreProvisioned: d.mode == "preprovisioned",
+		Image:         image{URL: d.rack.Image.URL, Checksum: d.rack.Image.ChecksumURL},
+		SSHPrivateKey: base64.StdEncoding.EncodeToString(d.private),
+	}
+	for _, h := range d.rack.Hosts {
+		if d.inputs.PreProvisioned {
+			d.inputs.Nodes = append(d.inputs.Nodes, runningHost{Name: h.Name, Address: h.Address.String(), HostKey: h.HostKey})
+			continue
+		}
+		d.inputs.Hosts = append(d.inputs.Hosts, host{h.Name, h.BMCUsername, h.BMCPassword, h.BMCAddress, h.BootMAC})
+	}
+}
+
+func (d *demo) manifests() string { return filepath.Join(d.dir, "manifests") }
+
+// applySite applies the services, the networks and the SSH key.
+func (d *demo) applySite(ctx context.Context) error {
+	if err := ensureNamespace(ctx, d.client, namespace); err != nil {
+		return err
+	}
+	if err := applyServices(ctx, d.client); err != nil {
+		return err
+	}
+	return d.applyTemplate(ctx, "site")
+}
+
+func (d *demo) applyTemplate(ctx context.Context, name string) error {
+	path, err := d.inputs.write(d.manifests(), name)
+	if err != nil {
+		return err
+	}
+	return apply(ctx, d.client, path, namespace)
+}
+
+// enrol applies the BMC Secrets and the BareMetalHosts.
+func (d *demo) enrol(ctx context.Context) error { return d.applyTemplate(ctx, "hosts") }
+
+// order shows what `rackplane plan` makes of the manifests, then applies the NodeSet.
+func (d *demo) order(ctx context.Context) error {
+	path, err := d.inputs.write(d.manifests(), "nodeset")
+	if err != nil {
+		return err
+	}
+	d.say("\n$ rackplane plan -f %s", d.manifests())
+	cmd := exec.CommandContext(ctx, d.rackplane, "plan", "-f", d.manifests(), "-f", "-", "--summary")
+	cmd.Stdin = strings.NewReader(servicesYAML())
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 2) {
+		return fmt.Errorf("rackplane plan: %w: %s", err, out)
+	}
+	d.say("%s", out)
+	d.planned = string(out)
+	return apply(ctx, d.client, path, namespace)
+}
+
+// adopt applies the NodeSet of hosts that already run.
+func (d *demo) adopt(ctx context.Context) error { return d.applyTemplate(ctx, "nodeset") }
+
+// status prints what `rackplane status` prints.
+func (d *demo) status() error {
+	d.say("$ rackplane status")
+	cmd := exec.Command(d.rackplane, "status", "--kubeconfig", d.engine.kubeconfig(), "-n", namespace) //nolint:noctx // short, and its output is the point
+	cmd.Stdout, cmd.Stderr = d.out, d.out
+	return cmd.Run()
+}
+
+// end stops the engine and the rack; the namespaces take the rest. Logs stay when something failed.
+func (d *demo) end(ctx context.Context, failure error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if d.engine != nil {
+		d.engine.stop()
+	}
+	var err error
+	if d.rack != nil {
+		err = d.rack.Stop(ctx)
+	}
+	switch {
+	case failure != nil:
+		d.say("logs and state are kept in %s", d.dir)
+	case d.temp:
+		err = errors.Join(err, os.RemoveAll(d.dir))
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+// Package e2e runs the demo as a newcomer does, with real Ironic, sushy-tools
+// and nspawn hosts, and checks what it prints and what it leaves behind. It
+// needs root and the assets that `make test` prepares; it fails without them.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// source is the root of the source tree.
+const source = "../.."
+
+// build compiles the product and the demo into one folder and returns it.
+func build(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, pkg := range map[string]string{"rackplane": "./cmd/rackplane", "demo": "./test/demo"} {
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), pkg)
+		cmd.Dir = source
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
+	}
+	return dir
+}
+
+// demo runs it and returns what it printed; what it leaves behind fails the test.
+func demo(t *testing.T, args ...string) string {
+	t.Helper()
+	bin := build(t)
+	before := footprint(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), args...)
+	cmd.Dir = source
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	t.Log(out.String())
+	if err != nil {
+		t.Fatalf("the demo failed: %v", err)
+	}
+	if after := footprint(t); after != before {
+		t.Errorf("left behind:\nbefore %s\nafter  %s", before, after)
+	}
+	return out.String()
+}
+
+// footprint is every mount, interface and process of the kinds a rack has, as this test's namespaces see them.
+func footprint(t *testing.T) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, err := filepath.Glob("/sys/class/net/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var processes []string
+	commands, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range commands {
+		name, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		switch comm := strings.TrimSpace(string(name)); comm {
+		case "ironic", "sushy-emulator", "systemd-nspawn", "rackplane", "demo", "ansible-playboo":
+			processes = append(processes, comm)
+		}
+	}
+	groups, err := filepath.Glob("/sys/fs/cgroup/unified/rackplane-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join([]string{string(mounts), strings.Join(links, " "), strings.Join(processes, " "), strings.Join(groups, " ")}, "\n")
+}
+
+func expect(t *testing.T, out string, patterns ...string) {
+	t.Helper()
+	for _, p := range patterns {
+		if !regexp.MustCompile(`(?m)` + p).MatchString(out) {
+			t.Errorf("the output has no line like %s", p)
+		}
+	}
+}
+
+func TestDemo(t *testing.T) {
+	out := demo(t)
+	expect(t, out,
+		`^demo: 3/3 nodes ready in \d+s$`,
+		`^demo: scaled 3 -> 4 -> 3 in \d+s$`,
+		`^\+ r7-n00 +openstack/server-0 `, // planned
+		`r7-n00 +Ready +server-0 `,        // and so made
+		`released host server-3`,
+	)
+}
+
+func TestDemoSurvivesKillingTheEngine(t *testing.T) {
+	out := demo(t, "--kill-every", "17s", "--first-act-only")
+	expect(t, out, `^demo: 3/3 nodes ready in \d+s$`, `the engine was killed \d+ times`)
+}
+
+func TestDemoPreProvisioned(t *testing.T) {
+	out := demo(t, "--mode", "preprovisioned")
+	expect(t, out, `^demo: 3/3 nodes ready in \d+s$`)
+}
