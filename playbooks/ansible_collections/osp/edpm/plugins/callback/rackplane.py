@@ -38,6 +38,7 @@ class CallbackModule(CallbackBase):
     def __init__(self, display=None, options=None):
         super().__init__(display=display, options=options)
         self._play = ""
+        self._stops = False
         path = os.environ.get("RACKPLANE_EVENTS")
         self.disabled = not path
         # Line buffered: each event is one write of one whole line.
@@ -55,6 +56,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play):
         """A play begins."""
         self._play = play.get_name().strip()
+        self._stops = play.max_fail_percentage == 0
 
     def v2_playbook_on_stats(self, stats):
         """The run ends."""
@@ -79,6 +81,9 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result, ignore_errors=False):
         """A task failed on a host."""
         self._task(result, "failed", msg=message(result._result, result._task.no_log), ignored=bool(ignore_errors))
+        if not ignore_errors and (self._stops or result._task.any_errors_fatal):
+            # Ansible ends the play on every host, and its totals show the others as if they had got to the end.
+            self._emit("stopped", host=result._host.get_name())
 
     def v2_runner_on_unreachable(self, result):
         """A host did not answer."""

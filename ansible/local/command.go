@@ -1,0 +1,123 @@
+package local
+
+import (
+	"context"
+	_ "embed"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/apenella/go-ansible/v2/pkg/execute/configuration"
+	"github.com/apenella/go-ansible/v2/pkg/playbook"
+
+	"github.com/rackplane/rackplane/ansible"
+)
+
+// runScript is what lives as long as the run.
+//
+//go:embed run.sh
+var runScript string
+
+// markerName is the variable that all processes of a run carry, whatever session they move to.
+const markerName = "RACKPLANE_RUN"
+
+// sshArguments make a connection that trusts only the run's known_hosts, uses only the run's key and is shared by
+// all tasks of the run. Names are relative to the run's folder: a socket's path must stay under 108 bytes (unix(7)),
+// and no folder name needs quoting. OpenSSH takes the first value it sees, so nothing added later loosens these.
+const sshArguments = "-F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=" + fileKnownHosts +
+	" -o GlobalKnownHostsFile=none -o UpdateHostKeys=no -o IdentitiesOnly=yes -o IdentityAgent=none" +
+	" -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=" + dirControl + "/%C" +
+	" -o ServerAliveInterval=10 -o ServerAliveCountMax=6"
+
+func (c Config) playbookBinary() string { return filepath.Join(c.Venv, "bin", "ansible-playbook") }
+
+func (f folder) marker() string { return markerName + "=" + f.dir }
+
+// spawn starts the run's processes. They belong to a session of their own, write to files and hold the lock, so
+// they need nothing of this process. go-ansible says what to run but does not run it: its executor feeds the output
+// through this process, and lets Ansible inherit this process's environment.
+func (f folder) spawn(ctx context.Context, c Config, r ansible.Run, lock *os.File) error {
+	command, err := f.command(c, r)
+	if err != nil {
+		return err
+	}
+	stdout, err := os.OpenFile(f.path(fileStdout), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer stdout.Close()
+	stderr, err := os.OpenFile(f.path(fileStderr), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer stderr.Close()
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", append([]string{"-c", runScript, "ansible-run"}, command...)...)
+	cmd.Dir = f.dir
+	cmd.Env = f.environment(c)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // reaps it; how it ended is in the folder
+	return nil
+}
+
+func (f folder) command(c Config, r ansible.Run) ([]string, error) {
+	name := r.Playbook
+	if name == "" {
+		name = filePlaybook
+	}
+	return playbook.NewAnsiblePlaybookCmd(
+		playbook.WithBinary(c.playbookBinary()),
+		playbook.WithPlaybooks(name),
+		playbook.WithPlaybookOptions(&playbook.AnsiblePlaybookOptions{
+			Inventory:     fileInventory,
+			Limit:         "@" + fileLimit,
+			Forks:         strconv.Itoa(min(len(r.Nodes), c.Forks)),
+			ExtraVarsFile: []string{"@" + fileExtraVars},
+		}),
+	).Command()
+}
+
+// environment is all that Ansible gets: nothing of the user's settings, and no secret.
+func (f folder) environment(c Config) []string {
+	settings := map[string]string{
+		"ANSIBLE_CONFIG":                              f.path(fileConfig),
+		"ANSIBLE_COLLECTIONS_PATH":                    c.Collections,
+		"ANSIBLE_NOCOLOR":                             "1",
+		configuration.AnsibleHome:                     f.path(".ansible"),
+		configuration.AnsibleLocalTemp:                f.path("tmp"),
+		configuration.AnsibleCollectionsScanSysPath:   "False",
+		configuration.AnsibleCallbacksEnabled:         "osp.edpm.rackplane",
+		configuration.AnsibleStdoutCallback:           "ansible.builtin.default",
+		configuration.AnsibleHostKeyChecking:          "True",
+		configuration.AnsiblePipelining:               "True",
+		configuration.AnsibleTimeout:                  "30",
+		configuration.AnsiblePythonInterpreter:        "auto_silent",
+		configuration.AnsibleInventoryEnabled:         "ansible.builtin.yaml",
+		configuration.AnsibleInventoryUnparsedFailed:  "True",
+		configuration.AnsibleInventoryUnparsedWarning: "False",
+		configuration.AnsibleLocalhostWarning:         "False",
+		configuration.AnsibleDeprecationWarnings:      "False",
+		configuration.AnsibleRetryFilesEnabled:        "False",
+		// Modules log their arguments to the node's syslog otherwise.
+		configuration.AnsibleNoTargetSyslog: "True",
+		// A connection that breaks before it is up is tried again, as on a node that is just coming up.
+		"ANSIBLE_SSH_RETRIES": "2",
+
+		"RACKPLANE_EVENTS": f.path(fileEvents),
+		"HOME":             f.dir,
+		"PATH":             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"LANG":             "C.UTF-8",
+		"LC_ALL":           "C.UTF-8",
+	}
+	env := []string{f.marker()}
+	for name, value := range settings {
+		env = append(env, name+"="+value)
+	}
+	return env
+}

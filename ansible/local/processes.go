@@ -1,0 +1,108 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	// endGrace is how long processes may take to end after SIGTERM before they are killed.
+	endGrace = 5 * time.Second
+	endPoll  = 20 * time.Millisecond
+)
+
+// endProcesses ends every process that carries the run's marker in its environment and returns when there is none.
+// Process groups would not do: Ansible's workers and OpenSSH's connection masters move to sessions of their own.
+func (f folder) endProcesses(ctx context.Context) error {
+	grace := time.NewTimer(endGrace)
+	defer grace.Stop()
+	poll := time.NewTicker(endPoll)
+	defer poll.Stop()
+	signal := syscall.SIGTERM
+	asked := map[int]bool{}
+	for calm := 0; calm < 2; {
+		left, err := signalMarked(f.marker(), signal, asked)
+		if err != nil {
+			return err
+		}
+		locked, err := f.running()
+		if err != nil {
+			return err
+		}
+		// A process that is just replacing its program, or ending, shows no environment: the lock tells of the one,
+		// a second look of the other.
+		calm++
+		if left > 0 || locked {
+			calm = 0
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d processes have not ended yet: %w", left, ctx.Err())
+		case <-grace.C:
+			signal = syscall.SIGKILL
+			clear(asked)
+		case <-poll.C:
+		}
+	}
+	return nil
+}
+
+// signalMarked sends the signal once to each marked process and returns how many there are.
+func signalMarked(marker string, signal syscall.Signal, asked map[int]bool) (int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	count := 0
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		marked, err := signalIfMarked(pid, marker, signal, asked)
+		if err != nil {
+			return 0, err
+		}
+		if marked {
+			count++
+		}
+	}
+	return count, nil
+}
+
+// signalIfMarked holds on to the process (pidfd_open(2)) before it looks at it: the signal cannot hit another one.
+func signalIfMarked(pid int, marker string, signal syscall.Signal, asked map[int]bool) (bool, error) {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return false, err
+	}
+	defer process.Release() //nolint:errcheck // releasing an open handle does not fail
+	environment, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	if err != nil || !contains(environment, marker) {
+		return false, nil //nolint:nilerr // a process that has ended, or is not ours to look at, is none of the run's
+	}
+	if asked[pid] {
+		return true, nil
+	}
+	asked[pid] = true
+	if err := process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return true, fmt.Errorf("end process %d: %w", pid, err)
+	}
+	return true, nil
+}
+
+func contains(environment []byte, entry string) bool {
+	for variable := range bytes.SplitSeq(environment, []byte{0}) {
+		if string(variable) == entry {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,254 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+const (
+	defaultSlots = 4
+	defaultForks = 20
+	defaultKeep  = 500
+)
+
+// Config says what runs Ansible and where runs are kept.
+type Config struct {
+	// Dir is the store of runs. It is created with mode 0700 and belongs to this package.
+	Dir string
+	// Venv is the Python environment that holds bin/ansible-playbook (hack/ansible/venv.sh makes one).
+	Venv string
+	// Collections is a collections path: the directory that holds ansible_collections with osp.edpm.
+	Collections string
+	// Slots is how many runs may go on at once; 0 means 4.
+	Slots int
+	// Forks bounds how many nodes one run works on at once; 0 means 20.
+	Forks int
+	// Keep is how many ended runs are kept for their result and logs; 0 means 500. It must exceed by far what can
+	// end between two looks of the caller.
+	Keep int
+}
+
+// Runner runs playbooks as processes of this machine. It is safe for concurrent use.
+type Runner struct {
+	config Config
+
+	mu       sync.Mutex // guards journals and the passage from Absent to Running
+	journals map[string]*journal
+}
+
+var _ ansible.Runner = (*Runner)(nil)
+
+// New returns a Runner on the store, after removing what lost runs left of their secrets.
+func New(c Config) (*Runner, error) {
+	var err error
+	for _, path := range []*string{&c.Dir, &c.Venv, &c.Collections} {
+		if *path == "" {
+			return nil, errors.New("ansible runner: Dir, Venv and Collections are required")
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, fmt.Errorf("ansible runner: %w", err)
+		}
+	}
+	c.Slots, c.Forks, c.Keep = orDefault(c.Slots, defaultSlots), orDefault(c.Forks, defaultForks), orDefault(c.Keep, defaultKeep)
+	if _, err := os.Stat(c.playbookBinary()); err != nil {
+		return nil, fmt.Errorf("ansible runner: no ansible-playbook in %s: name an environment made by hack/ansible/venv.sh: %w", c.Venv, err)
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("ansible runner: %w", err)
+	}
+	r := &Runner{config: c, journals: map[string]*journal{}}
+	folders, err := r.folders()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range folders {
+		if running, err := f.running(); err == nil && !running {
+			if err := f.removeSecrets(); err != nil {
+				return nil, fmt.Errorf("ansible runner: %w", err)
+			}
+		}
+	}
+	return r, nil
+}
+
+func orDefault(n, otherwise int) int {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// Start implements ansible.Runner.
+func (r *Runner) Start(ctx context.Context, run ansible.Run) error {
+	if err := validate(run); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := r.folder(run.Key)
+	state, err := f.state(r.journal(run.Key))
+	if err != nil {
+		return fault.Wrap(fault.Transient, err, "ansible run %s", run.Key)
+	}
+	if state != ansible.Absent {
+		return nil
+	}
+	if err := r.takeSlot(); err != nil {
+		return err
+	}
+	delete(r.journals, run.Key)
+	if err := f.begin(ctx, r.config, run); err != nil {
+		if fault.Is(err, fault.Rejected) {
+			return err
+		}
+		return fault.Wrap(fault.Transient, err, "ansible run %s", run.Key)
+	}
+	return nil
+}
+
+// takeSlot makes room: it fails while all slots are in use and removes the oldest ended runs.
+func (r *Runner) takeSlot() error {
+	folders, err := r.folders()
+	if err != nil {
+		return err
+	}
+	running := 0
+	for _, f := range folders {
+		if busy, err := f.running(); err == nil && busy {
+			running++
+		}
+	}
+	if running >= r.config.Slots {
+		return fault.New(fault.Busy, "all %d Ansible slots are in use", r.config.Slots)
+	}
+	return r.prune(r.config.Keep)
+}
+
+// Status implements ansible.Runner.
+func (r *Runner) Status(_ context.Context, key string) (ansible.Status, error) {
+	if !validKey(key) {
+		return ansible.Status{State: ansible.Absent}, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f, j := r.folder(key), r.journal(key)
+	state, err := f.state(j)
+	if err != nil {
+		return ansible.Status{}, fault.Wrap(fault.Transient, err, "ansible run %s", key)
+	}
+	status := ansible.Status{State: state}
+	if state == ansible.Running {
+		if err := j.read(f.path(fileEvents)); err != nil {
+			return ansible.Status{}, fault.Wrap(fault.Transient, err, "ansible run %s", key)
+		}
+		status.Progress = j.progress()
+		return status, nil
+	}
+	if state == ansible.Finished {
+		status.Nodes, status.Cause, err = f.results(j)
+	}
+	delete(r.journals, key)
+	return status, fault.Wrap(fault.Transient, err, "ansible run %s", key)
+}
+
+// Cancel implements ansible.Runner. A canceled run is Absent afterwards, a finished one stays Finished.
+func (r *Runner) Cancel(ctx context.Context, key string) error {
+	if !validKey(key) {
+		return nil
+	}
+	f := r.folder(key)
+	r.mu.Lock()
+	running, err := f.running()
+	if err == nil && running {
+		// Written first: whatever the dying processes still leave behind is no result.
+		err = os.WriteFile(f.path(fileCanceled), nil, 0o600)
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return fault.Wrap(fault.Transient, err, "cancel ansible run %s", key)
+	}
+	if err := f.endProcesses(ctx); err != nil {
+		return fault.Wrap(fault.Transient, err, "cancel ansible run %s", key)
+	}
+	if !running {
+		return nil
+	}
+	return fault.Wrap(fault.Transient, f.removeSecrets(), "cancel ansible run %s", key)
+}
+
+// CancelAll cancels every run of the store, for a caller that gives the store up.
+func (r *Runner) CancelAll(ctx context.Context) error {
+	folders, err := r.folders()
+	if err != nil {
+		return err
+	}
+	var all error
+	for _, f := range folders {
+		all = errors.Join(all, r.Cancel(ctx, filepath.Base(f.dir)))
+	}
+	return all
+}
+
+// Prune removes the folders of ended runs but the newest keep; runs that go on are never touched.
+// A removed run is Absent. Start prunes to Config.Keep by itself.
+func (r *Runner) Prune(keep int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.prune(keep)
+}
+
+func (r *Runner) prune(keep int) error {
+	folders, err := r.folders()
+	if err != nil {
+		return err
+	}
+	ended := slices.DeleteFunc(folders, func(f folder) bool {
+		running, err := f.running()
+		return running || err != nil
+	})
+	if len(ended) <= keep {
+		return nil
+	}
+	slices.SortFunc(ended, func(a, b folder) int { return b.changed().Compare(a.changed()) })
+	for _, f := range ended[max(keep, 0):] {
+		if err := os.RemoveAll(f.dir); err != nil {
+			return fault.Wrap(fault.Transient, err, "ansible runner: prune")
+		}
+		delete(r.journals, filepath.Base(f.dir))
+	}
+	return nil
+}
+
+func (r *Runner) folder(key string) folder { return folder{dir: filepath.Join(r.config.Dir, key)} }
+
+func (r *Runner) folders() ([]folder, error) {
+	entries, err := os.ReadDir(r.config.Dir)
+	if err != nil {
+		return nil, fault.Wrap(fault.Transient, err, "ansible runner")
+	}
+	var folders []folder
+	for _, e := range entries {
+		if e.IsDir() && validKey(e.Name()) {
+			folders = append(folders, r.folder(e.Name()))
+		}
+	}
+	return folders, nil
+}
+
+// journal returns what was read of the run's events so far.
+func (r *Runner) journal(key string) *journal {
+	j := r.journals[key]
+	if j == nil {
+		j = newJournal()
+		r.journals[key] = j
+	}
+	return j
+}

@@ -1,0 +1,511 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+const secret = "s3cret-of-the-run"
+
+func TestRunOnTwoNodes(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("two-nodes", `
+- name: Write what was given
+  ansible.builtin.copy:
+    content: "{{ word }} {{ lookup('file', edpm_service_data_dir ~ '/tls/ca.crt') }}"
+    dest: "{{ dir }}/{{ inventory_hostname }}"
+- name: Change nothing
+  ansible.builtin.command: "true"
+  changed_when: false
+`, nodeA, nodeB)
+	run.ExtraVars["word"] = secret
+	run.Data = map[string][]byte{"tls/ca.crt": []byte("CERT")}
+	start(t, r, run)
+	assertNoSecretInProcesses(t, r, run)
+	want := ansible.Status{State: ansible.Finished, Nodes: map[string]ansible.NodeResult{
+		nodeA: {Result: v1alpha1.ServiceSucceeded, Changed: 1},
+		nodeB: {Result: v1alpha1.ServiceSucceeded, Changed: 1},
+	}}
+	if diff := cmp.Diff(want, finish(t, r, run.Key)); diff != "" {
+		t.Errorf("status (-want +got):\n%s\n%s", diff, read(t, r.folder(run.Key).path(fileStderr)))
+	}
+	for _, node := range run.Nodes {
+		if got := string(read(t, filepath.Join(l.dir, node))); got != secret+" CERT" {
+			t.Errorf("%s was given %q", node, got)
+		}
+	}
+	assertTidy(t, r, run)
+
+	// Started again, and by another engine, it is left alone.
+	if err := os.Remove(filepath.Join(l.dir, nodeA)); err != nil {
+		t.Fatal(err)
+	}
+	next := l.runner(t)
+	start(t, next, run)
+	if diff := cmp.Diff(want, status(t, next, run.Key)); diff != "" {
+		t.Errorf("status after a second start (-want +got):\n%s", diff)
+	}
+	if _, err := os.Stat(filepath.Join(l.dir, nodeA)); err == nil {
+		t.Error("a finished run ran again")
+	}
+}
+
+// assertNoSecretInProcesses looks at every process of the run while it goes on.
+func assertNoSecretInProcesses(t *testing.T, r *Runner, run ansible.Run) {
+	t.Helper()
+	looked := 0
+	for status(t, r, run.Key).State == ansible.Running {
+		for pid := range marked(t, r, run.Key) {
+			for _, file := range []string{"cmdline", "environ"} {
+				data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), file))
+				if err == nil && (bytes.Contains(data, []byte(secret)) || bytes.Contains(data, []byte("PRIVATE KEY"))) {
+					t.Fatalf("a secret is in %s of %q", file, data)
+				}
+			}
+			looked++
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if looked == 0 {
+		t.Error("no process of the run was seen")
+	}
+}
+
+// assertTidy checks that an ended run left neither processes nor secrets, and nothing for others to read.
+func assertTidy(t *testing.T, r *Runner, run ansible.Run) {
+	t.Helper()
+	if left := marked(t, r, run.Key); len(left) > 0 {
+		t.Errorf("processes left: %v", left)
+	}
+	f := r.folder(run.Key)
+	for _, name := range []string{fileKey, fileExtraVars, dirData, dirControl} {
+		if f.has(name) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	err := filepath.WalkDir(f.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if bytes.Contains(read(t, path), []byte(secret)) {
+			t.Errorf("%s holds a secret", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(f.dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("folder: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestOneNodeFailsAndOneIsUnreachable(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("mixed", `
+- name: Ignored trouble
+  ansible.builtin.command: "false"
+  ignore_errors: true
+- name: Rescued trouble
+  block:
+  - name: Broken
+    ansible.builtin.command: "false"
+  rescue:
+  - name: Mended
+    ansible.builtin.command: "true"
+- name: Trouble
+  ansible.builtin.fail: {msg: "disk\n  is full"}
+  when: inventory_hostname == 'node-a'
+- name: After it
+  ansible.builtin.command: "true"
+`, nodeA, nodeB, nodeNowhere)
+	start(t, r, run)
+	got := finish(t, r, run.Key).Nodes
+	if unreachable := got[nodeNowhere]; unreachable.Result != v1alpha1.ServiceUnreachable || !strings.Contains(unreachable.Message, "127.0.0.3") {
+		t.Errorf("unreachable node: %+v", unreachable)
+	}
+	delete(got, nodeNowhere)
+	want := map[string]ansible.NodeResult{
+		nodeA: {Result: v1alpha1.ServiceFailed, Changed: 2, Message: "Trouble: disk is full"},
+		nodeB: {Result: v1alpha1.ServiceSucceeded, Changed: 3},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+}
+
+func TestOnlyKnownHostKeysAreTrusted(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	loose := ", ansible_host_key_checking: false, ansible_ssh_args: -o StrictHostKeyChecking=no, ansible_ssh_common_args: -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+	const another = "another SSH host key than the one pinned"
+	for key, tc := range map[string]struct {
+		want       string
+		knownHosts []byte
+		vars       string
+	}{
+		"wrong-key":       {another, l.wrongHosts, ""},
+		"no-key":          {"Host key verification failed", nil, ""},
+		"loose-inventory": {another, l.wrongHosts, loose},
+	} {
+		t.Run(key, func(t *testing.T) {
+			run := l.run(key, `- ansible.builtin.copy: {content: x, dest: "{{ dir }}/reached"}`, nodeA)
+			run.KnownHosts, run.Inventory = tc.knownHosts, l.inventory(tc.vars)
+			start(t, r, run)
+			got := finish(t, r, run.Key).Nodes[nodeA]
+			if got.Result != v1alpha1.ServiceUnreachable || !strings.Contains(got.Message, tc.want) {
+				t.Errorf("result: %+v", got)
+			}
+			if _, err := os.Stat(filepath.Join(l.dir, "reached")); err == nil {
+				t.Error("a host that is not known was trusted")
+			}
+		})
+	}
+}
+
+func TestUserSettingsAreIgnored(t *testing.T) {
+	l := newLab(t)
+	home := t.TempDir()
+	write(t, filepath.Join(home, ".ansible.cfg"), "[defaults]\nstrategy = nonsense\n[ssh_connection]\nssh_executable = /nonexistent\n")
+	if err := os.Mkdir(filepath.Join(home, ".ssh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(home, ".ssh", "config"), "Host *\n  ProxyCommand false\n")
+	t.Setenv("HOME", home)
+	t.Setenv("ANSIBLE_STRATEGY", "nonsense")
+	t.Setenv("ANSIBLE_CONFIG", filepath.Join(home, ".ansible.cfg"))
+	t.Setenv("SSH_AUTH_SOCK", "/nonexistent")
+	r := l.runner(t)
+	run := l.run("own-settings", `- ansible.builtin.command: "true"`, nodeA)
+	start(t, r, run)
+	if got := finish(t, r, run.Key).Nodes[nodeA]; got.Result != v1alpha1.ServiceSucceeded {
+		t.Errorf("result: %+v", got)
+	}
+}
+
+func TestWhatNeverReachesANode(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	for key, tc := range map[string]struct {
+		change func(*ansible.Run)
+		want   string
+	}{
+		"syntax":           {func(run *ansible.Run) { run.PlaybookContents = "- hosts: [" }, "YAML parsing failed"},
+		"unknown-playbook": {func(run *ansible.Run) { run.Playbook = "osp.edpm.nonsense" }, "osp.edpm.nonsense could not be found"},
+		"unknown-role":     {func(run *ansible.Run) { run.PlaybookContents, run.Role = "", "osp.edpm.nonsense" }, "osp.edpm.nonsense"},
+		"bad-inventory":    {func(run *ansible.Run) { run.Inventory = []byte("[") }, "inventory"},
+		"unknown-node":     {func(run *ansible.Run) { run.Nodes = []string{"elsewhere"} }, "hosts"},
+	} {
+		t.Run(key, func(t *testing.T) {
+			run := l.run(key, `- ansible.builtin.command: "true"`, nodeA)
+			tc.change(&run)
+			start(t, r, run)
+			got := finish(t, r, key)
+			if !strings.Contains(got.Cause, tc.want) || strings.Contains(got.Cause, "\n") {
+				t.Errorf("cause: %q, want %q in one line", got.Cause, tc.want)
+			}
+			if len(got.Nodes) != 0 {
+				t.Errorf("nodes: %v", got.Nodes)
+			}
+			assertTidy(t, r, run)
+		})
+	}
+}
+
+func TestPlayThatStopsOnAllNodes(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	for key, keyword := range map[string]string{"any-error": "any_errors_fatal: true", "no-failure": "max_fail_percentage: 0"} {
+		t.Run(key, func(t *testing.T) {
+			run := l.run(key, `
+- ansible.builtin.command: "false"
+  when: inventory_hostname == 'node-a'
+- ansible.builtin.command: "true"
+`, nodeA, nodeB)
+			run.PlaybookContents = strings.Replace(run.PlaybookContents, "hosts: all", "hosts: all\n  "+keyword, 1)
+			start(t, r, run)
+			got := finish(t, r, run.Key).Nodes
+			if got[nodeA].Result != v1alpha1.ServiceFailed || got[nodeB].Result != v1alpha1.ServiceFailed || !strings.Contains(got[nodeB].Message, "when node-a failed") {
+				t.Errorf("results: %+v", got)
+			}
+		})
+	}
+}
+
+func TestPlayThatLeavesANodeOut(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("left-out", `- ansible.builtin.command: "true"`, nodeA, nodeB)
+	run.PlaybookContents = strings.Replace(run.PlaybookContents, "hosts: all", "hosts: "+nodeA, 1)
+	start(t, r, run)
+	got := finish(t, r, run.Key).Nodes
+	if got[nodeA].Result != v1alpha1.ServiceSucceeded || got[nodeB].Result != v1alpha1.ServiceFailed || !strings.Contains(got[nodeB].Message, "no task ran on the node") {
+		t.Errorf("results: %+v", got)
+	}
+}
+
+// slow is a run that says where it is and goes on only when told to.
+func slow(l *lab, key string) ansible.Run {
+	return l.run(key, `
+- name: Say so
+  ansible.builtin.copy: {content: x, dest: "{{ dir }}/`+key+`-{{ inventory_hostname }}"}
+- name: Wait
+  ansible.builtin.wait_for: {path: "{{ dir }}/go", sleep: 1, timeout: 100}
+`, nodeA, nodeB)
+}
+
+func (l *lab) waitUnderWay(t *testing.T, r *Runner, key string) {
+	t.Helper()
+	eventually(t, time.Minute, "run "+key+" is half way", func() bool {
+		s := status(t, r, key)
+		return s.State == ansible.Running && s.Progress.Done == 2 && s.Progress.Task[nodeA] == "Say so"
+	})
+}
+
+func TestRunGoesOnWhenTheEngineIsKilled(t *testing.T) {
+	l := newLab(t)
+	run := slow(l, "survivor")
+	engine := startEngine(t, l, run)
+	r := l.runner(t)
+	l.waitUnderWay(t, r, run.Key)
+	if err := engine.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = engine.Wait() // killed: its error says nothing
+
+	r = l.runner(t)
+	shell := slices.Min(slices.Collect(maps.Keys(marked(t, r, run.Key))))
+	start(t, r, run)
+	if err := syscall.Kill(shell, 0); err != nil || bytes.Count(read(t, r.folder(run.Key).path(fileEvents)), []byte(`"start"`)) != 1 {
+		t.Errorf("a run that goes on was started again: %v", err)
+	}
+	write(t, filepath.Join(l.dir, "go"), "")
+	for node, got := range finish(t, r, run.Key).Nodes {
+		if got.Result != v1alpha1.ServiceSucceeded {
+			t.Errorf("%s: %+v", node, got)
+		}
+	}
+	assertTidy(t, r, run)
+}
+
+func TestRunThatIsKilledIsAbsentAndStartsAgain(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := slow(l, "lost")
+	start(t, r, run)
+	l.waitUnderWay(t, r, run.Key)
+	// The oldest first: it would have the last word otherwise.
+	for _, pid := range slices.Sorted(maps.Keys(marked(t, r, run.Key))) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 10*time.Second, "the run is gone", func() bool { return status(t, r, run.Key).State == ansible.Absent })
+	if !r.folder(run.Key).has(fileKey) {
+		t.Error("a killed run cannot have removed its key")
+	}
+	r = l.runner(t)
+	if r.folder(run.Key).has(fileKey) {
+		t.Error("the next engine left the key of a lost run")
+	}
+	write(t, filepath.Join(l.dir, "go"), "")
+	start(t, r, run)
+	if got := finish(t, r, run.Key).Nodes[nodeB]; got.Result != v1alpha1.ServiceSucceeded {
+		t.Errorf("second try: %+v", got)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := slow(l, "canceled")
+	start(t, r, run)
+	l.waitUnderWay(t, r, run.Key)
+	if masters, err := filepath.Glob(filepath.Join(r.folder(run.Key).dir, dirControl, "*")); err != nil || len(masters) != 2 {
+		t.Errorf("connection masters: %v, %v", masters, err)
+	}
+	for range 2 {
+		if err := r.Cancel(t.Context(), run.Key); err != nil {
+			t.Fatal(err)
+		}
+		assertTidy(t, r, run)
+		if got := status(t, r, run.Key); got.State != ansible.Absent {
+			t.Errorf("state: %s", got.State)
+		}
+	}
+	for _, key := range []string{"unknown", "../hostile"} {
+		if err := r.Cancel(t.Context(), key); err != nil {
+			t.Errorf("cancel %s: %v", key, err)
+		}
+	}
+	write(t, filepath.Join(l.dir, "go"), "")
+	start(t, r, run)
+	finish(t, r, run.Key)
+	if err := r.Cancel(t.Context(), run.Key); err != nil {
+		t.Fatal(err)
+	}
+	if got := status(t, r, run.Key); got.State != ansible.Finished {
+		t.Errorf("a finished run was canceled into %s", got.State)
+	}
+}
+
+func TestSlots(t *testing.T) {
+	l := newLab(t)
+	l.config.Slots = 1
+	r := l.runner(t)
+	first, second := slow(l, "first"), slow(l, "second")
+	start(t, r, first)
+	if err := r.Start(t.Context(), second); !fault.Is(err, fault.Busy) {
+		t.Errorf("second run: %v", err)
+	}
+	start(t, r, first)
+	if got := status(t, r, second.Key); got.State != ansible.Absent {
+		t.Errorf("refused run: %s", got.State)
+	}
+	write(t, filepath.Join(l.dir, "go"), "")
+	finish(t, r, first.Key)
+	start(t, r, second)
+	finish(t, r, second.Key)
+}
+
+func TestPrune(t *testing.T) {
+	l := newLab(t)
+	l.config.Slots = 2
+	r := l.runner(t)
+	kept := slow(l, "goes-on")
+	start(t, r, kept)
+	for i := range 3 {
+		run := l.run(fmt.Sprintf("ended-%d", i), `- ansible.builtin.command: "true"`, nodeA)
+		run.PlaybookContents = "- hosts: ["
+		start(t, r, run)
+		finish(t, r, run.Key)
+	}
+	if err := r.Prune(1); err != nil {
+		t.Fatal(err)
+	}
+	var states []string
+	for _, key := range []string{"goes-on", "ended-0", "ended-1", "ended-2"} {
+		states = append(states, string(status(t, r, key).State))
+	}
+	if diff := cmp.Diff([]string{"Running", "Absent", "Absent", "Finished"}, states); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+// engineRun makes the test binary an engine that starts the run of that file and waits to be killed.
+const engineRun = "RACKPLANE_TEST_ENGINE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(engineRun) == "" {
+		os.Exit(m.Run())
+	}
+	if err := engineMain(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	select {}
+}
+
+func TestNewRefusesWhatCannotRun(t *testing.T) {
+	good := labConfig(t)
+	for want, change := range map[string]func(*Config){
+		"Dir, Venv and Collections are required": func(c *Config) { c.Dir = "" },
+		"hack/ansible/venv.sh":                   func(c *Config) { c.Venv = t.TempDir() },
+		"not a directory":                        func(c *Config) { c.Dir = os.Args[0] },
+	} {
+		c := good
+		change(&c)
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+}
+
+func TestStartRefusesHostileRuns(t *testing.T) {
+	c := labConfig(t)
+	r, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := ansible.Run{Key: "hostile", PlaybookContents: "[]", Nodes: []string{"a"}, Inventory: []byte("{}")}
+	data := func(names ...string) func(*ansible.Run) {
+		return func(run *ansible.Run) {
+			run.Data = map[string][]byte{}
+			for _, name := range names {
+				run.Data[name] = nil
+			}
+		}
+	}
+	for name, change := range map[string]func(*ansible.Run){
+		"key that climbs":            func(run *ansible.Run) { run.Key = "../x" },
+		"empty key":                  func(run *ansible.Run) { run.Key = "" },
+		"key with a newline":         func(run *ansible.Run) { run.Key = "a\n" },
+		"upper-case key":             func(run *ansible.Run) { run.Key = "A" },
+		"long key":                   func(run *ansible.Run) { run.Key = strings.Repeat("a", 64) },
+		"nothing to run":             func(run *ansible.Run) { run.PlaybookContents = "" },
+		"playbook as an option":      func(run *ansible.Run) { run.Playbook = "--version" },
+		"playbook as a path":         func(run *ansible.Run) { run.Playbook = "/etc/x.yml" },
+		"role as a path":             func(run *ansible.Run) { run.Role = "../x" },
+		"no nodes":                   func(run *ansible.Run) { run.Nodes = nil },
+		"node as a pattern":          func(run *ansible.Run) { run.Nodes = []string{"all:!b"} },
+		"node as a file":             func(run *ansible.Run) { run.Nodes = []string{"@/etc/passwd"} },
+		"node with a newline":        func(run *ansible.Run) { run.Nodes = []string{"a\nb"} },
+		"data that climbs":           data("../x"),
+		"data that climbs in middle": data("a/../../x"),
+		"absolute data":              data("/etc/x"),
+		"empty data name":            data(""),
+		"data named dot":             data("."),
+		"data with a NUL":            data("a\x00b"),
+		"data as file and folder":    data("a", "a/b"),
+		"deep file and folder":       data("a/b", "a/b/c/d"),
+		"extra vars beyond JSON":     func(run *ansible.Run) { run.ExtraVars = map[string]any{"f": func() {}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := good
+			change(&run)
+			if err := r.Start(t.Context(), run); !fault.Is(err, fault.Rejected) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if outside, err := filepath.Glob(filepath.Join(filepath.Dir(c.Dir), "*")); err != nil || !slices.Equal(outside, []string{c.Dir}) {
+		t.Errorf("files outside the store: %v, %v", outside, err)
+	}
+	if got := status(t, r, "../x"); got.State != ansible.Absent {
+		t.Errorf("hostile key: %s", got.State)
+	}
+}
+
+// startEngine starts the run from another process.
+func startEngine(t *testing.T, l *lab, run ansible.Run) *exec.Cmd {
+	t.Helper()
+	path := filepath.Join(l.dir, "engine.json")
+	writeEngine(t, path, l.config, run)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0])
+	cmd.Env = append(os.Environ(), engineRun+"="+path)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}

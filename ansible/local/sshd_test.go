@@ -1,0 +1,229 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rackplane/rackplane/ansible"
+)
+
+// lab is an OpenSSH server on two loopback addresses, each a node, and the means to run playbooks on them.
+type lab struct {
+	config     Config
+	dir        string // scratch space that playbooks may write to
+	port       int
+	key        []byte
+	knownHosts []byte
+	wrongHosts []byte // the same names with another key
+}
+
+const (
+	nodeA       = "node-a" // 127.0.0.1
+	nodeB       = "node-b" // 127.0.0.2
+	nodeNowhere = "node-nowhere"
+)
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	l := &lab{dir: t.TempDir(), config: labConfig(t)}
+	hostKey, otherKey, userKey := l.keygen(t, "host"), l.keygen(t, "other"), l.keygen(t, "user")
+	l.key = read(t, userKey)
+	l.startServer(t, hostKey, userKey)
+	l.knownHosts, l.wrongHosts = l.known(t, hostKey), l.known(t, otherKey)
+	return l
+}
+
+// labConfig needs neither nodes nor a server.
+func labConfig(t *testing.T) Config {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "../../hack/ansible/venv.sh").Output()
+	if err != nil {
+		t.Fatalf("hack/ansible/venv.sh: %v", err)
+	}
+	return Config{Dir: filepath.Join(t.TempDir(), "runs"), Venv: strings.TrimSpace(string(out)), Collections: "../../playbooks"}
+}
+
+func (l *lab) keygen(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(l.dir, name)
+	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v: %s", err, out)
+	}
+	return path
+}
+
+func (l *lab) known(t *testing.T, key string) []byte {
+	t.Helper()
+	public := strings.TrimSpace(string(read(t, key+".pub")))
+	var out bytes.Buffer
+	for _, host := range []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"} {
+		fmt.Fprintf(&out, "[%s]:%d %s\n", host, l.port, public)
+	}
+	return out.Bytes()
+}
+
+func (l *lab) startServer(t *testing.T, hostKey, userKey string) {
+	t.Helper()
+	const server = "/usr/sbin/sshd"
+	if _, err := os.Stat(server); err != nil {
+		t.Fatalf("these tests log in to an OpenSSH server of their own: install the Debian package openssh-server: %v", err)
+	}
+	// sshd's own requirement when it runs as root; Debian makes it when the service starts.
+	if err := os.Mkdir("/run/sshd", 0o755); err == nil {
+		t.Cleanup(func() { os.Remove("/run/sshd") })
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.port = listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	config := filepath.Join(l.dir, "sshd_config")
+	write(t, config, fmt.Sprintf(`Port %d
+ListenAddress 127.0.0.1
+ListenAddress 127.0.0.2
+HostKey %s
+AuthorizedKeysFile %s.pub
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+StrictModes no
+UsePAM no
+PidFile none
+MaxStartups 100
+Subsystem sftp internal-sftp
+`, l.port, hostKey, userKey))
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), server, "-D", "-e", "-f", config)
+	var log bytes.Buffer
+	cmd.Stderr, cmd.WaitDelay = &log, time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		write(t, filepath.Join(l.dir, "go"), "") // what a canceled run left waiting on the nodes ends by itself
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("sshd:\n%s", log.String())
+		}
+	})
+	eventually(t, 10*time.Second, "sshd answers", func() bool {
+		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.2", strconv.Itoa(l.port)))
+		if err != nil {
+			return false
+		}
+		c.Close()
+		return true
+	})
+}
+
+func (l *lab) inventory(vars string) []byte {
+	return fmt.Appendf(nil, `
+rack:
+  vars: {ansible_user: root, ansible_port: %d, ansible_remote_tmp: %s/remote, ansible_python_interpreter: %s/bin/python3 %s}
+  hosts:
+    %s: {ansible_host: 127.0.0.1}
+    %s: {ansible_host: 127.0.0.2}
+    %s: {ansible_host: 127.0.0.3}
+`, l.port, l.dir, l.config.Venv, vars, nodeA, nodeB, nodeNowhere)
+}
+
+// run is a run of the tasks, given as YAML list items, on the nodes.
+func (l *lab) run(key, tasks string, nodes ...string) ansible.Run {
+	text := "- name: Test\n  hosts: all\n  gather_facts: false\n  tasks:\n"
+	for line := range strings.Lines(strings.Trim(tasks, "\n") + "\n") {
+		text += "  " + line
+	}
+	return ansible.Run{
+		Key: key, PlaybookContents: text, Nodes: nodes,
+		Inventory: l.inventory(""), SSHPrivateKey: l.key, KnownHosts: l.knownHosts,
+		ExtraVars: map[string]any{"dir": l.dir},
+	}
+}
+
+func (l *lab) runner(t *testing.T) *Runner {
+	t.Helper()
+	r, err := New(l.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.CancelAll(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func start(t *testing.T, r *Runner, run ansible.Run) {
+	t.Helper()
+	if err := r.Start(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func status(t *testing.T, r *Runner, key string) ansible.Status {
+	t.Helper()
+	s, err := r.Status(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// finish waits for the end of the run and returns its status.
+func finish(t *testing.T, r *Runner, key string) ansible.Status {
+	t.Helper()
+	var s ansible.Status
+	eventually(t, 2*time.Minute, "run "+key+" ends", func() bool {
+		s = status(t, r, key)
+		return s.State != ansible.Running
+	})
+	if s.State != ansible.Finished {
+		t.Fatalf("run %s is %s", key, s.State)
+	}
+	return s
+}
+
+func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !is(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after %s it is still not so that %s", within, what)
+		}
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// marked returns the processes of the run, by id.
+func marked(t *testing.T, r *Runner, key string) map[int]bool {
+	t.Helper()
+	pids := map[int]bool{}
+	if _, err := signalMarked(r.folder(key).marker(), 0, pids); err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}
