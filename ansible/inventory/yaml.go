@@ -22,26 +22,26 @@ func (i Inventory) YAML() ([]byte, error) {
 	if err := w.value(map[string]any{i.Group: map[string]any{"hosts": hosts, "vars": i.GroupVars}}, "", ""); err != nil {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
-	w.WriteByte('\n')
-	return w.Bytes(), nil
+	w.out.WriteByte('\n')
+	return w.out.Bytes(), nil
 }
 
 // writer writes JSON values as block YAML.
-type writer struct{ bytes.Buffer }
+type writer struct{ out bytes.Buffer }
 
 // value writes v after a key or a dash. pad is the indentation of its lines; lead begins the first of them.
 func (w *writer) value(v any, pad, lead string) error {
 	switch v := v.(type) {
 	case nil:
-		w.WriteString(" null")
+		w.out.WriteString(" null")
 	case bool:
-		w.WriteString(" " + strconv.FormatBool(v))
+		w.out.WriteString(" " + strconv.FormatBool(v))
 	case string:
-		w.WriteString(" " + quote(v))
+		w.out.WriteString(" " + quote(v))
 	case int64:
-		w.WriteString(" " + strconv.FormatInt(v, 10))
+		w.out.WriteString(" " + strconv.FormatInt(v, 10))
 	case json.Number:
-		w.WriteString(" " + number(v.String()))
+		w.out.WriteString(" " + number(v.String()))
 	case []any:
 		return w.sequence(v, pad, lead)
 	case map[string]any:
@@ -54,10 +54,10 @@ func (w *writer) value(v any, pad, lead string) error {
 
 func (w *writer) sequence(v []any, pad, lead string) error {
 	if len(v) == 0 {
-		w.WriteString(" []")
+		w.out.WriteString(" []")
 	}
 	for _, item := range v {
-		w.WriteString(lead + "-")
+		w.out.WriteString(lead + "-")
 		if err := w.value(item, pad+"  ", " "); err != nil {
 			return err
 		}
@@ -68,10 +68,10 @@ func (w *writer) sequence(v []any, pad, lead string) error {
 
 func (w *writer) mapping(v map[string]any, pad, lead string) error {
 	if len(v) == 0 {
-		w.WriteString(" {}")
+		w.out.WriteString(" {}")
 	}
 	for _, key := range slices.Sorted(maps.Keys(v)) {
-		w.WriteString(lead)
+		w.out.WriteString(lead)
 		w.key(key, pad)
 		if err := w.value(v[key], pad+"  ", "\n"+pad+"  "); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
@@ -99,7 +99,7 @@ func (w *writer) key(key, pad string) {
 	if len(text) > longKey {
 		text = "? " + text + "\n" + pad
 	}
-	w.WriteString(text + ":")
+	w.out.WriteString(text + ":")
 }
 
 // quote writes a double-quoted scalar. Go's escapes are all YAML's too (YAML 1.1, 5.6), and what Go calls printable YAML

@@ -76,7 +76,7 @@ func (p *planner) refusal(rules []rule, c *class, host int) (rank int, reason st
 }
 
 func (c *class) nameOf(h *Host) string {
-	if h.Ref.Namespace == c.namespace {
+	if h.Ref.Namespace == c.place.namespace {
 		return h.Ref.Name
 	}
 	return h.Ref.Namespace + "/" + h.Ref.Name

@@ -44,9 +44,12 @@ type planner struct {
 	plan   Plan
 }
 
+// place is where a class looks for hosts, in comparable form.
+type place struct{ namespace, selector, labels string }
+
 type classKey struct {
-	namespace, selector, labels string
-	requirements                v1alpha1.HardwareRequirements
+	place
+	requirements v1alpha1.HardwareRequirements
 }
 
 // classify groups needs that accept the same hosts, so that a rack of equal nodes costs as much as one.
@@ -58,9 +61,9 @@ func (p *planner) classify() error {
 		if err != nil {
 			return fmt.Errorf("node %s: spec.hosts.selector is malformed: %w; see the labels and operators of a Kubernetes label selector", n.Node, err)
 		}
-		key := classKey{n.HostNamespace, selector.String(), labels.Set(n.Labels).String(), n.Requirements}
+		key := classKey{place{n.HostNamespace, selector.String(), labels.Set(n.Labels).String()}, n.Requirements}
 		if classes[key] == nil {
-			classes[key] = &class{namespace: n.HostNamespace, selector: selector, labels: n.Labels, requirements: n.Requirements}
+			classes[key] = &class{place: key.place, selector: selector, labels: n.Labels, requirements: n.Requirements}
 		}
 		p.of[i] = classes[key]
 	}
@@ -142,34 +145,42 @@ func (p *planner) match() {
 	p.explain(g)
 }
 
-// findFits fills each class's adjacency.
+// findFits fills each class's adjacency. Sets tend to differ in place and nodes in hardware, so each place is looked at once.
 func (p *planner) findFits() {
 	able := p.ableHosts()
-	rules := append(placeRules(), fitRules()...)
+	inPlace := map[place][]int32{}
 	for _, i := range p.free {
 		c := p.of[i]
 		if c.adjacent != nil {
 			continue
 		}
-		c.adjacent = []int32{}
-		for _, h := range able {
-			if firstRefusal(rules, c, &p.hosts[h]) < 0 {
-				c.adjacent = append(c.adjacent, h)
-			}
+		if inPlace[c.place] == nil {
+			inPlace[c.place] = p.passing(placeRules(), c, able)
+		}
+		c.adjacent = p.passing(fitRules(), c, inPlace[c.place])
+	}
+}
+
+// passing are the hosts that pass all rules; never nil.
+func (p *planner) passing(rules []rule, c *class, hosts []int32) []int32 {
+	out := []int32{}
+	for _, h := range hosts {
+		if firstRefusal(rules, c, &p.hosts[h]) < 0 {
+			out = append(out, h)
 		}
 	}
+	return out
 }
 
 // ableHosts are the hosts that somebody could take now.
 func (p *planner) ableHosts() []int32 {
-	rules := freeRules()
-	var able []int32
+	var unheld []int32
 	for h := range p.hosts {
-		if p.holder[h] == nil && firstRefusal(rules, nil, &p.hosts[h]) < 0 {
-			able = append(able, int32(h))
+		if p.holder[h] == nil {
+			unheld = append(unheld, int32(h))
 		}
 	}
-	return able
+	return p.passing(freeRules(), nil, unheld)
 }
 
 // firstRefusal is the index of the first rule the host does not pass; -1 when it passes all.

@@ -13,7 +13,7 @@ import (
 
 // class is what needs that accept the same hosts have in common.
 type class struct {
-	namespace    string
+	place        place
 	selector     labels.Selector
 	labels       labels.Set
 	requirements v1alpha1.HardwareRequirements
@@ -33,7 +33,7 @@ type rule struct {
 func placeRules() []rule {
 	return []rule{
 		{inNamespace, func(c *class, h *Host) string {
-			return fmt.Sprintf("in namespace %s, needs %s", h.Ref.Namespace, c.namespace)
+			return fmt.Sprintf("in namespace %s, needs %s", h.Ref.Namespace, c.place.namespace)
 		}},
 		{matchesSelector, func(c *class, _ *Host) string {
 			return fmt.Sprintf("labels do not match spec.hosts.selector (%s)", c.selector)
@@ -80,7 +80,7 @@ func say(reason string) func(*class, *Host) string {
 	return func(*class, *Host) string { return reason }
 }
 
-func inNamespace(c *class, h *Host) bool { return h.Ref.Namespace == c.namespace }
+func inNamespace(c *class, h *Host) bool { return h.Ref.Namespace == c.place.namespace }
 
 func matchesSelector(c *class, h *Host) bool { return c.selector.Matches(labels.Set(h.Labels)) }
 
