@@ -3,7 +3,9 @@ package ironic
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -27,7 +29,45 @@ func (c *Client) Observe(ctx context.Context, host provisioner.HostID) (provisio
 	if err != nil {
 		return provisioner.Observation{}, err
 	}
-	return observation(n), nil
+	o := observation(n)
+	if o.LastError == "" && failed(o.State) {
+		o.LastError, err = c.lastEvent(ctx, api, n.UUID)
+	}
+	return o, err
+}
+
+// failed states have a cause, but Ironic wipes last_error when it powers the host off while it cleans up after a failed
+// deployment (ironic 39.0.0, ironic/conductor/utils.py: node_power_action before the state is a FAILURE_STATE).
+func failed(s provisioner.NodeState) bool {
+	switch s {
+	case provisioner.StateDeployFail, provisioner.StateCleanFail, provisioner.StateInspectFail, provisioner.StateAdoptFail,
+		provisioner.StateError:
+		return true
+	default:
+		return false
+	}
+}
+
+// lastEvent is the newest error in the node's history (microversion 1.78), empty when it keeps none.
+func (c *Client) lastEvent(ctx context.Context, api *gophercloud.ServiceClient, uuid string) (string, error) {
+	var answer struct {
+		History []struct {
+			Severity  string `json:"severity"`
+			Event     string `json:"event"`
+			CreatedAt string `json:"created_at"` // ISO 8601, so it sorts as text
+		} `json:"history"`
+	}
+	resp, err := api.Get(ctx, api.ServiceURL("nodes", uuid, "history"), &answer, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}})
+	if _, _, err = gophercloud.ParseResponse(resp, err); err != nil {
+		return "", c.classify(err)
+	}
+	var text, newest string
+	for _, e := range answer.History {
+		if e.Severity == "ERROR" && e.CreatedAt >= newest {
+			text, newest = e.Event, e.CreatedAt
+		}
+	}
+	return oneLine(text), nil
 }
 
 func observation(n *nodes.Node) provisioner.Observation {

@@ -260,7 +260,7 @@ func (t *traveller) deployment() {
 	t.do(provisioner.Undeploy)
 	t.do(provisioner.Undeploy)
 	o = t.until(provisioner.StateAvailable, provisioner.StateError, provisioner.StateCleanFail)
-	if o.State != provisioner.StateAvailable || o.Image != nil || o.Power == provisioner.PowerOn {
+	if o.State != provisioner.StateAvailable || o.Image != nil {
 		t.Errorf("undeployed: %+v", o)
 	}
 	t.forget()

@@ -1,0 +1,94 @@
+package conformance_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/ironic"
+	"github.com/rackplane/rackplane/provisioner/provisionertest"
+	"github.com/rackplane/rackplane/test/rack"
+)
+
+func TestMain(m *testing.M) {
+	ctx := context.Background()
+	if !rack.Isolated() {
+		if err := rack.Prepare(ctx, rack.Config{}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	rack.Isolate(ctx)
+	os.Exit(m.Run())
+}
+
+// testLog sends the rack's log to the test's.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func startRack(t *testing.T) *rack.Rack {
+	t.Helper()
+	dir := t.TempDir()
+	r, err := rack.Start(t.Context(), rack.Config{
+		Dir: dir, Hosts: rack.DefaultHosts(4), Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			if text, err := os.ReadFile(dir + "/log/ironic.log"); err == nil {
+				t.Logf("%s", text[max(0, len(text)-8000):])
+			}
+		}
+		if err := r.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func wantOf(r *rack.Rack, n int) provisioner.Want {
+	h := r.Hosts[n]
+	return provisioner.Want{
+		Host: provisioner.HostID{Namespace: "metal", Name: h.Name, UID: provisionertest.AnyUID(n)},
+		BMC: provisioner.BMC{
+			Address: h.BMCAddress, Username: provisioner.Secret(h.BMCUsername), Password: provisioner.Secret(h.BMCPassword),
+			CredentialsName: "bmc", CredentialsVersion: "1",
+		},
+		BootMAC: h.BootMAC, BootMode: metal3v1alpha1.UEFI, Architecture: "x86_64", Online: true,
+		Image: &provisioner.Image{URL: r.Image.URL, Checksum: r.Image.ChecksumURL, Format: r.Image.Format},
+		Drive: provisioner.ConfigDrive{
+			MetaData: "{role: test}", UserData: "#cloud-config\n{}\n", NetworkData: `{"links": [], "networks": [], "services": []}`,
+		},
+	}
+}
+
+func TestIronicConforms(t *testing.T) {
+	r := startRack(t)
+	client, err := ironic.New(ironic.Config{Endpoint: r.IronicURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("suite", func(t *testing.T) {
+		provisionertest.Conformance(t, provisionertest.Subject{
+			Provisioner:   client,
+			Want:          func(n int) provisioner.Want { return wantOf(r, n) },
+			WrongPassword: "surely not it",
+			BadImage:      provisioner.Image{URL: r.Image.URL, Checksum: r.Image.WrongChecksumURL, Format: r.Image.Format},
+			Pause:         func() { time.Sleep(500 * time.Millisecond) },
+			Patience:      400,
+		})
+	})
+}
