@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,7 +139,7 @@ func assertNobodyElse(t *testing.T, p *ControlPlane) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if resp.StatusCode != 401 {
+		if resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("anonymous GET %s: %s", path, resp.Status)
 		}
 	}
@@ -189,7 +190,7 @@ func TestKilledEngineLeavesNoOrphanAndResumes(t *testing.T) {
 	}
 	_ = helper.Wait() // killed: its error says nothing
 	startIn(t, dir)
-	for _, field := range strings.Fields(line) {
+	for field := range strings.FieldsSeq(line) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
 			t.Fatal(err)

@@ -75,7 +75,7 @@ func openLock(path string) (*os.File, error) {
 }
 
 func flock(f *os.File) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file descriptor fits an int
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
 
 func writeAt(f *os.File, s string) error {

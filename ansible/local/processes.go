@@ -86,7 +86,7 @@ func signalIfMarked(pid int, marker string, signal syscall.Signal, asked map[int
 	defer process.Release() //nolint:errcheck // releasing an open handle does not fail
 	environment, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
 	if err != nil || !contains(environment, marker) {
-		return false, nil //nolint:nilerr // a process that has ended, or is not ours to look at, is none of the run's
+		return false, nil // it has ended, or is not ours to look at: none of the run's
 	}
 	if asked[pid] {
 		return true, nil

@@ -314,12 +314,15 @@ func TestRunThatIsKilledIsAbsentAndStartsAgain(t *testing.T) {
 	run := slow(l, "lost")
 	start(t, r, run)
 	l.waitUnderWay(t, r, run.Key)
-	// The oldest first: it would have the last word otherwise.
-	for _, pid := range slices.Sorted(maps.Keys(marked(t, r, run.Key))) {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
-			t.Fatal(err)
+	eventually(t, 10*time.Second, "all its processes are killed", func() bool {
+		left := slices.Sorted(maps.Keys(marked(t, r, run.Key)))
+		for _, pid := range left { // the oldest first: it would have the last word otherwise
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+				t.Fatal(err)
+			}
 		}
-	}
+		return len(left) == 0
+	})
 	eventually(t, 10*time.Second, "the run is gone", func() bool { return status(t, r, run.Key).State == ansible.Absent })
 	if !r.folder(run.Key).has(fileKey) {
 		t.Error("a killed run cannot have removed its key")

@@ -85,7 +85,9 @@ func (l *lab) startServer(t *testing.T, hostKey, userKey string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.port = listener.Addr().(*net.TCPAddr).Port
+	if l.port, err = strconv.Atoi(strings.TrimPrefix(listener.Addr().String(), "127.0.0.1:")); err != nil {
+		t.Fatal(err)
+	}
 	listener.Close()
 	config := filepath.Join(l.dir, "sshd_config")
 	write(t, config, fmt.Sprintf(`Port %d
@@ -138,10 +140,7 @@ rack:
 
 // run is a run of the tasks, given as YAML list items, on the nodes.
 func (l *lab) run(key, tasks string, nodes ...string) ansible.Run {
-	text := "- name: Test\n  hosts: all\n  gather_facts: false\n  tasks:\n"
-	for line := range strings.Lines(strings.Trim(tasks, "\n") + "\n") {
-		text += "  " + line
-	}
+	text := "- name: Test\n  hosts: all\n  gather_facts: false\n  tasks:\n  " + strings.ReplaceAll(strings.Trim(tasks, "\n"), "\n", "\n  ") + "\n"
 	return ansible.Run{
 		Key: key, PlaybookContents: text, Nodes: nodes,
 		Inventory: l.inventory(""), SSHPrivateKey: l.key, KnownHosts: l.knownHosts,

@@ -16,7 +16,6 @@ const (
 	namePattern = `^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$`
 )
 
-//nolint:gochecknoglobals // compiled once, never changed
 var (
 	keyRegexp  = regexp.MustCompile(keyPattern)
 	nodeRegexp = regexp.MustCompile(nodePattern)

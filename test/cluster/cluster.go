@@ -56,25 +56,25 @@ func Main(m *testing.M) int {
 
 // Config returns a configuration with full rights, starting the API server when this is the first call.
 // The package's TestMain must call Main, which stops it.
-func Config(t testing.TB) *rest.Config {
-	t.Helper()
+func Config(tb testing.TB) *rest.Config {
+	tb.Helper()
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.config == nil && shared.err == nil {
-		shared.start(t.Context())
+		shared.start(tb.Context())
 	}
 	if shared.err != nil {
-		t.Fatal(shared.err)
+		tb.Fatal(shared.err)
 	}
 	return rest.CopyConfig(shared.config)
 }
 
 // Namespace creates a namespace and returns its name.
-func Namespace(t testing.TB, c client.Client) string {
-	t.Helper()
+func Namespace(tb testing.TB, c client.Client) string {
+	tb.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	if err := c.Create(t.Context(), ns); err != nil {
-		t.Fatalf("create a namespace: %v", err)
+	if err := c.Create(tb.Context(), ns); err != nil {
+		tb.Fatalf("create a namespace: %v", err)
 	}
 	return ns.Name
 }
