@@ -116,6 +116,7 @@ func healthRows() []row {
 		{in: stable, when: when{not(deleting), powerFault}, fails: powerManagement, wait: "Ironic tries to reach the BMC", poll: pollSlow},
 		{in: stable, when: when{not(deleting), faulted}, do: provisioner.Repair, why: "a fault left the node in maintenance"},
 		{in: stable, when: when{not(deleting), maintenance}, hold: "someone put the Ironic node in maintenance; end it with: baremetal node maintenance unset"},
+		{in: in{manageable, available}, when: when{deleting, powerMoving}, show: poweringOff, wait: "the power state is changing", poll: pollQuick},
 		{in: stable, when: when{powerMoving}, wait: "the power state is changing", poll: pollQuick},
 	}
 }
