@@ -59,10 +59,10 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 		return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s was taken by %s %s/%s; another host is planned",
 			ref.Namespace, ref.Name, other.Kind, other.Namespace, other.Name), 0), nil
 	}
-	if !host.DeletionTimestamp.IsZero() {
-		return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s is being deleted; another host is planned when it is gone", ref.Namespace, ref.Name), 0), nil
-	}
 	if host.Spec.ConsumerRef == nil {
+		if !host.DeletionTimestamp.IsZero() {
+			return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s is being deleted; another host is planned when it is gone", ref.Namespace, ref.Name), 0), nil
+		}
 		if err := p.swap(ctx, host, func() { host.Spec.ConsumerRef = p.us() }); err != nil {
 			return step.Outcome{}, err
 		}

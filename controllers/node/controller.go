@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"io"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/client-go/tools/events"
@@ -34,6 +35,8 @@ type Reconciler struct {
 	Reader client.Reader
 	// Prober logs in to nodes.
 	Prober provisioner.Prober
+	// Random makes host keys; it must be cryptographically secure.
+	Random io.Reader
 	// Clock tells how long a node has not answered.
 	Clock clock.PassiveClock
 	// Events gets changed conditions.

@@ -44,6 +44,10 @@ func (p *pass) handOver(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, nil
 	}
 	if p.host.Spec.Image == nil {
+		if !p.host.DeletionTimestamp.IsZero() {
+			return step.Waiting(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s is being deleted: delete this DataPlaneNode too, and it is planned anew",
+				client.ObjectKeyFromObject(p.host)), hostPoll), nil
+		}
 		if err := p.writeData(ctx); err != nil {
 			return problem(err)
 		}

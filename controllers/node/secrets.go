@@ -3,10 +3,10 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/pem"
 
 	"fmt"
+	"io"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -68,15 +68,16 @@ func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
 }
 
 func (p *pass) makeHostKey(ctx context.Context) (*corev1.Secret, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
+	seed := make([]byte, ed25519.SeedSize)
+	if _, err := io.ReadFull(p.Random, seed); err != nil {
 		return nil, fmt.Errorf("generate a host key: %w", err)
 	}
+	private := ed25519.NewKeyFromSeed(seed)
 	block, err := ssh.MarshalPrivateKey(private, p.node.Name)
 	if err != nil {
 		return nil, fmt.Errorf("encode a host key: %w", err)
 	}
-	sshPublic, err := ssh.NewPublicKey(public)
+	sshPublic, err := ssh.NewPublicKey(private.Public())
 	if err != nil {
 		return nil, fmt.Errorf("encode a host key: %w", err)
 	}

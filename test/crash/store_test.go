@@ -1,0 +1,256 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// store is an API server in memory. controller-runtime's fake client encodes every object on every read, which makes
+// a thousand journeys slow; it also gives no UIDs and counts no generations. TestStoreAgreesWithFakeClient compares them.
+// What the engine does not use is not there: calling it panics on the nil Client.
+type store struct {
+	client.Client
+	scheme  *runtime.Scheme
+	now     func() time.Time
+	version int64
+	born    map[string]int // how often an object was made under a name
+	objects map[reflect.Type]map[types.NamespacedName]client.Object
+}
+
+func newStore(scheme *runtime.Scheme, now func() time.Time) *store {
+	return &store{scheme: scheme, now: now, born: map[string]int{}, objects: map[reflect.Type]map[types.NamespacedName]client.Object{}}
+}
+
+func (s *store) Scheme() *runtime.Scheme { return s.scheme }
+
+func (s *store) kind(obj client.Object) map[types.NamespacedName]client.Object {
+	t := reflect.TypeOf(obj)
+	if s.objects[t] == nil {
+		s.objects[t] = map[types.NamespacedName]client.Object{}
+	}
+	return s.objects[t]
+}
+
+func resource(obj client.Object) schema.GroupResource {
+	return schema.GroupResource{Resource: fmt.Sprintf("%T", obj)}
+}
+
+// put copies an object into the one the caller reads.
+func put(from, into client.Object) {
+	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(from.DeepCopyObject()).Elem())
+}
+
+func (s *store) Get(_ context.Context, key types.NamespacedName, obj client.Object, _ ...client.GetOption) error {
+	found := s.kind(obj)[key]
+	if found == nil {
+		return apierrors.NewNotFound(resource(obj), key.Name)
+	}
+	put(found, obj)
+	return nil
+}
+
+func (s *store) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	var options client.ListOptions
+	options.ApplyOptions(opts)
+	items := reflect.ValueOf(list).Elem().FieldByName("Items")
+	var found []runtime.Object
+	objects := s.objects[reflect.PointerTo(items.Type().Elem())]
+	keys := slices.SortedFunc(maps.Keys(objects), func(a, b types.NamespacedName) int { return cmpString(a.String(), b.String()) })
+	for _, key := range keys {
+		if options.Namespace == "" || options.Namespace == key.Namespace {
+			found = append(found, objects[key].DeepCopyObject())
+		}
+	}
+	return apimeta.SetList(list, found)
+}
+
+func (s *store) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
+	key := client.ObjectKeyFromObject(obj)
+	if s.kind(obj)[key] != nil {
+		return apierrors.NewAlreadyExists(resource(obj), key.Name)
+	}
+	name := fmt.Sprintf("%T/%s", obj, key)
+	obj.SetUID(types.UID(fmt.Sprintf("%s/%d", name, s.born[name])))
+	s.born[name]++
+	obj.SetCreationTimestamp(metav1.NewTime(s.now()))
+	obj.SetGeneration(1)
+	fresh, err := edit(obj, nil)
+	if err != nil {
+		return err
+	}
+	if status := statusOf(fresh); status.IsValid() {
+		status.SetZero()
+	}
+	s.keep(key, fresh)
+	put(fresh, obj)
+	return nil
+}
+
+func (s *store) keep(key types.NamespacedName, obj client.Object) {
+	s.version++
+	obj.SetResourceVersion(strconv.FormatInt(s.version, 10))
+	s.kind(obj)[key] = obj
+}
+
+func (s *store) Delete(_ context.Context, obj client.Object, opts ...client.DeleteOption) error {
+	var options client.DeleteOptions
+	options.ApplyOptions(opts)
+	key := client.ObjectKeyFromObject(obj)
+	found := s.kind(obj)[key]
+	switch {
+	case found == nil:
+		return apierrors.NewNotFound(resource(obj), key.Name)
+	case options.Preconditions != nil && options.Preconditions.UID != nil && *options.Preconditions.UID != found.GetUID():
+		return apierrors.NewConflict(resource(obj), key.Name, fmt.Errorf("UID is %s", found.GetUID()))
+	case len(found.GetFinalizers()) == 0:
+		delete(s.kind(obj), key)
+	case found.GetDeletionTimestamp() == nil:
+		now := metav1.NewTime(s.now())
+		found.SetDeletionTimestamp(&now)
+		found.SetGeneration(found.GetGeneration() + 1)
+		s.keep(key, found)
+	}
+	return nil
+}
+
+func (s *store) Update(_ context.Context, obj client.Object, _ ...client.UpdateOption) error {
+	text, err := json.Marshal(obj)
+	if err != nil {
+		return err
+	}
+	return s.change(obj, false, func(client.Object) ([]byte, error) { return text, nil })
+}
+
+func (s *store) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.PatchOption) error {
+	return s.change(obj, false, merge(obj, patch))
+}
+
+func (s *store) Status() client.SubResourceWriter { return statusWriter{s} }
+
+// statusWriter writes nothing but the status.
+type statusWriter struct{ *store }
+
+func (s statusWriter) Create(context.Context, client.Object, client.Object, ...client.SubResourceCreateOption) error {
+	panic("a status cannot be created")
+}
+
+func (s statusWriter) Apply(context.Context, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
+	panic("the engine does not apply")
+}
+
+func (s statusWriter) Update(_ context.Context, obj client.Object, _ ...client.SubResourceUpdateOption) error {
+	text, err := json.Marshal(obj)
+	if err != nil {
+		return err
+	}
+	return s.change(obj, true, func(client.Object) ([]byte, error) { return text, nil })
+}
+
+func (s statusWriter) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+	return s.change(obj, true, merge(obj, patch))
+}
+
+func merge(obj client.Object, patch client.Patch) func(client.Object) ([]byte, error) {
+	return func(found client.Object) ([]byte, error) {
+		diff, err := patch.Data(obj)
+		if err != nil {
+			return nil, err
+		}
+		text, err := json.Marshal(found)
+		if err != nil {
+			return nil, err
+		}
+		if patch.Type() != types.MergePatchType {
+			return nil, fmt.Errorf("patch of type %s is not known here", patch.Type())
+		}
+		return jsonpatch.MergePatch(text, diff)
+	}
+}
+
+// change replaces what is stored by what make makes of it, as far as the endpoint writes it.
+func (s *store) change(obj client.Object, status bool, make func(client.Object) ([]byte, error)) error {
+	key := client.ObjectKeyFromObject(obj)
+	found := s.kind(obj)[key]
+	if found == nil {
+		return apierrors.NewNotFound(resource(obj), key.Name)
+	}
+	text, err := make(found)
+	if err != nil {
+		return err
+	}
+	next, err := edit(obj, text)
+	if err != nil {
+		return err
+	}
+	if v := next.GetResourceVersion(); v != "" && v != found.GetResourceVersion() {
+		return apierrors.NewConflict(resource(obj), key.Name, fmt.Errorf("resourceVersion is %s", found.GetResourceVersion()))
+	}
+	kept, ok := found.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("%T is no object", found)
+	}
+	if status {
+		statusOf(kept).Set(statusOf(next))
+	} else {
+		if statusOf(next).IsValid() {
+			statusOf(next).Set(statusOf(kept))
+		}
+		next.SetGeneration(kept.GetGeneration())
+		next.SetUID(kept.GetUID())
+		next.SetDeletionTimestamp(kept.GetDeletionTimestamp())
+		next.SetCreationTimestamp(kept.GetCreationTimestamp())
+		kept = next
+	}
+	kept.SetResourceVersion(found.GetResourceVersion())
+	if specChanged(kept, found) {
+		kept.SetGeneration(found.GetGeneration() + 1)
+	}
+	switch {
+	case kept.GetDeletionTimestamp() != nil && len(kept.GetFinalizers()) == 0:
+		delete(s.kind(obj), key)
+	case !equality.Semantic.DeepEqual(kept, found):
+		s.keep(key, kept)
+	}
+	put(kept, obj)
+	return nil
+}
+
+// edit makes an object of obj's type from text, or from obj itself, as if it had been sent over a wire.
+func edit(obj client.Object, text []byte) (client.Object, error) {
+	if text == nil {
+		var err error
+		if text, err = json.Marshal(obj); err != nil {
+			return nil, err
+		}
+	}
+	fresh, ok := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
+	if !ok {
+		return nil, fmt.Errorf("%T is no object", obj)
+	}
+	return fresh, json.Unmarshal(text, fresh)
+}
+
+func statusOf(obj client.Object) reflect.Value {
+	return reflect.ValueOf(obj).Elem().FieldByName("Status")
+}
+
+func specChanged(a, b client.Object) bool {
+	x, y := reflect.ValueOf(a).Elem().FieldByName("Spec"), reflect.ValueOf(b).Elem().FieldByName("Spec")
+	return x.IsValid() && !equality.Semantic.DeepEqual(x.Interface(), y.Interface())
+}

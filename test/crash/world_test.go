@@ -1,0 +1,148 @@
+package crash
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"golang.org/x/crypto/ssh"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/ansible/ansibletest"
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/provisioner/provisionertest"
+)
+
+const namespace = "site"
+
+// world is everything that outlives the engine.
+type world struct {
+	api    client.Client // as users see it
+	clock  *clocktesting.FakeClock
+	runner *ansibletest.Runner
+	ironic *provisionertest.Simulator
+}
+
+func newClock() *clocktesting.FakeClock {
+	return clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err) // a type is registered twice
+		}
+	}
+	return scheme
+}
+
+func newWorld() *world {
+	clock := newClock()
+	return &world{api: newStore(newScheme(), clock.Now), clock: clock, runner: ansibletest.New(1), ironic: provisionertest.New(clock.Now, time.Second)}
+}
+
+// loginKey is some private key.
+func loginKey(t *testing.T) []byte {
+	t.Helper()
+	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(block)
+}
+
+// populate makes everything the user applies, with four hosts.
+func (w *world) populate(t *testing.T) {
+	t.Helper()
+	objects := []client.Object{
+		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(t)}},
+		&corev1.Secret{ObjectMeta: meta("bmc"), Data: map[string][]byte{"username": []byte("admin"), "password": []byte("secret")}},
+		&v1alpha1.NetConfig{ObjectMeta: meta("site"), Spec: networks()},
+	}
+	for i := range 4 {
+		host := &metal3v1alpha1.BareMetalHost{ObjectMeta: meta(fmt.Sprintf("h%d", i))}
+		host.Spec.BMC = metal3v1alpha1.BMCDetails{Address: fmt.Sprintf("redfish-virtualmedia+http://192.0.2.%d/redfish/v1/Systems/1", i+1), CredentialsName: "bmc"}
+		host.Spec.BootMACAddress = fmt.Sprintf("52:54:00:00:00:%02x", i)
+		objects = append(objects, host)
+	}
+	for _, name := range services() {
+		s := &v1alpha1.DataPlaneService{ObjectMeta: meta(name), Spec: v1alpha1.DataPlaneServiceSpec{Playbook: "osp.edpm." + name}}
+		s.Spec.DeployOnAllNodeSets = name == "known"
+		objects = append(objects, s)
+	}
+	objects = append(objects, nodeSet())
+	for _, obj := range objects {
+		if err := w.api.Create(t.Context(), obj); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: namespace, Name: name} }
+
+func services() []string { return []string{"bootstrap", "network", "known"} }
+
+func networks() v1alpha1.NetConfigSpec {
+	vlan := int32(20)
+	return v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{
+		{Name: "ctlplane", DNSDomain: "example.com", Subnets: []v1alpha1.Subnet{{
+			Name: "a", CIDR: "192.168.1.0/24", Gateway: "192.168.1.1",
+			AllocationRanges: []v1alpha1.AllocationRange{{Start: "192.168.1.10", End: "192.168.1.19"}},
+		}}},
+		{Name: "internalapi", Subnets: []v1alpha1.Subnet{{
+			Name: "a", CIDR: "172.17.0.0/24", VLAN: &vlan,
+			AllocationRanges: []v1alpha1.AllocationRange{{Start: "172.17.0.10", End: "172.17.0.19"}},
+		}}},
+	}}
+}
+
+func nodeSet() *v1alpha1.NodeSet {
+	replicas := int32(3)
+	return &v1alpha1.NodeSet{ObjectMeta: meta("rack"), Spec: v1alpha1.NodeSetSpec{
+		Replicas: &replicas, HostNameTemplate: "n%d",
+		Image: &v1alpha1.Image{URL: "http://192.0.2.100/image.qcow2", Checksum: "0123456789abcdef"},
+		NodeTemplate: v1alpha1.NodeTemplate{
+			AnsibleSSHPrivateKeySecret: "rack-ssh",
+			Networks:                   []v1alpha1.NodeNetwork{{Name: "ctlplane", DefaultRoute: true}, {Name: "internalapi"}},
+		},
+		Services: services(),
+	}}
+}
+
+// Probe implements provisioner.Prober: a node answers once the host that carries its claim is provisioned and on, and
+// reports the network it should have once the service network has run on it.
+func (w *world) Probe(ctx context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+	var nodes v1alpha1.DataPlaneNodeList
+	var hosts metal3v1alpha1.BareMetalHostList
+	if err := errors.Join(w.api.List(ctx, &nodes), w.api.List(ctx, &hosts)); err != nil {
+		return provisioner.SSHSeen{}, err
+	}
+	for _, n := range nodes.Items {
+		up := slices.ContainsFunc(hosts.Items, func(h metal3v1alpha1.BareMetalHost) bool {
+			return h.Spec.ConsumerRef != nil && h.Spec.ConsumerRef.UID == n.UID && h.Status.PoweredOn && h.Status.Provisioning.State == metal3v1alpha1.StateProvisioned
+		})
+		if !up || len(n.Spec.Networks) == 0 || n.Spec.Networks[0].Address != target.Address {
+			continue
+		}
+		for _, r := range n.Status.Services {
+			if r.Name == "network" && r.Result == v1alpha1.ServiceSucceeded {
+				return provisioner.SSHSeen{NetworkHash: n.Status.NetworkHash}, nil
+			}
+		}
+		return provisioner.SSHSeen{}, nil
+	}
+	return provisioner.SSHSeen{}, fault.New(fault.Transient, "no answer")
+}
