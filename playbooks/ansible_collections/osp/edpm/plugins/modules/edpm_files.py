@@ -53,6 +53,11 @@ options:
         description: The variable to name when this file cannot be laid down.
         type: str
         default: ""
+  prune:
+    description: Patterns of files that are this service's own; those that match and are not among the files are removed.
+    type: list
+    elements: path
+    default: []
   verify:
     description: Commands (no shell) that must succeed once the files are in place.
     type: list
@@ -85,6 +90,7 @@ paths:
   returned: always
 """
 
+import glob
 import grp
 import os
 import pwd
@@ -127,7 +133,7 @@ class Entry:
         spec = self.spec
         if spec["link"] is not None:
             if not os.path.exists(spec["link"]):
-                raise BundleError(f"{self._blame()}{spec['link']} does not exist on the node")
+                raise BundleError(f"{self._blame()}{spec['link']} does not exist on the node: correct it, or install what provides it")
             return "link", spec["link"], None, 0, 0
         if spec["content"] is None and spec["block"] is None:
             return None
@@ -202,6 +208,14 @@ def _put(path, state):
     os.rename(temporary, path)
 
 
+def leftovers(files, patterns):
+    """Return entries that remove what matches a pattern and is not among the files, sorted."""
+    known = {spec["path"] for spec in files}
+    found = {path for pattern in patterns for path in glob.glob(pattern)} - known
+    gone = {"content": None, "link": None, "block": None, "secret": False, "variable": ""}
+    return [dict(gone, path=path) for path in sorted(found)]
+
+
 def _install(module, entries):
     """Apply the entries and verify; on any failure put every one back."""
     try:
@@ -240,12 +254,14 @@ def main():
                     "variable": {"type": "str", "default": ""},
                 },
             },
+            "prune": {"type": "list", "elements": "path", "default": []},
             "verify": {"type": "list", "elements": "list", "default": []},
         },
         supports_check_mode=True,
     )
     try:
-        entries = [entry for entry in map(Entry, module.params["files"]) if entry.changed()]
+        wanted = module.params["files"] + leftovers(module.params["files"], module.params["prune"])
+        entries = [entry for entry in map(Entry, wanted) if entry.changed()]
         if entries and not module.check_mode:
             _install(module, entries)
     except (BundleError, OSError, ValueError) as error:

@@ -192,9 +192,12 @@ class NetworkManager:
         """Bring the device in line with its active profile without taking it down; report whether that was possible."""
         return self._run(["nmcli", "--wait", "30", "device", "reapply", device])[0] == 0
 
-    def up(self, uuid):
+    def up(self, profile):
         """Activate the profile."""
-        self._must(["nmcli", "--wait", "60", "connection", "up", "uuid", uuid])
+        code, out, err = self._run(["nmcli", "--wait", "60", "connection", "up", "uuid", profile.uuid])
+        if code != 0:
+            raise NetworkError(f"interface {profile.name} cannot be brought up: {one_line(err or out)}; the old network is back, "
+                               "and journalctl -u NetworkManager on the node says more")
 
     def down(self, uuid):
         """Deactivate the profile; one that is not active is fine."""
@@ -256,17 +259,22 @@ class Networkd:
         while time.monotonic() < deadline:
             rows = [line.split() for line in self._run(["networkctl", "--no-legend", "--no-pager", "list"])[1].splitlines()]
             state = {row[1]: row[-1] for row in rows if len(row) >= 5}
-            if all(state.get(device) == "unmanaged" for device in devices):
+            if all(state.get(device, "unmanaged") == "unmanaged" for device in devices):
                 return
             time.sleep(0.2)
 
     def take_back(self, files, devices):
-        """Give the devices back to networkd."""
+        """Give the devices back to networkd.
+
+        It takes an address that is there for its own without giving it the route of its network, which NetworkManager
+        sets itself (noprefixroute); so addresses go first, and come again with their routes.
+        """
         for path in files:
             if os.path.exists(path):
                 os.unlink(path)
         self._run(["networkctl", "reload"])
         for device in devices:
+            self._run(["ip", "address", "flush", "dev", device])
             self._run(["networkctl", "reconfigure", device])
 
 
@@ -345,8 +353,9 @@ class Job:
         self._retire()
 
     def _devices(self, live):
-        """Return the profiles that are to hold a device now, by device."""
-        pairs = [(live.device(profile), profile) for profile in self.wanted if not profile.absent]
+        """Return the profiles that are to hold a device, by device; a card the node does not have has none."""
+        pairs = [(live.device(profile) or (profile.name if profile.kind != "ethernet" else None), profile)
+                 for profile in self.wanted if not profile.absent]
         return {device: profile for device, profile in pairs if device}
 
     def _stale(self, live):
@@ -371,6 +380,7 @@ class Job:
         return stale
 
     def _guarded(self, stale, held):
+        known = set(glob.glob(os.path.join(PROFILE_DIR, "*")))
         handle = self._nm.checkpoint(self._module.params["rollback_after"])
         try:
             self._files.write()
@@ -382,11 +392,12 @@ class Job:
             self._settle()
             require_neighbour(self._module.run_command, ssh_connection())
         except BaseException:
+            # In this order: a profile that NetworkManager knows again when it goes back is not written a second time.
             self._files.restore()
-            self._nm.roll_back(handle)
             self._nm.reload()
+            self._nm.roll_back(handle)
             if held:
-                self._networkd.take_back(held, self._devices(Live(self._module.run_command)))
+                self._give_back(held, known)
             raise
         self._nm.confirm(handle)
 
@@ -397,6 +408,13 @@ class Job:
         for device, profile in devices.items():
             if live.differences(profile, device):
                 self._bring(profile)
+
+    def _give_back(self, held, known):
+        """Let networkd have its devices again, without the profiles that NetworkManager made of them when it went back."""
+        for path in set(glob.glob(os.path.join(PROFILE_DIR, "*"))) - known:
+            os.unlink(path)
+        self._nm.reload()
+        self._networkd.take_back(held, self._devices(Live(self._module.run_command)))
 
     def _bring(self, profile):
         if profile.absent or profile.down:
@@ -412,7 +430,7 @@ class Job:
             live = Live(self._module.run_command)
             if not live.differences(profile, device):
                 return
-        self._nm.up(profile.uuid)
+        self._nm.up(profile)
 
     def _settle(self):
         """Wait until every live interface shows what its profile says."""
