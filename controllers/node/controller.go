@@ -35,7 +35,7 @@ type Reconciler struct {
 	Reader client.Reader
 	// Prober logs in to nodes.
 	Prober provisioner.Prober
-	// Random makes host keys; it must be cryptographically secure.
+	// Random makes host keys; nil is crypto/rand, and nothing less will do outside of tests.
 	Random io.Reader
 	// Clock tells how long a node has not answered.
 	Clock clock.PassiveClock

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/pem"
 
 	"fmt"
@@ -68,8 +69,12 @@ func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
 }
 
 func (p *pass) makeHostKey(ctx context.Context) (*corev1.Secret, error) {
+	random := p.Random
+	if random == nil {
+		random = rand.Reader
+	}
 	seed := make([]byte, ed25519.SeedSize)
-	if _, err := io.ReadFull(p.Random, seed); err != nil {
+	if _, err := io.ReadFull(random, seed); err != nil {
 		return nil, fmt.Errorf("generate a host key: %w", err)
 	}
 	private := ed25519.NewKeyFromSeed(seed)
