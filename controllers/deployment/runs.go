@@ -21,7 +21,7 @@ import (
 )
 
 // runPoll is how often a run is asked how it does.
-const runPoll = 2 * time.Second
+const runPoll = time.Second
 
 // advance follows the run that is under way, and decides the next one when it has ended. A decision is only written
 // here: the next pass acts on it.

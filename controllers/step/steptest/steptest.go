@@ -1,0 +1,183 @@
+// Package steptest gives controllers' tests an API server in memory that
+// watches what they write: it counts writes and, after every write of a status,
+// checks what must hold for the conditions of every object of this project.
+package steptest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+)
+
+// API is an API server in memory.
+type API struct {
+	// WithWatch is the client of the controller under test: its writes are watched.
+	client.WithWatch
+	// Plain is the client of everybody else.
+	Plain client.WithWatch
+	// Clock is what objects and conditions are dated by.
+	Clock *clocktesting.FakeClock
+	// Fail, when set, is asked before every write of the controller; what it returns is the write's answer.
+	Fail func(verb string, obj client.Object) error
+
+	tb     testing.TB
+	writes []string
+}
+
+// Scheme has all kinds the engine uses.
+func Scheme(tb testing.TB) *runtime.Scheme {
+	tb.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return scheme
+}
+
+// New makes an API server with the objects, their statuses included. Objects without a UID get one.
+func New(tb testing.TB, objects ...client.Object) *API {
+	tb.Helper()
+	a := &API{tb: tb, Clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	for _, obj := range objects {
+		a.complete(obj)
+	}
+	a.Plain = fake.NewClientBuilder().WithScheme(Scheme(tb)).WithObjects(objects...).
+		WithStatusSubresource(&v1alpha1.NodeSet{}, &v1alpha1.DataPlaneNode{}, &v1alpha1.DataPlaneDeployment{}, &metal3v1alpha1.BareMetalHost{}).
+		Build()
+	a.WithWatch = interceptor.NewClient(a.Plain, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+			return a.write("create", obj, func() error { a.complete(obj); return c.Create(ctx, obj, opts...) })
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			return a.write("delete", obj, func() error { return c.Delete(ctx, obj, opts...) })
+		},
+		Update: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.UpdateOption) error {
+			return a.write("update", obj, func() error { return c.Update(ctx, obj, opts...) })
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			return a.write("patch", obj, func() error { return c.Patch(ctx, obj, patch, opts...) })
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+			err := a.write("patch "+sub, obj, func() error { return c.SubResource(sub).Patch(ctx, obj, patch, opts...) })
+			if err == nil {
+				a.check(ctx, obj)
+			}
+			return err
+		},
+	})
+	return a
+}
+
+// complete does what an API server does to a new object.
+func (a *API) complete(obj client.Object) {
+	if obj.GetUID() == "" {
+		obj.SetUID(types.UID(fmt.Sprintf("uid-of-%s-%s", obj.GetNamespace(), obj.GetName())))
+	}
+	if created := obj.GetCreationTimestamp(); created.IsZero() {
+		obj.SetCreationTimestamp(metav1.NewTime(a.Clock.Now()))
+	}
+	if obj.GetGeneration() == 0 {
+		obj.SetGeneration(1)
+	}
+}
+
+func (a *API) write(verb string, obj client.Object, do func() error) error {
+	a.tb.Helper()
+	kind := strings.TrimPrefix(fmt.Sprintf("%T", obj), "*")
+	a.writes = append(a.writes, fmt.Sprintf("%s %s %s", verb, kind[strings.IndexByte(kind, '.')+1:], obj.GetName()))
+	if a.Fail != nil {
+		if err := a.Fail(verb, obj); err != nil {
+			return err
+		}
+	}
+	return do()
+}
+
+// Writes are the controller's writes since the last call, as "verb Kind name".
+func (a *API) Writes() []string {
+	writes := a.writes
+	a.writes = nil
+	return writes
+}
+
+// check reads the object back and looks at its conditions.
+func (a *API) check(ctx context.Context, written client.Object) {
+	a.tb.Helper()
+	if err := a.Plain.Get(ctx, client.ObjectKeyFromObject(written), written); err != nil {
+		a.tb.Fatal(err)
+	}
+	conditions := Conditions(written)
+	for _, problem := range Problems(conditions, written.GetGeneration(), a.Clock.Now()) {
+		a.tb.Errorf("%T %s: %s", written, written.GetName(), problem)
+	}
+}
+
+// Conditions of an object of this project; nil for any other.
+func Conditions(obj client.Object) []metav1.Condition {
+	switch o := obj.(type) {
+	case *v1alpha1.NodeSet:
+		return o.Status.Conditions
+	case *v1alpha1.DataPlaneNode:
+		return o.Status.Conditions
+	case *v1alpha1.DataPlaneDeployment:
+		return o.Status.Conditions
+	default:
+		return nil
+	}
+}
+
+// Problems are what is wrong with conditions as such, whatever they are about.
+func Problems(conditions []metav1.Condition, generation int64, now time.Time) []string {
+	var problems []string
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	seen := map[string]bool{}
+	var lowered *metav1.Condition
+	for i, c := range conditions {
+		switch {
+		case seen[c.Type]:
+			add("%s is there twice", c.Type)
+		case c.Reason == "":
+			add("%s has no reason", c.Type)
+		case c.Status != metav1.ConditionTrue && c.Status != metav1.ConditionFalse:
+			add("%s is %s: what is not known is left out", c.Type, c.Status)
+		case c.Status == metav1.ConditionFalse && c.Message == "":
+			add("%s is False for %s without saying more", c.Type, c.Reason)
+		case c.ObservedGeneration > generation:
+			add("%s speaks of generation %d, the object has %d", c.Type, c.ObservedGeneration, generation)
+		case c.LastTransitionTime.After(now):
+			add("%s will change at %s", c.Type, c.LastTransitionTime)
+		case strings.ContainsAny(c.Message, "\n\r"):
+			add("%s has a message of several lines: %q", c.Type, c.Message)
+		}
+		seen[c.Type] = true
+		if c.Type != v1alpha1.ConditionReady && c.Status == metav1.ConditionFalse && lowered == nil {
+			lowered = &conditions[i]
+		}
+	}
+	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionReady })
+	switch {
+	case len(conditions) == 0:
+	case i != len(conditions)-1:
+		add("Ready is not the last condition")
+	case lowered != nil && conditions[i].Status == metav1.ConditionTrue:
+		add("Ready is True although %s is False", lowered.Type)
+	}
+	return problems
+}
