@@ -22,7 +22,7 @@ build: ## Build bin/rackplane and bin/demo
 	@go build $(GOFLAGS_BUILD) -o bin/demo ./test/demo
 
 .PHONY: install
-install: build ## Install rackplane, also as kubectl-rackplane, into PREFIX/bin (default /usr/local)
+install: build kube-assets ansible-assets ## Install rackplane, also as kubectl-rackplane, into PREFIX/bin (default /usr/local)
 	install -D -m 0755 bin/rackplane $(or $(PREFIX),/usr/local)/bin/rackplane
 	ln -sf rackplane $(or $(PREFIX),/usr/local)/bin/kubectl-rackplane
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -154,7 +155,11 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 
 // addControllers is the one place where decisions meet the implementations that act on them.
 func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
-	collections := filepath.Join(dir, "playbooks")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--state-dir: %w", err)
+	}
+	// A folder per content: runs that outlive a killed engine keep reading theirs.
+	collections := filepath.Join(dir, "playbooks-"+playbooks.Hash()[:16])
 	if err := playbooks.Extract(collections); err != nil {
 		return err
 	}
@@ -166,7 +171,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
 	events := mgr.GetEventRecorder("rackplane")
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: ssh.Prober{}}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: ssh.Prober{}, Random: rand.Reader}).Setup,
 		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Runner: runner, Collection: playbooks.Hash()}).Setup,
 	}
 	if f.hostBackend == "builtin" {

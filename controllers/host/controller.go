@@ -24,7 +24,7 @@ import (
 // Reconciler reconciles BareMetalHosts.
 //
 // +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts/status,verbs=patch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts/status,verbs=update
 // +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts/finalizers,verbs=update
 // +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch
@@ -193,17 +193,16 @@ func (p *pass) editFinalizer(ctx context.Context, edit func(client.Object, strin
 	return nil
 }
 
-// writeStatus writes the status if it changed, and tells of state changes and new failures. The resource version is
-// checked: a pass that read an old host must not undo a newer one.
+// writeStatus writes the status if it changed, and tells of state changes and new failures. It is written whole: Metal3's
+// schema requires fields that a patch from an empty status would leave out. The resource version is checked: a pass that
+// read an old host must not undo a newer one.
 func (p *pass) writeStatus(ctx context.Context) error {
 	if equality.Semantic.DeepEqual(p.before, p.host.Status) {
 		return nil
 	}
-	old := p.host.DeepCopy()
-	old.Status = p.before
 	p.host.Status.LastUpdated = &metav1.Time{Time: p.now}
 	edited := p.host.DeepCopy()
-	if err := p.Client.Status().Patch(ctx, edited, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := p.Client.Status().Update(ctx, edited); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	p.announce()

@@ -67,6 +67,10 @@ func (r *rig) countWrites() interceptor.Funcs {
 			r.writes++
 			return c.SubResource(sub).Patch(ctx, o, p, opts...)
 		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+			r.writes++
+			return c.SubResource(sub).Update(ctx, o, opts...)
+		},
 	}
 }
 

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,31 +18,56 @@ import (
 	"github.com/rackplane/rackplane/report"
 )
 
+// check is one thing a service must have done on a node.
+type check struct {
+	what, command string
+	// want of the command's output; nil only shows it.
+	want func(got string) bool
+}
+
+func checks(n *v1alpha1.DataPlaneNode, nodes int) []check {
+	is := func(want string) func(string) bool { return func(got string) bool { return got == want } }
+	return []check{
+		{"hostname", "hostname", is(n.Spec.HostName)},
+		// Enabled, not active: a container may not set the clock, so chronyd does not start in one.
+		{"chrony", "dpkg-query -W -f '${Version} ' chrony && systemctl is-enabled chrony", func(got string) bool { return strings.HasSuffix(got, " enabled") }},
+		{"internalapi", "ip -4 -o addr show dev eth1 | awk '{print $4}'", is(addressOn(n, "internalapi") + "/24")},
+		{"firewall rules", "sudo nft list table inet edpm | grep -c accept", func(got string) bool { return got != "0" }},
+		{"known hosts", "grep -c ssh-ed25519 /etc/ssh/ssh_known_hosts", is(strconv.Itoa(nodes))},
+		{"network", "cat /var/lib/rackplane/network-hash", is(n.Status.NetworkHash)},
+	}
+}
+
 // evidence logs in to every node with the pinned host key and shows what the services did there.
 func evidence(ctx context.Context, w io.Writer, v report.View, key ssh.Signer) error {
 	fmt.Fprintln(w, "seen on the nodes over SSH (host key pinned):")
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
-		address := ctlplane(n)
-		out, err := execute(ctx, address, n.Status.SSHHostKey, key, strings.Join([]string{
-			"hostname",
-			"systemctl is-active chrony",
-			"ip -4 -o addr show dev eth1 | awk '{print $4}'",
-			"grep -c ssh-ed25519 /etc/ssh/ssh_known_hosts",
-			"cat /var/lib/rackplane/network-hash",
-		}, " && "))
-		if err != nil {
-			return fmt.Errorf("node %s, step evidence: %w", n.Name, err)
+		var seen []string
+		for _, c := range checks(n, len(v.Nodes)) {
+			out, err := execute(ctx, ctlplane(n), hostKey(v, n), key, c.command)
+			out = strings.TrimSpace(out)
+			if err != nil || !c.want(out) {
+				return errors.Join(fmt.Errorf("node %s, step evidence: %s is %q", n.Name, c.what, out), err)
+			}
+			seen = append(seen, c.what+" "+out)
 		}
-		got := strings.Fields(out)
-		want := []string{n.Spec.HostName, "active", addressOn(n, "internalapi"), fmt.Sprint(len(v.Nodes)), n.Status.NetworkHash}
-		if len(got) != len(want) || !strings.HasPrefix(got[2], want[2]+"/") ||
-			!slices.Equal(slices.Delete(slices.Clone(got), 2, 3), slices.Delete(slices.Clone(want), 2, 3)) {
-			return fmt.Errorf("node %s, step evidence: saw %v, want %v", n.Name, got, want)
-		}
-		fmt.Fprintf(w, "  %s  chrony %s, internalapi %s, %s known hosts, network %s\n", got[0], got[1], got[2], got[3], got[4])
+		fmt.Fprintf(w, "  %s: %s\n", n.Name, strings.Join(seen[1:], ", "))
 	}
 	return nil
+}
+
+// hostKey is the key the node must answer with: the one made for it, or the one the user pinned.
+func hostKey(v report.View, n *v1alpha1.DataPlaneNode) string {
+	if n.Status.SSHHostKey != "" {
+		return n.Status.SSHHostKey
+	}
+	for i := range v.NodeSets {
+		if keys := v.NodeSets[i].Spec.Nodes[n.Name].SSHHostKeys; len(keys) > 0 {
+			return keys[0]
+		}
+	}
+	return ""
 }
 
 func ctlplane(n *v1alpha1.DataPlaneNode) string { return addressOn(n, v1alpha1.CtlplaneNetwork) }
