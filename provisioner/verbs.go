@@ -6,11 +6,11 @@ import "slices"
 type Fit int
 
 const (
-	// Impossible: Ironic would refuse the action in this state.
+	// Impossible means that Ironic would refuse the action in this state.
 	Impossible Fit = iota
-	// Starts: the action can be started.
+	// Starts means that the action can be started.
 	Starts
-	// Already: the action is under way or done.
+	// Already means that the action is under way or done.
 	Already
 )
 

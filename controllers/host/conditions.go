@@ -1,6 +1,8 @@
 package host
 
 import (
+	"slices"
+
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -11,32 +13,37 @@ func conditions(s *metal3v1alpha1.BareMetalHostStatus, reason string) []metav1.C
 	state := s.Provisioning.State
 	provisioned := state == metal3v1alpha1.StateProvisioned || state == metal3v1alpha1.StateExternallyProvisioned
 	healthy := s.ErrorType == ""
-	progress := progressReason(state)
 	return []metav1.Condition{
-		condition(metal3v1alpha1.ManageableCondition, registered(state), metal3v1alpha1.ManageableReason, unmanageable(s), ""),
-		condition(metal3v1alpha1.ProvisionedCondition, provisioned, metal3v1alpha1.ProvisionedReason, notProvisioned(state), ""),
-		condition(metal3v1alpha1.ReadyCondition, provisioned && healthy, metal3v1alpha1.ProvisionedReason, notReady(s), s.ErrorMessage),
-		condition(metal3v1alpha1.AvailableForProvisioningCondition, state == metal3v1alpha1.StateAvailable && healthy,
-			metal3v1alpha1.AvailableReason, metal3v1alpha1.NotAvailableReason, ""),
-		condition(metal3v1alpha1.ProgressingCondition, progress != "", progress, metal3v1alpha1.NotProgressingReason, reason),
+		yesNo(metal3v1alpha1.ManageableCondition, when(registered(state), metal3v1alpha1.ManageableReason), unmanageable(s), ""),
+		yesNo(metal3v1alpha1.ProvisionedCondition, when(provisioned, metal3v1alpha1.ProvisionedReason), notProvisioned(state), ""),
+		yesNo(metal3v1alpha1.ReadyCondition, when(provisioned && healthy, metal3v1alpha1.ProvisionedReason), notReady(s), s.ErrorMessage),
+		yesNo(metal3v1alpha1.AvailableForProvisioningCondition,
+			when(state == metal3v1alpha1.StateAvailable && healthy, metal3v1alpha1.AvailableReason), metal3v1alpha1.NotAvailableReason, ""),
+		yesNo(metal3v1alpha1.ProgressingCondition, progress(state), metal3v1alpha1.NotProgressingReason, reason),
 	}
 }
 
-func condition(kind string, holds bool, yes, no, message string) metav1.Condition {
+// when is the reason if it holds, else empty.
+func when(holds bool, reason string) string { //nolint:revive // it is a conditional expression
 	if holds {
+		return reason
+	}
+	return ""
+}
+
+// yesNo is True for the reason yes, or False for the reason no when there is no yes.
+func yesNo(kind, yes, no, message string) metav1.Condition {
+	if yes != "" {
 		return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: yes, Message: message}
 	}
 	return metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: no, Message: message}
 }
 
-// registered: the BMC access was verified once.
+// registered tells that the BMC access was verified once.
 func registered(state metal3v1alpha1.ProvisioningState) bool {
-	switch state {
-	case metal3v1alpha1.StateNone, metal3v1alpha1.StateUnmanaged, metal3v1alpha1.StateRegistering, metal3v1alpha1.StateDeleting:
-		return false
-	default:
-		return true
-	}
+	return !slices.Contains([]metal3v1alpha1.ProvisioningState{
+		metal3v1alpha1.StateNone, metal3v1alpha1.StateUnmanaged, metal3v1alpha1.StateRegistering, metal3v1alpha1.StateDeleting,
+	}, state)
 }
 
 func unmanageable(s *metal3v1alpha1.BareMetalHostStatus) string {
@@ -51,14 +58,10 @@ func unmanageable(s *metal3v1alpha1.BareMetalHostStatus) string {
 }
 
 func notProvisioned(state metal3v1alpha1.ProvisioningState) string {
-	switch state {
-	case metal3v1alpha1.StateProvisioning:
-		return metal3v1alpha1.ProvisioningReason
-	case metal3v1alpha1.StateDeprovisioning:
-		return metal3v1alpha1.DeprovisioningReason
-	default:
-		return metal3v1alpha1.NotProvisionedReason
+	if state == metal3v1alpha1.StateProvisioning || state == metal3v1alpha1.StateDeprovisioning {
+		return progress(state)
 	}
+	return metal3v1alpha1.NotProvisionedReason
 }
 
 func notReady(s *metal3v1alpha1.BareMetalHostStatus) string {
@@ -68,24 +71,15 @@ func notReady(s *metal3v1alpha1.BareMetalHostStatus) string {
 	return metal3v1alpha1.NotProvisionedReason
 }
 
-// progressReason is empty in states a host may stay in.
-func progressReason(state metal3v1alpha1.ProvisioningState) string {
-	switch state {
-	case metal3v1alpha1.StateRegistering:
-		return metal3v1alpha1.RegisteringReason
-	case metal3v1alpha1.StateInspecting:
-		return metal3v1alpha1.InspectingReason
-	case metal3v1alpha1.StatePreparing:
-		return metal3v1alpha1.PreparingReason
-	case metal3v1alpha1.StateProvisioning:
-		return metal3v1alpha1.ProvisioningReason
-	case metal3v1alpha1.StateDeprovisioning:
-		return metal3v1alpha1.DeprovisioningReason
-	case metal3v1alpha1.StatePoweringOffBeforeDelete:
-		return metal3v1alpha1.PoweringOffBeforeDeleteReason
-	case metal3v1alpha1.StateDeleting:
-		return metal3v1alpha1.DeletingReason
-	default:
-		return ""
-	}
+// progress is the reason of Progressing; empty in states a host may stay in.
+func progress(state metal3v1alpha1.ProvisioningState) string {
+	return map[metal3v1alpha1.ProvisioningState]string{
+		metal3v1alpha1.StateRegistering:             metal3v1alpha1.RegisteringReason,
+		metal3v1alpha1.StateInspecting:              metal3v1alpha1.InspectingReason,
+		metal3v1alpha1.StatePreparing:               metal3v1alpha1.PreparingReason,
+		metal3v1alpha1.StateProvisioning:            metal3v1alpha1.ProvisioningReason,
+		metal3v1alpha1.StateDeprovisioning:          metal3v1alpha1.DeprovisioningReason,
+		metal3v1alpha1.StatePoweringOffBeforeDelete: metal3v1alpha1.PoweringOffBeforeDeleteReason,
+		metal3v1alpha1.StateDeleting:                metal3v1alpha1.DeletingReason,
+	}[state]
 }

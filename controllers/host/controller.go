@@ -41,7 +41,7 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Events gets state changes and failures.
 	Events events.EventRecorder
-	// Workers is how many hosts are looked at at once; 0 means 8.
+	// Workers is how many hosts are driven at once; 0 means 8.
 	Workers int
 }
 

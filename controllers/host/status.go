@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -44,17 +45,29 @@ func (p *pass) showSeen() {
 	if p.seen.Power != provisioner.PowerUnknown {
 		s.PoweredOn = p.seen.Power == provisioner.PowerOn
 	}
-	switch p.seen.State {
-	case provisioner.StateActive, provisioner.StateRescue, provisioner.StateServicing, provisioner.StateServiceWait:
+	switch onDisk := p.seen.Image != nil && !p.want.External; {
+	case slices.Contains(imaged(), p.seen.State) && onDisk:
+		s.Provisioning.Image = metal3Image(*p.seen.Image)
+	case !slices.Contains(silent(), p.seen.State):
 		s.Provisioning.Image = metal3v1alpha1.Image{}
-		if p.seen.Image != nil && !p.want.External {
-			s.Provisioning.Image = metal3Image(*p.seen.Image)
-		}
-	case provisioner.StateAvailable, provisioner.StateInspecting, provisioner.StateInspectWait, provisioner.StateInspectFail,
-		provisioner.StateCleaning, provisioner.StateCleanWait, provisioner.StateCleanFail,
-		provisioner.StateDeploying, provisioner.StateDeployWait, provisioner.StateDeployFail:
-		s.Provisioning.Image = metal3v1alpha1.Image{}
-	default: // Ironic may have lost what it knew: the status remembers that there is an image to keep
+	}
+}
+
+// imaged are the states in which the image Ironic names is on the disk.
+func imaged() []provisioner.NodeState {
+	return []provisioner.NodeState{
+		provisioner.StateActive, provisioner.StateRescue, provisioner.StateRescuing, provisioner.StateRescueWait, provisioner.StateRescueFail,
+		provisioner.StateUnrescuing, provisioner.StateUnrescueFail, provisioner.StateServicing, provisioner.StateServiceWait,
+		provisioner.StateServiceHold, provisioner.StateServiceFail,
+	}
+}
+
+// silent are the states that do not tell what is on the disk: Ironic may have lost its records, and then the status is the
+// only one to remember that there is an image to keep.
+func silent() []provisioner.NodeState {
+	return []provisioner.NodeState{
+		provisioner.StateAbsent, provisioner.StateEnroll, provisioner.StateVerifying, provisioner.StateManageable,
+		provisioner.StateAdopting, provisioner.StateAdoptFail, provisioner.StateDeleting, provisioner.StateError,
 	}
 }
 
@@ -133,18 +146,13 @@ func metrics(s *metal3v1alpha1.BareMetalHostStatus) []*metal3v1alpha1.OperationM
 // metricOf is the operation that a state shows; nil when it shows none. Preparing cleans, as deprovisioning does.
 func metricOf(s *metal3v1alpha1.BareMetalHostStatus, state metal3v1alpha1.ProvisioningState) *metal3v1alpha1.OperationMetric {
 	h := &s.OperationHistory
-	switch state {
-	case metal3v1alpha1.StateRegistering:
-		return &h.Register
-	case metal3v1alpha1.StateInspecting:
-		return &h.Inspect
-	case metal3v1alpha1.StateProvisioning:
-		return &h.Provision
-	case metal3v1alpha1.StatePreparing, metal3v1alpha1.StateDeprovisioning:
-		return &h.Deprovision
-	default:
-		return nil
-	}
+	return map[metal3v1alpha1.ProvisioningState]*metal3v1alpha1.OperationMetric{
+		metal3v1alpha1.StateRegistering:    &h.Register,
+		metal3v1alpha1.StateInspecting:     &h.Inspect,
+		metal3v1alpha1.StateProvisioning:   &h.Provision,
+		metal3v1alpha1.StatePreparing:      &h.Deprovision,
+		metal3v1alpha1.StateDeprovisioning: &h.Deprovision,
+	}[state]
 }
 
 // keepInventory puts what inspection found into the status and the HardwareData of the same name.

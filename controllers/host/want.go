@@ -115,7 +115,7 @@ func unsupported(h *metal3v1alpha1.BareMetalHost) string {
 		field = "spec.image.ociAuthSecretName"
 	case s.RAID != nil:
 		field = "spec.raid"
-	case s.Firmware != nil:
+	case s.Firmware != nil: //nolint:staticcheck // deprecated, and so not done: say it
 		field = "spec.firmware"
 	default:
 		return ""

@@ -106,18 +106,20 @@ func checkHost(u *url.URL, host string) error {
 	}
 	if strings.HasPrefix(u.Host, "[") {
 		ip, err := netip.ParseAddr(host)
-		if err != nil || !ip.Is6() {
-			return rejectAddress("[%s] is no IPv6 address", host)
+		if err != nil || !ip.Is6() || ip.Zone() != "" {
+			return rejectAddress("[%s] is no IPv6 address, or has a %%zone, which means nothing to Ironic", host)
 		}
 		return nil
 	}
-	if strings.ContainsFunc(host, func(r rune) bool {
-		return !(r == '.' || r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
-	}) {
+	if strings.HasPrefix(host, "-") || strings.ContainsFunc(host, foreignRune) {
 		return rejectAddress("host %q has characters no host name has (an IPv6 address needs [brackets])", host)
 	}
 	return nil
 }
+
+const hostRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
+func foreignRune(r rune) bool { return !strings.ContainsRune(hostRunes, r) }
 
 func (a *access) readQuery(u *url.URL) error {
 	query, err := url.ParseQuery(u.RawQuery)

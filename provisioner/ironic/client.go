@@ -125,7 +125,7 @@ func (c *Client) negotiate(ctx context.Context) (int, error) {
 			Version string `json:"version"`
 		} `json:"version"`
 	}
-	resp, err := c.service.Get(ctx, c.service.Endpoint, &root, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}})
+	resp, err := c.service.Get(ctx, c.service.Endpoint, &root, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}}) //nolint:bodyclose // decoding into root closes it
 	if _, _, err = gophercloud.ParseResponse(resp, err); err != nil {
 		return 0, c.classify(err)
 	}

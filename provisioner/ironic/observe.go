@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
@@ -39,13 +40,10 @@ func (c *Client) Observe(ctx context.Context, host provisioner.HostID) (provisio
 // failed states have a cause, but Ironic wipes last_error when it powers the host off while it cleans up after a failed
 // deployment (ironic 39.0.0, ironic/conductor/utils.py: node_power_action before the state is a FAILURE_STATE).
 func failed(s provisioner.NodeState) bool {
-	switch s {
-	case provisioner.StateDeployFail, provisioner.StateCleanFail, provisioner.StateInspectFail, provisioner.StateAdoptFail,
-		provisioner.StateError:
-		return true
-	default:
-		return false
-	}
+	return slices.Contains([]provisioner.NodeState{
+		provisioner.StateDeployFail, provisioner.StateCleanFail, provisioner.StateInspectFail, provisioner.StateAdoptFail,
+		provisioner.StateError,
+	}, s)
 }
 
 // lastEvent is the newest error in the node's history (microversion 1.78), empty when it keeps none.
@@ -57,7 +55,7 @@ func (c *Client) lastEvent(ctx context.Context, api *gophercloud.ServiceClient, 
 			CreatedAt string `json:"created_at"` // ISO 8601, so it sorts as text
 		} `json:"history"`
 	}
-	resp, err := api.Get(ctx, api.ServiceURL("nodes", uuid, "history"), &answer, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}})
+	resp, err := api.Get(ctx, api.ServiceURL("nodes", uuid, "history"), &answer, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}}) //nolint:bodyclose // decoding into answer closes it
 	if _, _, err = gophercloud.ParseResponse(resp, err); err != nil {
 		return "", c.classify(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -160,7 +161,7 @@ func rootDevice(h *metal3v1alpha1.RootDeviceHints) map[string]any {
 		hints["size"] = fmt.Sprintf(">= %d", h.MinSizeGigabytes)
 	}
 	if h.Rotational != nil {
-		hints["rotational"] = fmt.Sprint(*h.Rotational)
+		hints["rotational"] = strconv.FormatBool(*h.Rotational)
 	}
 	return hints
 }

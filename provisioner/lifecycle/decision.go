@@ -15,13 +15,13 @@ import (
 type Kind string
 
 const (
-	// Act: start Decision.Action.
+	// Act starts Decision.Action.
 	Act Kind = "Act"
-	// Wait: something is under way, or a retry is not due yet; look again after Poll.
+	// Wait means that something is under way, or a retry is not due yet; look again after Poll.
 	Wait Kind = "Wait"
-	// Hold: only a person can help; look again after Poll all the same.
+	// Hold means that only a person can help; look again after Poll all the same.
 	Hold Kind = "Hold"
-	// Settled: the server is as wanted.
+	// Settled means that the server is as wanted.
 	Settled Kind = "Settled"
 )
 
@@ -107,20 +107,20 @@ func (p Past) due(now time.Time) time.Duration {
 	return max(0, p.At.Add(Backoff(p.Failures)).Sub(now))
 }
 
-// stage orders Metal3's states by what a server must have passed to get there.
+// stage orders Metal3's states by what a server must have passed to get there; 0 for those that tell nothing.
 func stage(s metal3v1alpha1.ProvisioningState) int {
-	order := []metal3v1alpha1.ProvisioningState{
-		metal3v1alpha1.StateRegistering, metal3v1alpha1.StateInspecting, metal3v1alpha1.StatePreparing,
-		metal3v1alpha1.StateAvailable, metal3v1alpha1.StateProvisioning, metal3v1alpha1.StateProvisioned,
-	}
-	switch s {
-	case metal3v1alpha1.StateDeprovisioning:
-		s = metal3v1alpha1.StateProvisioning
-	case metal3v1alpha1.StateExternallyProvisioned, metal3v1alpha1.StatePoweringOffBeforeDelete, metal3v1alpha1.StateDeleting:
-		s = metal3v1alpha1.StateProvisioned
-	default:
-	}
-	return slices.Index(order, s)
+	return map[metal3v1alpha1.ProvisioningState]int{
+		metal3v1alpha1.StateRegistering:             1,
+		metal3v1alpha1.StateInspecting:              2,
+		metal3v1alpha1.StatePreparing:               3,
+		metal3v1alpha1.StateAvailable:               4,
+		metal3v1alpha1.StateProvisioning:            5,
+		metal3v1alpha1.StateDeprovisioning:          5,
+		metal3v1alpha1.StateProvisioned:             6,
+		metal3v1alpha1.StateExternallyProvisioned:   6,
+		metal3v1alpha1.StatePoweringOffBeforeDelete: 6,
+		metal3v1alpha1.StateDeleting:                6,
+	}[s]
 }
 
 // over tells whether showing the state proves that the kind of failure is past.

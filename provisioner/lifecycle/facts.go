@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"strings"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -112,36 +113,53 @@ func (f facts) all(cs []condition) bool {
 
 // shown is the Metal3 state of rows that name none.
 func (f facts) shown() metal3v1alpha1.ProvisioningState {
-	switch f.seen.State {
-	case provisioner.StateAbsent, provisioner.StateEnroll, provisioner.StateVerifying, provisioner.StateAdopting, provisioner.StateAdoptFail:
-		return metal3v1alpha1.StateRegistering
-	case provisioner.StateInspecting, provisioner.StateInspectWait, provisioner.StateInspectFail:
-		return metal3v1alpha1.StateInspecting
-	case provisioner.StateDeploying, provisioner.StateDeployWait, provisioner.StateDeployHold, provisioner.StateDeployFail,
-		provisioner.StateDeployDone:
-		return metal3v1alpha1.StateProvisioning
-	case provisioner.StateDeleting, provisioner.StateDeleted, provisioner.StateError:
-		return metal3v1alpha1.StateDeprovisioning
-	case provisioner.StateManageable:
-		return metal3v1alpha1.StatePreparing
-	case provisioner.StateAvailable:
-		return metal3v1alpha1.StateAvailable
-	case provisioner.StateCleaning, provisioner.StateCleanWait, provisioner.StateCleanHold, provisioner.StateCleanFail:
+	switch plain, known := plainly()[f.seen.State]; {
+	case known:
+		return plain
+	case isCleaning(f.seen.State):
 		return f.shownCleaning()
+	case f.want.External:
+		return metal3v1alpha1.StateExternallyProvisioned
 	default:
-		if f.want.External {
-			return metal3v1alpha1.StateExternallyProvisioned
-		}
 		return metal3v1alpha1.StateProvisioned
 	}
 }
 
+// plainly maps the states that always show the same.
+func plainly() map[provisioner.NodeState]metal3v1alpha1.ProvisioningState {
+	return map[provisioner.NodeState]metal3v1alpha1.ProvisioningState{
+		provisioner.StateAbsent:      metal3v1alpha1.StateRegistering,
+		provisioner.StateEnroll:      metal3v1alpha1.StateRegistering,
+		provisioner.StateVerifying:   metal3v1alpha1.StateRegistering,
+		provisioner.StateAdopting:    metal3v1alpha1.StateRegistering,
+		provisioner.StateAdoptFail:   metal3v1alpha1.StateRegistering,
+		provisioner.StateInspecting:  metal3v1alpha1.StateInspecting,
+		provisioner.StateInspectWait: metal3v1alpha1.StateInspecting,
+		provisioner.StateInspectFail: metal3v1alpha1.StateInspecting,
+		provisioner.StateManageable:  metal3v1alpha1.StatePreparing,
+		provisioner.StateAvailable:   metal3v1alpha1.StateAvailable,
+		provisioner.StateDeploying:   metal3v1alpha1.StateProvisioning,
+		provisioner.StateDeployWait:  metal3v1alpha1.StateProvisioning,
+		provisioner.StateDeployHold:  metal3v1alpha1.StateProvisioning,
+		provisioner.StateDeployFail:  metal3v1alpha1.StateProvisioning,
+		provisioner.StateDeployDone:  metal3v1alpha1.StateProvisioning,
+		provisioner.StateDeleting:    metal3v1alpha1.StateDeprovisioning,
+		provisioner.StateDeleted:     metal3v1alpha1.StateDeprovisioning,
+		provisioner.StateError:       metal3v1alpha1.StateDeprovisioning,
+	}
+}
+
+func isCleaning(s provisioner.NodeState) bool {
+	return slices.Contains(in{provisioner.StateCleaning, provisioner.StateCleanWait, provisioner.StateCleanHold, provisioner.StateCleanFail}, s)
+}
+
 // shownCleaning tells cleaning after use from cleaning before it by what was shown before: Ironic does not.
 func (f facts) shownCleaning() metal3v1alpha1.ProvisioningState {
-	switch f.past.State {
-	case metal3v1alpha1.StateProvisioning, metal3v1alpha1.StateProvisioned, metal3v1alpha1.StateDeprovisioning:
-		return metal3v1alpha1.StateDeprovisioning
-	default:
-		return metal3v1alpha1.StatePreparing
+	used := []metal3v1alpha1.ProvisioningState{
+		metal3v1alpha1.StateProvisioning, metal3v1alpha1.StateProvisioned, metal3v1alpha1.StateDeprovisioning,
 	}
+	if slices.Contains(used, f.past.State) {
+		return metal3v1alpha1.StateDeprovisioning
+	}
+	return metal3v1alpha1.StatePreparing
 }

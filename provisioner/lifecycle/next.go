@@ -118,20 +118,16 @@ func (r row) failure(f facts, cause string) *Failure {
 
 // errorOf is the kind of failure of something that went wrong while the state was shown.
 func errorOf(s metal3v1alpha1.ProvisioningState) metal3v1alpha1.ErrorType {
-	switch s {
-	case metal3v1alpha1.StateInspecting:
-		return metal3v1alpha1.InspectionError
-	case metal3v1alpha1.StatePreparing:
-		return metal3v1alpha1.PreparationError
-	case metal3v1alpha1.StateProvisioning, metal3v1alpha1.StateDeprovisioning:
-		return metal3v1alpha1.ProvisioningError
-	case metal3v1alpha1.StateAvailable, metal3v1alpha1.StateProvisioned, metal3v1alpha1.StateExternallyProvisioned:
-		return metal3v1alpha1.ProvisionedRegistrationError
-	case metal3v1alpha1.StatePoweringOffBeforeDelete:
-		return metal3v1alpha1.PowerManagementError
-	default:
-		return metal3v1alpha1.RegistrationError
-	}
+	return cmp.Or(map[metal3v1alpha1.ProvisioningState]metal3v1alpha1.ErrorType{
+		metal3v1alpha1.StateInspecting:              metal3v1alpha1.InspectionError,
+		metal3v1alpha1.StatePreparing:               metal3v1alpha1.PreparationError,
+		metal3v1alpha1.StateProvisioning:            metal3v1alpha1.ProvisioningError,
+		metal3v1alpha1.StateDeprovisioning:          metal3v1alpha1.ProvisioningError,
+		metal3v1alpha1.StateAvailable:               metal3v1alpha1.ProvisionedRegistrationError,
+		metal3v1alpha1.StateProvisioned:             metal3v1alpha1.ProvisionedRegistrationError,
+		metal3v1alpha1.StateExternallyProvisioned:   metal3v1alpha1.ProvisionedRegistrationError,
+		metal3v1alpha1.StatePoweringOffBeforeDelete: metal3v1alpha1.PowerManagementError,
+	}[s], metal3v1alpha1.RegistrationError)
 }
 
 // Refused is the failure of an action the service would not start, for the caller to count. cause is one line.

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -201,28 +202,16 @@ func TestConverges(t *testing.T) {
 	})
 }
 
-// heldByPeople: only a person (or deleting the host) ends these.
+// heldByPeople tells the starts that only a person (or deleting the host) ends, and those where the simulator would wait
+// for ever because it was put there with nothing under way.
 func heldByPeople(o provisioner.Observation) bool {
-	switch o.State {
-	case provisioner.StateRescue, provisioner.StateRescueFail, provisioner.StateRescueWait, provisioner.StateUnrescueFail,
+	return o.Maintenance || slices.Contains([]provisioner.NodeState{
+		provisioner.StateRescue, provisioner.StateRescueFail, provisioner.StateRescueWait, provisioner.StateUnrescueFail,
 		provisioner.StateServiceFail, provisioner.StateServiceWait, provisioner.StateServiceHold, provisioner.StateCleanHold,
-		provisioner.StateDeployHold:
-		return true
-	default:
-		// The simulator was put there with nothing under way: it would wait for ever.
-		return o.Maintenance || provisioner.Manage.In(o.State)+provisioner.Undeploy.In(o.State)+provisioner.Inspect.In(o.State) == 0 ||
-			stuck(o.State)
-	}
-}
-
-func stuck(s provisioner.NodeState) bool {
-	switch s {
-	case provisioner.StateVerifying, provisioner.StateInspecting, provisioner.StateCleaning, provisioner.StateDeploying,
-		provisioner.StateDeployDone, provisioner.StateDeleting, provisioner.StateDeleted, provisioner.StateAdopting:
-		return true
-	default:
-		return false
-	}
+		provisioner.StateDeployHold, provisioner.StateRescuing, provisioner.StateUnrescuing, provisioner.StateServicing,
+		provisioner.StateVerifying, provisioner.StateInspecting, provisioner.StateCleaning, provisioner.StateDeploying,
+		provisioner.StateDeployDone, provisioner.StateDeleting, provisioner.StateDeleted, provisioner.StateAdopting,
+	}, o.State)
 }
 
 func checkEnd(rt *rapid.T, w *world, d lifecycle.Decision) {

@@ -19,6 +19,8 @@ import (
 var update = flag.Bool("update", false, "rewrite docs/lifecycle.md")
 
 // ironicStates is ALL_STATES of ironic 39.0.0 (ironic/common/states.py), sorted.
+//
+//nolint:dupword // the states are what they are
 const ironicStates = `active
 adopt failed
 adopting
@@ -166,10 +168,9 @@ func hides(earlier, later row) bool {
 
 func TestBackoff(t *testing.T) {
 	t.Parallel()
-	want := []time.Duration{0, 15, 30, 60, 120, 240, 480, 600, 600, 600}
-	for failures, seconds := range want {
-		if got := Backoff(failures); got != seconds*time.Second {
-			t.Errorf("Backoff(%d) = %s, want %s", failures, got, seconds*time.Second)
+	for failures, seconds := range []float64{0, 15, 30, 60, 120, 240, 480, 600, 600, 600} {
+		if got := Backoff(failures).Seconds(); got != seconds {
+			t.Errorf("Backoff(%d) is %g s, want %g", failures, got, seconds)
 		}
 	}
 	if Backoff(-1) != 0 || Backoff(1<<40) != 10*time.Minute {

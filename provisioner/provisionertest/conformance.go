@@ -55,11 +55,11 @@ type traveller struct {
 
 func (t *traveller) do(a provisioner.Action) {
 	t.Helper()
-	began := time.Now() //nolint:forbidigo // how long the real thing takes is worth telling
+	began := time.Now()
 	for range t.s.Patience {
 		err := t.s.Provisioner.Do(t.Context(), t.want, a)
 		if err == nil {
-			t.Logf("%s accepted after %s", a, time.Since(began).Round(time.Millisecond)) //nolint:forbidigo // as above
+			t.Logf("%s accepted after %s", a, time.Since(began).Round(time.Millisecond))
 			return
 		}
 		if !fault.Is(err, fault.Busy) && !fault.Is(err, fault.Transient) {

@@ -57,10 +57,14 @@ func (s *Simulator) Heal() {
 	s.faults = nil
 }
 
-// fault uses up the first fault that fits.
-func (s *Simulator) fault(host provisioner.HostID, what string, outcome bool) *Fault {
+// fault uses up the first fault that fits a call.
+func (s *Simulator) fault(host provisioner.HostID, call string) *Fault {
+	return s.use(host, func(f *Fault) bool { return f.On == call || f.On == "" })
+}
+
+func (s *Simulator) use(host provisioner.HostID, fits func(*Fault) bool) *Fault {
 	for i, f := range s.faults {
-		if (f.Host != "" && f.Host != host.String()) || (f.On != what && (f.On != "" || outcome)) {
+		if (f.Host != "" && f.Host != host.String()) || !fits(f) {
 			continue
 		}
 		if f.Times > 0 {
@@ -76,7 +80,7 @@ func (s *Simulator) fault(host provisioner.HostID, what string, outcome bool) *F
 
 // outcome is the message a piece of work fails with; empty when it succeeds.
 func (s *Simulator) outcome(n *node, what string) string {
-	f := s.fault(n.want.Host, what, true)
+	f := s.use(n.want.Host, func(f *Fault) bool { return f.On == what })
 	if f == nil {
 		return ""
 	}

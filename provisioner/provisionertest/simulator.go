@@ -180,7 +180,7 @@ func (s *Simulator) enter(ctx context.Context, host provisioner.HostID, what str
 	if err := ctx.Err(); err != nil {
 		return nil, fault.Wrap(fault.Transient, err, "simulator")
 	}
-	if f := s.fault(host, what, false); f != nil {
+	if f := s.fault(host, what); f != nil {
 		return nil, f.err()
 	}
 	n, ok := s.nodes[host.String()]
@@ -200,7 +200,7 @@ func (s *Simulator) Do(ctx context.Context, want provisioner.Want, action provis
 	if err := ctx.Err(); err != nil {
 		return fault.Wrap(fault.Transient, err, "simulator")
 	}
-	if f := s.fault(want.Host, string(action), false); f != nil && f.Lost == nil {
+	if f := s.fault(want.Host, string(action)); f != nil && f.Lost == nil {
 		return f.err()
 	} else if f != nil {
 		if err := s.do(want, action, call); err != nil {
@@ -261,11 +261,13 @@ func (s *Simulator) start(n *node, want provisioner.Want, action provisioner.Act
 		return s.power(n, provisioner.PowerOn)
 	case provisioner.SwitchOff:
 		return s.power(n, provisioner.PowerOff)
-	default:
+	case provisioner.Manage, provisioner.Inspect, provisioner.Provide, provisioner.Deploy, provisioner.Undeploy, provisioner.Adopt,
+		provisioner.Abort:
 		n.LastError = ""
 		s.begin(n, want, action)
 		return true
 	}
+	return false
 }
 
 func (s *Simulator) register(n *node, want provisioner.Want) bool {
