@@ -72,7 +72,7 @@ func runScript(ctx context.Context, cfg Config, name string, env ...string) (str
 			return "", err
 		}
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(source, "hack", "rack", name)) //nolint:gosec // the project's own script
+	cmd := exec.CommandContext(ctx, filepath.Join(source, "hack", "rack", name))
 	cmd.Env = append(os.Environ(), env...)
 	if cfg.Cache != "" {
 		cmd.Env = append(cmd.Env, "RACKPLANE_CACHE="+cfg.Cache)

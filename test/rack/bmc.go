@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"text/template"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -43,21 +42,18 @@ type bmcs struct {
 }
 
 // sushyConfig is sushy-tools' configuration, which is Python (sushy-tools 2.2.0, emulator/main.py and
-// resources/systems/fakedriver.py). Everything in it is generated here, so quoting as JSON is enough.
-var sushyConfig = template.Must(template.New("sushy").Funcs(template.FuncMap{"q": quote}).Parse(`SUSHY_EMULATOR_FAKE_DRIVER = True
-SUSHY_EMULATOR_AUTH_FILE = {{q .Htpasswd}}
-SUSHY_EMULATOR_STATE_DIR = {{q .State}}
-EXTERNAL_NOTIFICATION_URL = {{q .Notify}}
+// resources/systems/fakedriver.py). Everything in it is generated here and plain ASCII, so Go's quoting is Python's.
+const sushyConfig = `SUSHY_EMULATOR_FAKE_DRIVER = True
+SUSHY_EMULATOR_AUTH_FILE = {{printf "%q" .Htpasswd}}
+SUSHY_EMULATOR_STATE_DIR = {{printf "%q" .State}}
+EXTERNAL_NOTIFICATION_URL = {{printf "%q" .Notify}}
 SUSHY_EMULATOR_FAKE_SYSTEMS = [
 {{- range .Hosts}}
-    {"uuid": {{q .UUID}}, "name": {{q .Name}}, "power_state": "Off", "external_notifier": True,
-     "nics": [{{range .NICs}}{"mac": {{q .MAC}}, "ip": ""}, {{end}}]},
+    {"uuid": {{printf "%q" .UUID}}, "name": {{printf "%q" .Name}}, "power_state": "Off", "external_notifier": True,
+     "nics": [{{range .NICs}}{"mac": {{printf "%q" .MAC}}, "ip": ""}, {{end}}]},
 {{- end}}
 ]
-`))
-
-// quote writes text as a literal that is the same in JSON and Python.
-func quote(text string) string { return strconv.QuoteToASCII(text) }
+`
 
 // startBMCs starts sushy-tools on a free loopback port; it reports every change of a system to notify.
 // One worker serves all requests in turn: the fake driver updates a system by reading and rewriting all of it.
@@ -84,15 +80,11 @@ func startBMCs(ctx context.Context, dir, venv, notify string, hosts []*Host) (*b
 	if err := b.writeAccounts(); err != nil {
 		return nil, err
 	}
-	var text bytes.Buffer
-	if err := sushyConfig.Execute(&text, map[string]any{
+	config := filepath.Join(state, "sushy.conf")
+	if err := writeTemplate(config, sushyConfig, map[string]any{
 		"Htpasswd": b.htpasswd, "State": state, "Notify": notify, "Hosts": hosts,
 	}); err != nil {
-		return nil, fmt.Errorf("BMCs: %w", err)
-	}
-	config := filepath.Join(state, "sushy.conf")
-	if err := os.WriteFile(config, text.Bytes(), 0o600); err != nil {
-		return nil, fmt.Errorf("BMCs: %w", err)
+		return nil, err
 	}
 	b.service, err = startService(ctx, dir, program{
 		name: "sushy-tools",
@@ -182,7 +174,7 @@ func (b *bmcs) call(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return fmt.Errorf("redfish: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return fmt.Errorf("redfish: %s %s: %w", method, path, err)

@@ -11,10 +11,12 @@ import (
 	"strings"
 )
 
-// bootConfigs are where boot media keep the boot loader's configuration: Ironic's UEFI and BIOS media
+// bootConfigs lists where boot media keep the boot loader's configuration: Ironic's UEFI and BIOS media
 // (ironic 39.0.0, conf/default.py, grub_config_path; common/images.py, ISOLINUX_CFG) and what distributions add.
-var bootConfigs = [...]string{ //nolint:gochecknoglobals // a constant list
-	"/EFI/BOOT/grub.cfg", "/boot/grub/grub.cfg", "/isolinux/isolinux.cfg", "/EFI/debian/grub.cfg", "/EFI/ubuntu/grub.cfg",
+func bootConfigs() []string {
+	return []string{
+		"/EFI/BOOT/grub.cfg", "/boot/grub/grub.cfg", "/isolinux/isolinux.cfg", "/EFI/debian/grub.cfg", "/EFI/ubuntu/grub.cfg",
+	}
 }
 
 // kernelCommandLine downloads boot media and returns the command line of the first kernel it would boot.
@@ -23,12 +25,12 @@ func kernelCommandLine(ctx context.Context, source, scratch string) (string, err
 	if err != nil {
 		return "", fmt.Errorf("boot media: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	iso := filepath.Join(dir, "media.iso")
 	if err := download(ctx, source, iso); err != nil {
 		return "", err
 	}
-	for i, name := range bootConfigs {
+	for i, name := range bootConfigs() {
 		to := filepath.Join(dir, fmt.Sprint("config", i))
 		// xorriso exits non-zero when the file is not there, which is how the next place is tried.
 		if err := run(ctx, "xorriso", "-osirrox", "on", "-indev", iso, "-extract", name, to); err != nil {
@@ -77,11 +79,11 @@ func download(ctx context.Context, source, file string) error {
 	if err != nil {
 		return fmt.Errorf("download: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("download %s: %s", source, resp.Status)
 	}
-	out, err := os.Create(file) //nolint:gosec // a path of the rack's own making
+	out, err := os.Create(file)
 	if err != nil {
 		return fmt.Errorf("download: %w", err)
 	}

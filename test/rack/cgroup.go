@@ -16,19 +16,16 @@ import (
 // cgroup is the directory of a cgroup2 control group.
 type cgroup string
 
-// newCgroup makes a group below the one this process is in.
-func newCgroup(name string) (cgroup, error) {
+// newCgroup makes a group below the one this process is in, under a name that starts with prefix.
+// The name is a new one each time: where a group has once been killed, some kernels (seen with 6.18) also kill
+// what is started in it later.
+func newCgroup(prefix string) (cgroup, error) {
 	own, err := ownCgroup()
 	if err != nil {
 		return "", err
 	}
-	return own.child(name)
-}
-
-// child makes a group in the group; one that exists already is taken as it is.
-func (g cgroup) child(name string) (cgroup, error) {
-	path := filepath.Join(string(g), name)
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // as the kernel's own
+	path, err := os.MkdirTemp(own, prefix+"-")
+	if err != nil {
 		return "", fmt.Errorf("control group: %w", err)
 	}
 	return cgroup(path), nil
@@ -42,7 +39,7 @@ func (g cgroup) kill() error {
 	return nil
 }
 
-// remove removes the empty group and the empty groups below it.
+// remove removes the group and the groups below it, as far as they are empty.
 func (g cgroup) remove() {
 	var below []string
 	_ = filepath.WalkDir(string(g), func(path string, entry fs.DirEntry, err error) error {
@@ -69,7 +66,7 @@ done 2>/dev/null
 
 // sweepAfter starts a watcher that removes the group once this process is gone or calls the returned function.
 func (g cgroup) sweepAfter(ctx context.Context) (sweep func(), err error) {
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "sh", "-c", sweepScript, "sh", string(g)) //nolint:gosec // fixed script
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "sh", "-c", sweepScript, "sh", string(g))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	input, err := cmd.StdinPipe()
 	if err != nil {
@@ -84,8 +81,8 @@ func (g cgroup) sweepAfter(ctx context.Context) (sweep func(), err error) {
 	}, nil
 }
 
-// ownCgroup finds the cgroup2 group of this process.
-func ownCgroup() (cgroup, error) {
+// ownCgroup finds the directory of this process's cgroup2 group.
+func ownCgroup() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", fmt.Errorf("control group: %w", err)
@@ -102,7 +99,7 @@ func ownCgroup() (cgroup, error) {
 	if err != nil {
 		return "", err
 	}
-	return cgroup(filepath.Join(mount, path)), nil
+	return filepath.Join(mount, path), nil
 }
 
 // cgroup2Mount finds the mount point of cgroup2 in /proc/self/mountinfo (proc_pid_mountinfo(5)).

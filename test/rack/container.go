@@ -23,9 +23,13 @@ type container struct {
 	ended   chan struct{}
 }
 
+// exitReboot is how systemd-nspawn --keep-unit ends when the container asks for a reboot
+// (systemd 252, nspawn.c, EXIT_FORCE_RESTART).
+const exitReboot = 133
+
 // bootDisk boots the system on a host's disk, with the config drive's contents in place.
 // It returns errNoSystem when there is none.
-func bootDisk(ctx context.Context, h *Host) (*container, error) {
+func bootDisk(ctx context.Context, h *Host) (runner, error) {
 	root := filepath.Join(h.dir, "root")
 	if err := mountRoot(ctx, h.disk(), root); err != nil {
 		return nil, err
@@ -41,22 +45,19 @@ func startContainer(ctx context.Context, h *Host, root string) (*container, erro
 	if err := plantSeed(h.seed(), filepath.Join(root, seedPath)); err != nil {
 		return nil, err
 	}
-	own, err := ownCgroup()
-	if err != nil {
-		return nil, err
-	}
-	group, err := own.child(h.Name)
+	group, err := newCgroup(h.Name)
 	if err != nil {
 		return nil, err
 	}
 	// The container keeps what a server's operating system has over its network: the right to configure its
 	// cards and a writable /proc/sys/net. nspawn grants both only to namespaces it makes itself.
+	// What the system writes to its console goes to the host's log file.
 	service, err := startService(ctx, h.stateDir, program{
 		name: h.Name,
 		argv: []string{
 			"systemd-nspawn", "--directory=" + root, "--machine=" + h.Name, "--boot", "--register=no", "--keep-unit",
 			"--network-namespace-path=/run/netns/" + h.Name, "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
-			"--kill-signal=SIGRTMIN+4", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
+			"--kill-signal=SIGRTMIN+4", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
 		},
 		env: []string{"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"},
 		in:  group,
@@ -101,25 +102,27 @@ func (c *container) stop() {
 }
 
 func (c *container) done() <-chan struct{} { return c.ended }
+func (c *container) reboots() bool         { return c.service.cmd.ProcessState.ExitCode() == exitReboot }
 
 // plantSeed replaces a system's cloud-init seed by a copy of from, or removes it when there is no from.
 func plantSeed(from, to string) error {
 	if err := os.RemoveAll(to); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
-	err := os.CopyFS(to, os.DirFS(from))
-	if errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
+	if err := os.MkdirAll(to, 0o700); err != nil { // user data holds private host keys
 		return fmt.Errorf("seed: %w", err)
 	}
-	return os.Chmod(to, 0o700) //nolint:gosec // a directory, for root alone: user data holds private host keys
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	return nil
 }
 
 // pack writes an image to a disk file as raw data and gives the file the disk's size, in bytes.
 func pack(ctx context.Context, image, format, disk string, size int64) error {
-	//nolint:gosec // paths of the rack's own making
 	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-f", format, "-O", "raw", "-t", "unsafe", image, disk)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("write image: %w: %s", err, out)

@@ -50,12 +50,14 @@ type runner interface {
 	shutdown()             // asks it to end
 	stop()                 // cuts its power and waits
 	done() <-chan struct{} // closed once it has ended, for whatever reason
+	reboots() bool         // whether it has ended to be started again; valid once done
 }
 
 // hostState is what the host's own goroutine knows.
 type hostState struct {
 	power   powerState
 	running runner // nil when powered off or when there was nothing to boot
+	media   bool   // the boot order has virtual media first
 	pending bool   // a power change has been ordered and waits for the BMC
 }
 
@@ -87,7 +89,7 @@ func (h *Host) live(ctx context.Context) {
 
 // follow does what a server does on a change of its power state.
 func (h *Host) follow(ctx context.Context, c change) {
-	h.state.pending = c.Pending != nil
+	h.state.pending, h.state.media = c.Pending != nil, c.bootsMedia()
 	switch {
 	case c.Power == powerOff && h.state.power != powerOff:
 		h.log.Info("host powers off", "host", h.Name)
@@ -96,9 +98,7 @@ func (h *Host) follow(ctx context.Context, c change) {
 	case c.Power == powerOn && h.state.power != powerOn:
 		h.log.Info("host powers on", "host", h.Name, "boot", c.BootDevice)
 		h.state.power = powerOn
-		if err := h.boot(ctx, c.bootsMedia()); err != nil {
-			h.log.Error("host does not boot", "host", h.Name, "error", err)
-		}
+		h.boot(ctx)
 	case c.pendingOff() && h.state.running != nil:
 		// The fake driver tells a graceful shutdown from a forced one no more than this, so the
 		// operating system gets the seconds until the power is really cut.
@@ -116,15 +116,21 @@ func (h *Host) hurry(ctx context.Context) {
 	}
 }
 
-// ended handles a system that has shut itself down: the machine switches off, as it would on ACPI S5.
+// ended handles a system that has ended by itself. It reboots when it asked for that; else the machine
+// switches off, as it would on ACPI S5.
 func (h *Host) ended(ctx context.Context) {
+	again := h.state.running.reboots()
 	h.state.running = nil
-	if h.state.pending || h.bmc == nil {
-		return
-	}
-	h.log.Info("host switches itself off", "host", h.Name)
-	if err := h.bmc.off(ctx, h.UUID); err != nil {
-		h.log.Error("BMC does not answer its hardware", "host", h.Name, "error", err)
+	switch {
+	case h.state.pending:
+	case again:
+		h.log.Info("host reboots", "host", h.Name)
+		h.boot(ctx)
+	case h.bmc != nil:
+		h.log.Info("host switches itself off", "host", h.Name)
+		if err := h.bmc.off(ctx, h.UUID); err != nil {
+			h.log.Error("BMC does not answer its hardware", "host", h.Name, "error", err)
+		}
 	}
 }
 
@@ -136,30 +142,32 @@ func (h *Host) cut() {
 	}
 }
 
-// boot starts what the firmware would: the agent from inserted virtual media when the boot order asks for media,
-// else the system on the disk.
-func (h *Host) boot(ctx context.Context, mediaFirst bool) error {
-	if mediaFirst {
-		source, err := h.bmc.media(ctx, h.UUID)
-		if err != nil {
-			return err
-		}
-		if source != "" {
-			h.state.running, err = h.bootMedia(ctx, source)
-			return err
-		}
-	}
-	c, err := bootDisk(ctx, h)
+// boot starts what the firmware finds. A machine that finds nothing, or fails to start it, just stays on.
+func (h *Host) boot(ctx context.Context) {
+	found, err := h.firmware(ctx)
 	switch {
 	case errors.Is(err, errNoSystem):
 		h.log.Info("host finds nothing to boot", "host", h.Name)
-		return nil
 	case err != nil:
-		return err
+		h.log.Error("host does not boot", "host", h.Name, "error", err)
+	default:
+		h.state.running = found
 	}
-	h.state.running = c
+}
+
+// firmware starts the agent from inserted virtual media when the boot order has media first, else the system on the disk.
+func (h *Host) firmware(ctx context.Context) (runner, error) {
+	if h.state.media {
+		source, err := h.bmc.media(ctx, h.UUID)
+		if err != nil {
+			return nil, err
+		}
+		if source != "" {
+			return h.bootMedia(ctx, source)
+		}
+	}
 	h.log.Info("host boots from its disk", "host", h.Name)
-	return nil
+	return bootDisk(ctx, h)
 }
 
 // ramdisk is a running agent.
@@ -170,6 +178,7 @@ type ramdisk struct {
 
 func (r *ramdisk) shutdown()             {}
 func (r *ramdisk) done() <-chan struct{} { return r.ended }
+func (r *ramdisk) reboots() bool         { return false }
 
 func (r *ramdisk) stop() {
 	r.cancel()

@@ -1,7 +1,6 @@
 package rack
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,14 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"text/template"
 	"time"
 )
 
 // ironicConfig makes Ironic 39 quick and self-contained: periodic tasks and polls at a second's pace where
 // real servers need minutes, everything else as Metal3's ironic-image has it (noauth on loopback, SQLite,
 // no forcing of power states, no automated cleaning unless a node asks for it).
-var ironicConfig = template.Must(template.New("ironic").Parse(`[DEFAULT]
+const ironicConfig = `[DEFAULT]
 auth_strategy = noauth
 debug = false
 host = 127.0.0.1
@@ -101,7 +99,7 @@ tftp_root = {{.Dir}}/tftpboot
 [service_catalog]
 auth_type = none
 endpoint_override = http://127.0.0.1:{{.Port}}
-`))
+`
 
 // ironicServer is the all-in-one Ironic process.
 type ironicServer struct {
@@ -126,30 +124,26 @@ func newIronic(ctx context.Context, cfg Config, venv, media, mediaURL string) (*
 	dir := filepath.Join(cfg.Dir, "ironic")
 	ramdisk := filepath.Join(dir, "ramdisk")
 	for _, d := range []string{ramdisk, filepath.Join(dir, "certificates"), filepath.Join(dir, "images")} {
-		if err := os.MkdirAll(d, 0o755); err != nil { //nolint:gosec // nothing secret in there
+		if err := os.MkdirAll(d, 0o750); err != nil {
 			return nil, fmt.Errorf("ironic: %w", err)
 		}
 	}
 	// The servers are simulated and so is their firmware: what Ironic packs as kernel, ramdisk and boot loader
 	// is never executed; the kernel command line beside them is what counts.
 	for _, name := range []string{"kernel", "initramfs", "esp.img"} {
-		if err := os.WriteFile(filepath.Join(ramdisk, name), []byte("simulated "+name+"\n"), 0o644); err != nil { //nolint:gosec // nothing secret
+		if err := os.WriteFile(filepath.Join(ramdisk, name), []byte("simulated "+name+"\n"), 0o600); err != nil {
 			return nil, fmt.Errorf("ironic: %w", err)
 		}
-	}
-	var text bytes.Buffer
-	if err := ironicConfig.Execute(&text, map[string]any{
-		"Dir": dir, "Tmp": filepath.Join(cfg.Dir, "tmp"), "Ramdisk": ramdisk, "Port": port, "RPCPort": rpcPort,
-		"Media": media, "MediaURL": mediaURL, "FastTrack": !cfg.NoFastTrack, "PowerSync": int(cfg.PowerSync.Seconds()),
-	}); err != nil {
-		return nil, fmt.Errorf("ironic: %w", err)
 	}
 	s := &ironicServer{
 		dir: cfg.Dir, venv: venv, config: filepath.Join(dir, "ironic.conf"),
 		url: "http://127.0.0.1:" + strconv.Itoa(port),
 	}
-	if err := os.WriteFile(s.config, text.Bytes(), 0o600); err != nil {
-		return nil, fmt.Errorf("ironic: %w", err)
+	if err := writeTemplate(s.config, ironicConfig, map[string]any{
+		"Dir": dir, "Tmp": filepath.Join(cfg.Dir, "tmp"), "Ramdisk": ramdisk, "Port": port, "RPCPort": rpcPort,
+		"Media": media, "MediaURL": mediaURL, "FastTrack": !cfg.NoFastTrack, "PowerSync": int(cfg.PowerSync.Seconds()),
+	}); err != nil {
+		return nil, err
 	}
 	return s, run(ctx, filepath.Join(venv, "bin", "ironic-dbsync"), "--config-file", s.config, "create_schema")
 }
@@ -191,7 +185,7 @@ func (s *ironicServer) serves(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ironic: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var answer struct {
 		Drivers []struct {
 			Name  string

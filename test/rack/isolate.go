@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"syscall"
 )
 
@@ -52,7 +51,7 @@ func launch(ctx context.Context) (int, error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("namespaces and containers need root")
 	}
-	group, err := newCgroup("rackplane-" + strconv.Itoa(os.Getpid()))
+	group, err := newCgroup("rackplane")
 	if err != nil {
 		return 0, err
 	}
@@ -65,11 +64,15 @@ func launch(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("control group: %w", err)
 	}
-	defer directory.Close()
+	defer func() { _ = directory.Close() }()
 
+	program, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("find own program: %w", err)
+	}
 	// The death signal is tied to the thread that starts the child, so that thread must live as long as this process.
 	runtime.LockOSThread()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", os.Args[1:]...) //nolint:gosec // itself
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, os.Args[1:]...) //nolint:gosec // itself
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), stageVariable+"="+stageInit)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -102,7 +105,11 @@ func initProcess(ctx context.Context) (int, error) {
 	if err := os.Setenv(stageVariable, stageInside); err != nil {
 		return 0, fmt.Errorf("set stage: %w", err)
 	}
-	child, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
+	program, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("find own program: %w", err)
+	}
+	child, err := os.StartProcess(program, os.Args, &os.ProcAttr{ //nolint:gosec // itself, with its own arguments
 		Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 	})
 	if err != nil {
@@ -137,9 +144,6 @@ func furnish(ctx context.Context) error {
 		if err := syscall.Mount(m.source, m.target, m.fstype, m.flags, m.data); err != nil {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
-	}
-	if err := os.MkdirAll("/run/lock", 0o1777); err != nil {
-		return fmt.Errorf("furnish /run: %w", err)
 	}
 	return run(ctx, "ip", "link", "set", "lo", "up")
 }

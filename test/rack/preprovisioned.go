@@ -42,10 +42,8 @@ func (r *Rack) bootPreProvisioned(life context.Context) error {
 		return err
 	}
 	for _, h := range r.Hosts {
-		if err := h.boot(life, false); err != nil {
-			return err
-		}
 		h.state.power = powerOn
+		h.boot(life)
 		r.hosts.Go(func() { h.live(life) })
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"text/template"
 	"time"
 )
 
@@ -52,13 +53,13 @@ type program struct {
 // startService starts a program in the state directory dir, its output going to dir/log.
 func startService(ctx context.Context, dir string, p program) (*service, error) {
 	path := filepath.Join(dir, "log", p.name+".log")
-	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // logs are for reading
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	// A service outlives the request that starts it: it ends by stop, or with the namespaces.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.argv[0], p.argv[1:]...) //nolint:gosec // the rack's own programs
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.argv[0], p.argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), append(p.env, "TMPDIR="+filepath.Join(dir, "tmp"))...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -68,7 +69,7 @@ func startService(ctx context.Context, dir string, p program) (*service, error) 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		defer group.Close()
+		defer func() { _ = group.Close() }()
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
 	}
 	if err := cmd.Start(); err != nil {
@@ -134,4 +135,20 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// writeTemplate fills in a configuration file that only root may read.
+func writeTemplate(file, text string, values any) error {
+	parsed, err := template.New(filepath.Base(file)).Parse(text)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	var out bytes.Buffer
+	if err := parsed.Execute(&out, values); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return nil
 }

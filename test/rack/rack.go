@@ -105,14 +105,14 @@ func Start(ctx context.Context, cfg Config) (*Rack, error) {
 	}
 	r := &Rack{cfg: cfg, assets: found}
 	if err := r.start(ctx); err != nil {
-		return nil, errors.Join(err, r.Stop(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, r.Stop(ctx))
 	}
 	return r, nil
 }
 
 func (r *Rack) start(ctx context.Context) error {
 	for _, d := range []string{"log", "tmp", "media"} {
-		if err := os.MkdirAll(filepath.Join(r.cfg.Dir, d), 0o755); err != nil { //nolint:gosec // nothing secret
+		if err := os.MkdirAll(filepath.Join(r.cfg.Dir, d), 0o750); err != nil {
 			return fmt.Errorf("rack: %w", err)
 		}
 	}
@@ -173,8 +173,8 @@ func (r *Rack) startControl(ctx, life context.Context) error {
 // makeHosts completes the hosts' descriptions.
 func (r *Rack) makeHosts() error {
 	for i, spec := range r.cfg.Hosts {
-		if len(spec.NICs) == 0 || len(spec.NICs) > len(networks) {
-			return fmt.Errorf("rack: host %s has %d network cards; 1 to %d are possible", spec.Name, len(spec.NICs), len(networks))
+		if len(spec.NICs) == 0 || len(spec.NICs) > len(networks()) {
+			return fmt.Errorf("rack: host %s has %d network cards; 1 to %d are possible", spec.Name, len(spec.NICs), len(networks()))
 		}
 		h := spec
 		h.UUID = fmt.Sprintf("7261636b-0000-4000-8000-%012d", i+1)
@@ -189,7 +189,7 @@ func (r *Rack) makeHosts() error {
 		h.log = r.cfg.Log
 		h.changes = make(chan change, 64)
 		h.state.power = powerOff
-		if err := os.MkdirAll(h.scratch, 0o755); err != nil { //nolint:gosec // nothing secret
+		if err := os.MkdirAll(h.scratch, 0o750); err != nil {
 			return fmt.Errorf("rack: %w", err)
 		}
 		r.Hosts = append(r.Hosts, &h)
@@ -207,8 +207,9 @@ func (r *Rack) notify(c change) {
 }
 
 // Stop powers every host off and ends the rack's processes. The state directory stays, for its logs.
-// Stopping twice, or a rack that did not start completely, is allowed.
+// Stopping twice, or a rack that did not start completely, or after ctx has ended, is allowed.
 func (r *Rack) Stop(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	if r.ironic != nil {
 		r.ironic.stop()
 	}

@@ -24,6 +24,10 @@ import (
 
 func TestMain(m *testing.M) {
 	ctx := context.Background()
+	if os.Getenv(holdVariable) != "" {
+		rack.Isolate(ctx)
+		hold(ctx)
+	}
 	if !rack.Isolated() {
 		if err := rack.Prepare(ctx, rack.Config{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -56,7 +60,7 @@ func startRack(t *testing.T, cfg rack.Config) *rack.Rack {
 			showLog(t, cfg.Dir+"/log/ironic.log")
 			showLog(t, cfg.Dir+"/log/sushy-tools.log")
 		}
-		if err := r.Stop(context.WithoutCancel(t.Context())); err != nil {
+		if err := r.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,7 +29,7 @@ func serveContent(ctx context.Context, image string) (*http.Server, error) {
 	mux.Handle("GET /repo/", http.FileServer(http.Dir(image)))
 	mux.Handle("GET /images/", http.StripPrefix("/images/", http.FileServer(http.Dir(image))))
 	mux.HandleFunc("GET /images/"+wrongChecksumName, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "%s  %s\n", strings.Repeat("0", len(digest)), imageName)
+		_, _ = fmt.Fprintf(w, "%s  %s\n", strings.Repeat("0", len(digest)), imageName)
 	})
 	return listenAndServe(ctx, net.JoinHostPort(Gateway, "80"), cleanPath(mux))
 }
@@ -81,10 +82,10 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
+	defer func() { _ = listener.Close() }()
+	address, err := netip.ParseAddrPort(listener.Addr().String())
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	return net.LookupPort("tcp", port)
+	return int(address.Port()), nil
 }

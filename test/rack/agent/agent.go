@@ -150,9 +150,9 @@ func (a *agent) serve(ctx context.Context, address string, identity identity) (s
 	if err != nil {
 		return "", fmt.Errorf("agent: %w", err)
 	}
-	commands := newCommands(ctx, a)
+	commands := &commands{agent: a, handlers: a.handlers()}
 	server := &http.Server{
-		Handler:           commands.handler(),
+		Handler:           commands.handler(ctx),
 		ReadHeaderTimeout: 10 * time.Second,
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{identity.cert}, MinVersion: tls.VersionTLS13},
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),

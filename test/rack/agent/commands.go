@@ -52,20 +52,16 @@ func (f *failure) Error() string { return f.message + ": " + f.details }
 type commands struct {
 	agent    *agent
 	handlers map[string]handler
-	ctx      context.Context //nolint:containedctx // the lifetime of the boot: commands outlive the requests that start them
 
 	mu   sync.Mutex
 	list []*command
 }
 
-func newCommands(ctx context.Context, a *agent) *commands {
-	return &commands{agent: a, ctx: ctx, handlers: a.handlers()}
-}
-
-func (c *commands) handler() http.Handler {
+// handler serves the API. Commands outlive the requests that start them and end with ctx.
+func (c *commands) handler(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/commands/", c.serveList)
-	mux.HandleFunc("POST /v1/commands/", c.serveRun)
+	mux.HandleFunc("POST /v1/commands/", func(w http.ResponseWriter, r *http.Request) { c.serveRun(ctx, w, r) })
 	mux.HandleFunc("GET /v1/commands/{id}", c.serveOne)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"version": version})
@@ -97,7 +93,7 @@ func (c *commands) serveOne(w http.ResponseWriter, r *http.Request) {
 	fault(w, http.StatusNotFound, "Command not found: "+r.PathValue("id"))
 }
 
-func (c *commands) serveRun(w http.ResponseWriter, r *http.Request) {
+func (c *commands) serveRun(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	if !c.authorized(w, r) {
 		return
 	}
@@ -114,7 +110,7 @@ func (c *commands) serveRun(w http.ResponseWriter, r *http.Request) {
 		fault(w, http.StatusNotFound, "Unknown command: "+call.Name)
 		return
 	}
-	cmd, err := c.start(call.Name, call.Params, run)
+	cmd, err := c.start(ctx, call.Name, call.Params, run)
 	if err != nil {
 		fault(w, http.StatusConflict, err.Error())
 		return
@@ -142,7 +138,7 @@ func (c *commands) authorized(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // start records the command and runs it, unless another one is still running.
-func (c *commands) start(name string, params map[string]any, run handler) (*command, error) {
+func (c *commands) start(ctx context.Context, name string, params map[string]any, run handler) (*command, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := len(c.list); n > 0 && c.list[n-1].Status == running {
@@ -155,13 +151,13 @@ func (c *commands) start(name string, params map[string]any, run handler) (*comm
 	}
 	c.list = append(c.list, cmd)
 	c.agent.log.Debug("agent runs", "command", name)
-	go c.finish(cmd, params, run)
+	go c.finish(ctx, cmd, params, run)
 	return cmd, nil
 }
 
 // finish runs the command and records how it ended. A slow one ends with a heartbeat, so Ironic looks at once.
-func (c *commands) finish(cmd *command, params map[string]any, run handler) {
-	result, err := run.call(c.ctx, params)
+func (c *commands) finish(ctx context.Context, cmd *command, params map[string]any, run handler) {
+	result, err := run.call(ctx, params)
 	c.mu.Lock()
 	cmd.Status, cmd.Result = succeeded, result
 	if err != nil {
@@ -193,7 +189,12 @@ func fault(w http.ResponseWriter, code int, message string) {
 }
 
 func answer(w http.ResponseWriter, code int, body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body)
+	_, _ = w.Write(data)
 }

@@ -162,7 +162,7 @@ func (a *agent) fetch(ctx context.Context, url string, limit int64) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return nil, &failure{kind: "ImageDownloadError", message: "Error downloading image", details: url + ": " + resp.Status}
 	}

@@ -81,7 +81,7 @@ func (a *agent) stream(ctx context.Context, source string, sum io.Writer) (scrat
 	if err != nil {
 		return scratchFile{}, &failure{kind: "ImageDownloadError", message: "Error downloading image", details: err.Error()}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return scratchFile{}, &failure{kind: "ImageDownloadError", message: "Error downloading image", details: source + ": " + resp.Status}
 	}

@@ -17,8 +17,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx); err != nil {
+	err := serve(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "rack:", err)
 		os.Exit(1)
 	}
@@ -59,7 +60,7 @@ func serve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("state directory: %w", err)
 		}
-		defer os.RemoveAll(temporary)
+		defer func() { _ = os.RemoveAll(temporary) }()
 		cfg.Dir = temporary
 	}
 	r, err := rack.Start(ctx, cfg)
@@ -70,7 +71,7 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	<-ctx.Done()
-	return r.Stop(context.WithoutCancel(ctx))
+	return r.Stop(ctx)
 }
 
 // describe prints the rack as JSON. The BMC passwords in it are of simulated servers that only this rack reaches.
