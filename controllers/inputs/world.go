@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -50,8 +51,23 @@ func NewWorld(sets []v1alpha1.NodeSet, nodes []v1alpha1.DataPlaneNode, hosts []c
 
 // AddNode takes in a node that was made after the world was read.
 func (w *World) AddNode(node v1alpha1.DataPlaneNode) {
-	w.Nodes = append(w.Nodes, node)
-	w.sort()
+	i, _ := w.search(node.Namespace, node.Name)
+	w.Nodes = slices.Insert(w.Nodes, i, node)
+}
+
+// Node is the node of that name, to be changed in place; nil when there is none.
+func (w *World) Node(namespace, name string) *v1alpha1.DataPlaneNode {
+	i, ok := w.search(namespace, name)
+	if !ok {
+		return nil
+	}
+	return &w.Nodes[i]
+}
+
+func (w *World) search(namespace, name string) (int, bool) {
+	return sort.Find(len(w.Nodes), func(i int) int {
+		return cmp.Or(strings.Compare(namespace, w.Nodes[i].Namespace), strings.Compare(name, w.Nodes[i].Name))
+	})
 }
 
 func (w *World) sort() {

@@ -149,5 +149,5 @@ func (p *pass) useless(d *v1alpha1.DataPlaneDeployment) bool {
 	if input != nil && input.Status == metav1.ConditionFalse && input.Reason == v1alpha1.ReasonInvalidInput && len(d.Status.Runs) == 0 {
 		return true
 	}
-	return len(d.Spec.Nodes) > 0 && !slices.ContainsFunc(d.Spec.Nodes, func(name string) bool { return p.find(name) >= 0 })
+	return len(d.Spec.Nodes) > 0 && !slices.ContainsFunc(d.Spec.Nodes, func(name string) bool { return p.find(name) != nil })
 }

@@ -119,9 +119,7 @@ func (d *Decision) planHosts(w inputs.World, set *v1alpha1.NodeSet) (map[string]
 		hosts[a.Node.String()] = &a.Host
 	}
 	for _, u := range plan.Unmet {
-		if u.Node.Namespace == set.Namespace && slices.ContainsFunc(w.Nodes, func(n v1alpha1.DataPlaneNode) bool {
-			return n.Name == u.Node.Name && inputs.IsMember(&n, set)
-		}) {
+		if node := w.Node(u.Node.Namespace, u.Node.Name); node != nil && inputs.IsMember(node, set) {
 			d.NoHost = append(d.NoHost, u)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -52,29 +51,23 @@ func (p *pass) specProblems() []string {
 		problems = append(problems, fmt.Sprintf("NodeSet %s: spec.hosts.selector: %v: correct it", client.ObjectKeyFromObject(p.set), err))
 	}
 	for _, node := range inputs.Desired(p.set) {
-		if i := p.find(node.Name); i >= 0 && !inputs.IsMember(&p.world.Nodes[i], p.set) {
+		if other := p.find(node.Name); other != nil && !inputs.IsMember(other, p.set) {
 			problems = append(problems, fmt.Sprintf("NodeSet %s: node %s already belongs to NodeSet %s: rename it in spec.nodes, or change spec.hostNameTemplate",
-				client.ObjectKeyFromObject(p.set), node.Name, p.world.Nodes[i].Labels[v1alpha1.NodeSetLabel]))
+				client.ObjectKeyFromObject(p.set), node.Name, other.Labels[v1alpha1.NodeSetLabel]))
 		}
 	}
 	return problems
 }
 
-// find is the index of a node of the set's namespace in the world; -1 when it is not there.
-func (p *pass) find(name string) int {
-	return slices.IndexFunc(p.world.Nodes, func(n v1alpha1.DataPlaneNode) bool { return n.Namespace == p.set.Namespace && n.Name == name })
-}
+// find is a node of the set's namespace, whoever's it is; nil when there is none.
+func (p *pass) find(name string) *v1alpha1.DataPlaneNode { return p.world.Node(p.set.Namespace, name) }
 
 // nodes creates the nodes that are missing and deletes those that are too many.
 func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 	desired := inputs.Desired(p.set)
-	present := map[string]bool{}
-	for _, node := range p.world.Nodes {
-		present[node.Name] = present[node.Name] || node.Namespace == p.set.Namespace
-	}
 	var refused []string
 	for i := range desired {
-		if present[desired[i].Name] {
+		if p.find(desired[i].Name) != nil {
 			continue
 		}
 		node, err := p.create(ctx, desired[i])
@@ -105,11 +98,15 @@ func (p *pass) create(ctx context.Context, node v1alpha1.DataPlaneNode) (v1alpha
 
 // cut deletes the members that are not desired and collects the others that stay.
 func (p *pass) cut(ctx context.Context, desired []v1alpha1.DataPlaneNode) error {
+	wanted := make(map[string]bool, len(desired))
+	for i := range desired {
+		wanted[desired[i].Name] = true
+	}
 	for _, node := range p.world.Members(p.set) {
 		if !node.DeletionTimestamp.IsZero() {
 			continue
 		}
-		if slices.ContainsFunc(desired, func(d v1alpha1.DataPlaneNode) bool { return d.Name == node.Name }) {
+		if wanted[node.Name] {
 			p.members = append(p.members, node)
 			continue
 		}
@@ -117,7 +114,7 @@ func (p *pass) cut(ctx context.Context, desired []v1alpha1.DataPlaneNode) error 
 			return err
 		}
 		now := metav1.NewTime(p.Clock.Now())
-		p.world.Nodes[p.find(node.Name)].DeletionTimestamp = &now
+		p.find(node.Name).DeletionTimestamp = &now
 	}
 	return nil
 }
@@ -156,7 +153,7 @@ func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNod
 	if err := p.Client.Patch(ctx, node, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
-	p.world.Nodes[p.find(node.Name)] = *node
+	*p.find(node.Name) = *node
 	return nil
 }
 
