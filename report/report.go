@@ -177,7 +177,7 @@ func fillService(l *Line, n *v1alpha1.DataPlaneNode, deps []v1alpha1.DataPlaneDe
 		}
 		for _, r := range deps[i].Status.Runs {
 			if r.State == v1alpha1.RunRunning && slices.Contains(r.Nodes, n.Name) {
-				l.Step = fmt.Sprintf("%s (%d/%d)", r.Service, good+1, all)
+				l.Step = fmt.Sprintf("%s (%d/%d)", r.Service, min(good+1, all), all)
 				l.Since = r.StartedAt.Time
 				l.Trouble = false
 				return

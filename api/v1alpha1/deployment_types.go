@@ -66,7 +66,7 @@ type RunStatus struct {
 
 // DataPlaneDeploymentStatus is where the runs stand.
 type DataPlaneDeploymentStatus struct {
-	// conditions: see conditions.go.
+	// conditions are what the last pass saw; see conditions.go.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

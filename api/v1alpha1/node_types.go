@@ -108,7 +108,7 @@ type ServiceResult struct {
 // DataPlaneNodeStatus is what was seen of a node. The node controller writes all of it but services,
 // which only the deployment controller writes.
 type DataPlaneNodeStatus struct {
-	// conditions: see conditions.go.
+	// conditions are what the last pass saw; see conditions.go.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

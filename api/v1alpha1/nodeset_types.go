@@ -363,7 +363,7 @@ type BondPort struct {
 
 // NodeSetStatus is what the NodeSet controller last saw. Losing it is harmless.
 type NodeSetStatus struct {
-	// conditions: see conditions.go.
+	// conditions are what the last pass saw; see conditions.go.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
