@@ -1,0 +1,197 @@
+# Copyright The Rackplane Authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What the other modules decide."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from ansible_collections.osp.edpm.plugins.callback import rackplane
+from ansible_collections.osp.edpm.plugins.module_utils import node
+from ansible_collections.osp.edpm.plugins.modules import edpm_files, edpm_kernel, edpm_nftables, edpm_packages, edpm_units
+
+SPEC = {"content": None, "link": None, "block": None, "mode": "0640", "owner": "root", "group": "root", "secret": False, "variable": ""}
+
+
+class Files(unittest.TestCase):
+    """Bundles of files in a folder of their own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+
+    def entry(self, name, **fields):
+        """Return an entry; its owner is whoever runs the test."""
+        entry = edpm_files.Entry({**SPEC, "path": str(self.root / name), **fields})
+        if entry.after and entry.after[0] == "file":
+            entry.after = entry.after[:3] + (os.getuid(), os.getgid())
+        return entry
+
+    def test_content_and_back(self):
+        """A file is written with its mode, is then as wanted, and goes again."""
+        entry = self.entry("a/b.conf", content="x\n")
+        self.assertTrue(entry.changed())
+        entry.apply()
+        self.assertEqual(0o640, (self.root / "a/b.conf").stat().st_mode & 0o777)
+        self.assertFalse(self.entry("a/b.conf", content="x\n").changed())
+        entry.restore()
+        self.assertFalse((self.root / "a/b.conf").exists())
+
+    def test_link(self):
+        """A link takes a file's place at once; its target must exist."""
+        (self.root / "target").write_text("t")
+        (self.root / "link").write_text("was a file")
+        entry = self.entry("link", link=str(self.root / "target"))
+        entry.apply()
+        self.assertEqual("t", (self.root / "link").read_text())
+        entry.restore()
+        self.assertEqual("was a file", (self.root / "link").read_text())
+        with self.assertRaisesRegex(edpm_files.BundleError, "^edpm_timezone: .*gone does not exist"):
+            self.entry("link", link=str(self.root / "gone"), variable="edpm_timezone")
+
+    def test_secret(self):
+        """A secret's text is in no diff."""
+        diff = self.entry("s", content="hunter2", secret=True).diff()
+        self.assertNotIn("hunter2", str(diff))
+
+    def test_block(self):
+        """Other lines stay, the block is replaced where it is, and twice is once."""
+        block = f"{edpm_files.BEGIN}\none\n{edpm_files.END}\n"
+        self.assertEqual("mine\n" + block, edpm_files.with_block("mine\n", "one"))
+        self.assertEqual("mine\n" + block + "after\n", edpm_files.with_block("mine\n" + block.replace("one", "old\nolder") + "after\n", "one"))
+        self.assertEqual(block, edpm_files.with_block(block, "one"))
+
+    def test_leftovers(self):
+        """Only what matches and is not wanted goes."""
+        for name in ("edpm-a.sources", "edpm-b.sources", "other.sources"):
+            (self.root / name).write_text("")
+        files = [{"path": str(self.root / "edpm-a.sources")}]
+        gone = edpm_files.leftovers(files, [str(self.root / "edpm-*.sources")])
+        self.assertEqual([str(self.root / "edpm-b.sources")], [spec["path"] for spec in gone])
+
+
+class Units(unittest.TestCase):
+    """What a unit needs."""
+
+    UNIT = {"name": "chrony.service", "config": ["/etc/chrony.conf"], "on_change": "restart", "digest": "d1"}
+    GOOD = {"UnitFileState": "enabled", "ActiveState": "active"}
+
+    def test_plan(self):
+        """Enabled, started, given its files; never more than that."""
+        cases = [
+            ("as wanted", self.GOOD, "d1", [], []),
+            ("file changed in this run", self.GOOD, "d1", ["/etc/chrony.conf"], ["restart"]),
+            ("file changed by a run that died", self.GOOD, "d0", [], ["restart"]),
+            ("never given anything", self.GOOD, None, [], ["restart"]),
+            ("another file changed", self.GOOD, "d1", ["/etc/other"], []),
+            ("stopped", {**self.GOOD, "ActiveState": "inactive"}, "d0", ["/etc/chrony.conf"], ["start"]),
+            ("disabled", {**self.GOOD, "UnitFileState": "disabled"}, "d1", [], ["enable"]),
+            ("new", {"UnitFileState": "", "ActiveState": "inactive"}, None, [], ["enable", "start"]),
+        ]
+        for name, seen, given, changed, want in cases:
+            with self.subTest(name):
+                self.assertEqual(want, edpm_units.plan(self.UNIT, seen, given, changed))
+
+    def test_no_config(self):
+        """A unit without files is never restarted."""
+        unit = {**self.UNIT, "config": []}
+        self.assertEqual([], edpm_units.plan(unit, self.GOOD, None, ["/etc/chrony.conf"]))
+
+    def test_refused(self):
+        """A condition counts once systemd tried it."""
+        self.assertTrue(edpm_units.refused({"ConditionResult": "no", "ConditionTimestampMonotonic": "12"}))
+        self.assertFalse(edpm_units.refused({"ConditionResult": "no", "ConditionTimestampMonotonic": "0"}))
+        self.assertFalse(edpm_units.refused({"ConditionResult": "yes", "ConditionTimestampMonotonic": "12"}))
+
+
+class Packages(unittest.TestCase):
+    """apt-get as the module drives it."""
+
+    def apt(self, answers):
+        """Return a backend whose commands are answered by their second word."""
+        self.commands = []
+
+        def run(command):
+            self.commands.append(command)
+            return answers[command[1]]
+
+        return edpm_packages.Apt(run, 0)
+
+    def test_missing(self):
+        """Removed packages with files left, and unknown ones, are missing."""
+        out = "chrony installed\nrsyslog config-files\n"
+        apt = self.apt({"-W": (1, out, "dpkg-query: no packages found matching nosuch")})
+        self.assertEqual(["nosuch", "rsyslog"], apt.missing(["rsyslog", "chrony", "nosuch"]))
+
+    def test_a_broken_repository_that_does_not_matter(self):
+        """The install decides, not the refresh."""
+        apt = self.apt({"update": (100, "", "E: Failed to fetch http://dead/"), "install": (0, "", "")})
+        self.assertEqual("", apt.install(["chrony"]))
+
+    def test_a_broken_repository_that_matters(self):
+        """Both causes are told, in one line."""
+        apt = self.apt({"update": (100, "", "noise\nE: Failed to fetch http://dead/"), "install": (100, "", "E: Unable to locate package chrony\n")})
+        self.assertEqual("E: Unable to locate package chrony; apt-get update: E: Failed to fetch http://dead/", apt.install(["chrony"]))
+
+
+class Kernel(unittest.TestCase):
+    """Names of settings."""
+
+    def test_paths(self):
+        """Dots separate, a slash stands for a dot in a name."""
+        self.assertEqual("/proc/sys/net/ipv4/ip_forward", edpm_kernel.setting_path("net.ipv4.ip_forward"))
+        self.assertEqual("/proc/sys/net/ipv4/conf/eth0.20/arp_accept", edpm_kernel.setting_path("net.ipv4.conf.eth0/20.arp_accept"))
+        self.assertEqual("4 4 1 7", edpm_kernel.normal("4\t4\t1\t7\n"))
+
+
+class Firewall(unittest.TestCase):
+    """The SSH client must stay inside."""
+
+    def test_way_back(self):
+        """A client inside, a mapped one, a local run; and one outside."""
+        edpm_nftables.require_way_back(["192.0.2.0/24"], ("192.0.2.9", "192.0.2.5", 22))
+        edpm_nftables.require_way_back(["192.0.2.0/24"], ("::ffff:192.0.2.9", "192.0.2.5", 22))
+        edpm_nftables.require_way_back(["fe80::/10"], ("fe80::1%eth0", "fe80::2%eth0", 22))
+        edpm_nftables.require_way_back(["192.0.2.0/24"], None)
+        with self.assertRaisesRegex(edpm_nftables.RulesError, "leaves out 198.51.100.7"):
+            edpm_nftables.require_way_back(["192.0.2.0/24"], ("198.51.100.7", "192.0.2.5", 22))
+
+
+class Node(unittest.TestCase):
+    """Finding the SSH session."""
+
+    def test_from_a_parent(self):
+        """A process whose own environment was cleared, as by sudo, still finds it."""
+        code = "from ansible_collections.osp.edpm.plugins.module_utils.node import ssh_connection; print(ssh_connection())"
+        python = os.environ.get("PYTHONPATH", "")
+        script = f"env -u SSH_CONNECTION PYTHONPATH={python} {os.sys.executable} -c '{code}'; true"
+        out = subprocess.run(["sh", "-c", script], env={**os.environ, "SSH_CONNECTION": "192.0.2.9 50000 192.0.2.5 22"},
+                             check=True, capture_output=True, text=True).stdout
+        self.assertEqual("('192.0.2.9', '192.0.2.5', 22)", out.strip())
+
+    def test_one_line(self):
+        """Text becomes one line, cut."""
+        self.assertEqual("a b", node.one_line(" a\n\tb "))
+        self.assertEqual("aa...", node.one_line("a" * 9, 5))
+
+
+class Messages(unittest.TestCase):
+    """What the callback says of a failure."""
+
+    def test_messages(self):
+        """One line, cut, of the item that failed; never what no_log hides."""
+        self.assertEqual("a b", rackplane.message({"msg": "a\n b"}, False))
+        self.assertEqual("boom: last", rackplane.message({"msg": "boom", "rc": 1, "stderr": "first\nlast\n"}, False))
+        loop = {"msg": "One or more items failed", "results": [{"failed": False}, {"failed": True, "msg": "this one"}]}
+        self.assertEqual("this one", rackplane.message(loop, False))
+        self.assertEqual(rackplane.CENSORED, rackplane.message({"msg": "secret"}, True))
+        self.assertEqual(rackplane.CENSORED, rackplane.message({"msg": "secret", "_ansible_no_log": True}, False))
+        self.assertEqual(rackplane.MESSAGE_LIMIT, len(rackplane.message({"msg": "x" * 9999}, False)))
+        self.assertTrue(rackplane.message({}, False))
+
+
+if __name__ == "__main__":
+    unittest.main()

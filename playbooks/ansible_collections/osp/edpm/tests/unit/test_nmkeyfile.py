@@ -1,0 +1,110 @@
+# Copyright The Rackplane Authors.
+# SPDX-License-Identifier: Apache-2.0
+"""nmstate documents against the keyfiles they must become. UPDATE=1 writes the golden files anew."""
+
+import copy
+import os
+import pathlib
+import unittest
+
+import yaml
+from ansible_collections.osp.edpm.plugins.module_utils.nmkeyfile import Refused, profiles
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+STATIC = {"enabled": True, "address": [{"ip": "192.0.2.5", "prefix-length": 24}]}
+
+
+def rendered(document):
+    """Return all keyfiles as one text, in the order they are brought up."""
+    parts = []
+    for profile in profiles(document):
+        parts.append(f"=== {profile.file_name()}{' (absent)' if profile.absent else ''}\n")
+        if not profile.absent:
+            parts.append(profile.text())
+    return "".join(parts)
+
+
+class GoldenKeyfiles(unittest.TestCase):
+    """Each YAML document has its keyfiles beside it."""
+
+    maxDiff = None
+
+    def test_golden(self):
+        """The documents become these keyfiles."""
+        documents = sorted(GOLDEN.glob("*.yaml"))
+        self.assertTrue(documents)
+        for path in documents:
+            with self.subTest(path.stem):
+                text = rendered(yaml.safe_load(path.read_text()))
+                golden = path.with_suffix(".keyfiles")
+                if os.environ.get("UPDATE"):
+                    golden.write_text(text)
+                self.assertEqual(golden.read_text(), text)
+
+    def test_order_does_not_show(self):
+        """The order of the interfaces changes nothing."""
+        for path in sorted(GOLDEN.glob("*.yaml")):
+            document = yaml.safe_load(path.read_text())
+            turned = copy.deepcopy(document)
+            turned["interfaces"].reverse()
+            with self.subTest(path.stem):
+                self.assertEqual(rendered(document), rendered(turned))
+
+
+class Refusals(unittest.TestCase):
+    """What cannot be expressed is refused in one line that says where, and never left out."""
+
+    def refused(self, text, document):
+        """Check that the document is refused with text in the reason."""
+        with self.assertRaises(Refused) as caught:
+            profiles(document)
+        reason = str(caught.exception)
+        self.assertIn(text, reason)
+        self.assertNotIn("\n", reason)
+        self.assertRegex(reason, ":", "a reason needs a remedy after its colon")
+
+    def interface(self, **fields):
+        """Return a document with one interface."""
+        return {"interfaces": [{"name": "eth0", **fields}]}
+
+    def test_documents(self):
+        """Whole documents."""
+        self.refused("has no interfaces", {})
+        self.refused("document.ovs-db", {"interfaces": [{"name": "eth0"}], "ovs-db": {}})
+        self.refused("given twice", {"interfaces": [{"name": "eth0"}, {"name": "eth0"}]})
+        self.refused("has no name", {"interfaces": [{"type": "ethernet"}]})
+
+    def test_interfaces(self):
+        """One interface."""
+        self.refused("interfaces[eth0]: type ovs-bridge needs nmstatectl", self.interface(type="ovs-bridge"))
+        self.refused("interfaces[eth0].sriov needs nmstatectl", self.interface(sriov={}))
+        self.refused("interfaces[eth0].state", self.interface(state="sideways"))
+        self.refused("mac-address is missing", self.interface(identifier="mac-address"))
+        self.refused("without addresses", self.interface(ipv4={"enabled": True}))
+        self.refused("needs ip and prefix-length", self.interface(ipv4={"enabled": True, "address": [{"ip": "192.0.2.5"}]}))
+        self.refused("is not of IPv4", self.interface(ipv4={"enabled": True, "address": [{"ip": "fd00::1", "prefix-length": 64}]}))
+        self.refused("from 1 to 4094", self.interface(type="vlan", vlan={"base-iface": "eth1", "id": 4095}))
+        self.refused("mode is missing", self.interface(type="bond"))
+        self.refused("must not hold a slash", {"interfaces": [{"name": "../x"}]})
+
+    def test_ports(self):
+        """Ports of bonds and bridges."""
+        bond = {"name": "bond0", "type": "bond", "link-aggregation": {"mode": "active-backup", "port": ["eth0"]}}
+        other = {"name": "bond1", "type": "bond", "link-aggregation": {"mode": "active-backup", "port": ["eth0"]}}
+        self.refused("port eth0 is not among", {"interfaces": [bond]})
+        self.refused("port of bond0 and of bond1", {"interfaces": [bond, other, {"name": "eth0"}]})
+        self.refused("a port of bond0 has no addresses", {"interfaces": [bond, {"name": "eth0", "ipv4": STATIC}]})
+
+    def test_routes_and_dns(self):
+        """Routes and servers must have an interface."""
+        document = self.interface(ipv4=STATIC)
+        route = {"destination": "10.0.0.0/8", "next-hop-address": "192.0.2.1", "next-hop-interface": "eth0"}
+        self.refused("routes.config[0].next-hop-interface", {**document, "routes": {"config": [{**route, "next-hop-interface": "eth9"}]}})
+        self.refused("routes.config[0].destination", {**document, "routes": {"config": [{**route, "destination": "far"}]}})
+        self.refused("is no address", {**document, "dns-resolver": {"config": {"server": ["dns.example.com"]}}})
+        self.refused("no interface has IPv6", {**document, "dns-resolver": {"config": {"server": ["fd00::53"]}}})
+        self.refused("is not enabled", {**self.interface(), "routes": {"config": [route]}})
+
+
+if __name__ == "__main__":
+    unittest.main()
