@@ -3,18 +3,17 @@
 set -euo pipefail
 
 packages=(
+	debian-archive-keyring
 	debootstrap
 	dpkg-dev
 	e2fsprogs
 	fdisk
 	iproute2
-	procps
 	python3-venv
 	qemu-utils
 	systemd-container
 	util-linux
 	xorriso
-	zstd
 )
 
 missing=()

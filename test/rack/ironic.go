@@ -15,6 +15,10 @@ import (
 // ironicConfig makes Ironic 39 quick and self-contained: periodic tasks and polls at a second's pace where
 // real servers need minutes, everything else as Metal3's ironic-image has it (noauth on loopback, SQLite,
 // no forcing of power states, no automated cleaning unless a node asks for it).
+//
+// json_rpc keeps its default port: with any other, a conductor that crashed does not recognize the locks it left,
+// which it wrote as "host", because it then calls itself "host:port" (ironic 39.0.0, conductor/base_manager.py,
+// prepare_host; conductor/task_manager.py). The namespace is the rack's own, so the port is free.
 const ironicConfig = `[DEFAULT]
 auth_strategy = noauth
 debug = false
@@ -88,7 +92,6 @@ status_check_period = 10
 
 [json_rpc]
 host_ip = 127.0.0.1
-port = {{.RPCPort}}
 
 [pxe]
 images_path = {{.Dir}}/images
@@ -117,10 +120,6 @@ func newIronic(ctx context.Context, cfg Config, venv, media, mediaURL string) (*
 	if err != nil {
 		return nil, err
 	}
-	rpcPort, err := freePort(ctx)
-	if err != nil {
-		return nil, err
-	}
 	dir := filepath.Join(cfg.Dir, "ironic")
 	ramdisk := filepath.Join(dir, "ramdisk")
 	for _, d := range []string{ramdisk, filepath.Join(dir, "certificates"), filepath.Join(dir, "images")} {
@@ -140,7 +139,7 @@ func newIronic(ctx context.Context, cfg Config, venv, media, mediaURL string) (*
 		url: "http://127.0.0.1:" + strconv.Itoa(port),
 	}
 	if err := writeTemplate(s.config, ironicConfig, map[string]any{
-		"Dir": dir, "Tmp": filepath.Join(cfg.Dir, "tmp"), "Ramdisk": ramdisk, "Port": port, "RPCPort": rpcPort,
+		"Dir": dir, "Tmp": filepath.Join(cfg.Dir, "tmp"), "Ramdisk": ramdisk, "Port": port,
 		"Media": media, "MediaURL": mediaURL, "FastTrack": !cfg.NoFastTrack, "PowerSync": int(cfg.PowerSync.Seconds()),
 	}); err != nil {
 		return nil, err
