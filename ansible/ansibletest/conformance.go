@@ -61,6 +61,7 @@ func Conformance(t *testing.T, newFixture func(t *testing.T) Fixture) {
 }
 
 func unknown(t *testing.T, f Fixture) {
+	t.Helper()
 	if s := look(t, f.Runner, "never-started"); s.State != ansible.Absent {
 		t.Errorf("state %q, want %q", s.State, ansible.Absent)
 	}
@@ -70,6 +71,7 @@ func unknown(t *testing.T, f Fixture) {
 }
 
 func good(t *testing.T, f Fixture) {
+	t.Helper()
 	run := begin(t, f, "good", Succeeds)
 	status := f.wait(t, f.Runner, run.Key)
 	if status.Cause != "" || len(status.Nodes) != len(run.Nodes) {
@@ -83,6 +85,7 @@ func good(t *testing.T, f Fixture) {
 }
 
 func failing(t *testing.T, f Fixture) {
+	t.Helper()
 	run := begin(t, f, "failing", FailsOnOne)
 	status := f.wait(t, f.Runner, run.Key)
 	if r := status.Nodes[run.Nodes[0]]; r.Result != v1alpha1.ServiceFailed || r.Message == "" {
@@ -94,6 +97,7 @@ func failing(t *testing.T, f Fixture) {
 }
 
 func broken(t *testing.T, f Fixture) {
+	t.Helper()
 	run := f.Make(t, "broken", Breaks)
 	err := f.Runner.Start(t.Context(), run)
 	if fault.Is(err, fault.Rejected) {
@@ -108,6 +112,7 @@ func broken(t *testing.T, f Fixture) {
 }
 
 func twice(t *testing.T, f Fixture) {
+	t.Helper()
 	run := begin(t, f, "twice", Hangs)
 	if err := f.Runner.Start(t.Context(), run); err != nil {
 		t.Errorf("second start: %v", err)
@@ -125,6 +130,7 @@ func twice(t *testing.T, f Fixture) {
 }
 
 func finished(t *testing.T, f Fixture) {
+	t.Helper()
 	run := begin(t, f, "finished", FailsOnOne)
 	first := f.wait(t, f.Runner, run.Key)
 	if err := f.Runner.Start(t.Context(), run); err != nil {
@@ -140,6 +146,7 @@ func finished(t *testing.T, f Fixture) {
 }
 
 func cancelled(t *testing.T, f Fixture) {
+	t.Helper()
 	run := begin(t, f, "cancelled", Hangs)
 	for range 2 {
 		if err := f.Runner.Cancel(t.Context(), run.Key); err != nil {
@@ -152,6 +159,7 @@ func cancelled(t *testing.T, f Fixture) {
 }
 
 func reopened(t *testing.T, f Fixture) {
+	t.Helper()
 	run := begin(t, f, "reopened", Succeeds)
 	next := f.Reopen(t)
 	// Whether the run survived or was lost half way: starting it again must lead to its one result.
@@ -168,6 +176,7 @@ func reopened(t *testing.T, f Fixture) {
 }
 
 func rejected(t *testing.T, f Fixture) {
+	t.Helper()
 	run := f.Make(t, "rejected", Succeeds)
 	run.Playbook, run.PlaybookContents, run.Role = "", "", ""
 	if err := f.Runner.Start(t.Context(), run); !fault.Is(err, fault.Rejected) {

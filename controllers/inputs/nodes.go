@@ -3,6 +3,7 @@ package inputs
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,9 +23,7 @@ func Desired(set *v1alpha1.NodeSet) []v1alpha1.DataPlaneNode {
 			sections[fmt.Sprintf(set.Spec.HostNameTemplate, i)] = v1alpha1.NodeSection{}
 		}
 	}
-	for name, section := range set.Spec.Nodes {
-		sections[name] = section
-	}
+	maps.Copy(sections, set.Spec.Nodes)
 	nodes := make([]v1alpha1.DataPlaneNode, 0, len(sections))
 	for name, section := range sections {
 		node := v1alpha1.DataPlaneNode{Spec: v1alpha1.DataPlaneNodeSpec{HostName: cmp.Or(section.HostName, name)}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -54,9 +55,9 @@ type SSHKey struct {
 
 // Keys of the Secret that NodeTemplate.ansibleSSHPrivateKeySecret names, as in RHOSO 18.
 const (
-	secretPrivateKey = corev1.SSHAuthPrivateKey
-	secretPublicKey  = "ssh-publickey"
-	secretAuthorized = "authorized_keys"
+	keyPrivate    = corev1.SSHAuthPrivateKey
+	keyPublic     = "ssh-publickey"
+	keyAuthorized = "authorized_keys"
 )
 
 // ReadSSHKey reads the login key of a set.
@@ -67,25 +68,25 @@ func ReadSSHKey(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (SS
 	err := r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: name}, &secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		return SSHKey{}, fault.New(fault.Missing, "%s does not exist: create it with the key %s", where, secretPrivateKey)
+		return SSHKey{}, fault.New(fault.Missing, "%s does not exist: create it with the key %s", where, keyPrivate)
 	case err != nil:
 		return SSHKey{}, fmt.Errorf("read %s: %w", where, err)
 	}
-	private := secret.Data[secretPrivateKey]
+	private := secret.Data[keyPrivate]
 	if len(private) == 0 {
-		return SSHKey{}, fault.New(fault.Missing, "%s has no key %s: add the private key that logs in to the nodes", where, secretPrivateKey)
+		return SSHKey{}, fault.New(fault.Missing, "%s has no key %s: add the private key that logs in to the nodes", where, keyPrivate)
 	}
 	signer, err := ssh.ParsePrivateKey(private)
 	if err != nil {
 		// The parser's own words may quote the key: they are left out.
 		return SSHKey{}, fault.New(fault.Rejected,
-			"%s: key %s is not an unencrypted private key in OpenSSH or PEM form: replace it", where, secretPrivateKey)
+			"%s: key %s is not an unencrypted private key in OpenSSH or PEM form: replace it", where, keyPrivate)
 	}
 	return SSHKey{Private: private, Authorized: authorized(&secret, signer)}, nil
 }
 
 func authorized(secret *corev1.Secret, signer ssh.Signer) []string {
-	for _, key := range []string{secretAuthorized, secretPublicKey} {
+	for _, key := range []string{keyAuthorized, keyPublic} {
 		if lines := nonEmptyLines(string(secret.Data[key])); len(lines) > 0 {
 			return lines
 		}
@@ -121,37 +122,38 @@ func ReadService(ctx context.Context, r client.Reader, key types.NamespacedName)
 	if s.Type == "" {
 		s.Type = obj.Name
 	}
-	for i, source := range obj.Spec.DataSources {
-		if err := readSource(ctx, r, &obj, i, source, s.Data); err != nil {
+	for i := range obj.Spec.DataSources {
+		files, err := readSource(ctx, r, &obj, i)
+		if err != nil {
 			return rollout.Service{}, err
 		}
+		maps.Copy(s.Data, files)
 	}
 	return s, nil
 }
 
-func readSource(ctx context.Context, r client.Reader, service *v1alpha1.DataPlaneService, i int, source v1alpha1.DataSource, into map[string][]byte) error {
+// readSource reads the files of the i-th data source.
+func readSource(ctx context.Context, r client.Reader, service *v1alpha1.DataPlaneService, i int) (map[string][]byte, error) {
+	source := service.Spec.DataSources[i]
 	ref, kind := source.SecretRef, "Secret"
 	if ref == nil {
 		ref, kind = source.ConfigMapRef, "ConfigMap"
 	}
 	if ref == nil {
-		return fault.New(fault.Rejected, "DataPlaneService %s/%s: spec.dataSources[%d] names neither a Secret nor a ConfigMap: set one",
+		return nil, fault.New(fault.Rejected, "DataPlaneService %s/%s: spec.dataSources[%d] names neither a Secret nor a ConfigMap: set one",
 			service.Namespace, service.Name, i)
 	}
 	files, err := readFiles(ctx, r, kind, types.NamespacedName{Namespace: service.Namespace, Name: ref.Name})
 	switch {
 	case apierrors.IsNotFound(err) && ref.Optional:
-		return nil
+		return nil, nil
 	case apierrors.IsNotFound(err):
-		return fault.New(fault.Missing, "%s %s/%s (spec.dataSources[%d] of DataPlaneService %s) does not exist: create it, or mark it optional",
+		return nil, fault.New(fault.Missing, "%s %s/%s (spec.dataSources[%d] of DataPlaneService %s) does not exist: create it, or mark it optional",
 			kind, service.Namespace, ref.Name, i, service.Name)
 	case err != nil:
-		return fmt.Errorf("read %s %s/%s: %w", kind, service.Namespace, ref.Name, err)
+		return nil, fmt.Errorf("read %s %s/%s: %w", kind, service.Namespace, ref.Name, err)
 	}
-	for name, content := range files {
-		into[name] = content
-	}
-	return nil
+	return files, nil
 }
 
 func readFiles(ctx context.Context, r client.Reader, kind string, key types.NamespacedName) (map[string][]byte, error) {
@@ -168,9 +170,7 @@ func readFiles(ctx context.Context, r client.Reader, kind string, key types.Name
 	for name, text := range config.Data {
 		files[name] = []byte(text)
 	}
-	for name, content := range config.BinaryData {
-		files[name] = content
-	}
+	maps.Copy(files, config.BinaryData)
 	return files, nil
 }
 

@@ -104,11 +104,11 @@ func (s *Set) Inventory(w *World) (Inventory, error) {
 }
 
 func (s *Set) serviceTypes() map[string]string {
-	types := make(map[string]string, len(s.Services))
+	byName := make(map[string]string, len(s.Services))
 	for _, service := range s.Services {
-		types[service.Name] = service.Type
+		byName[service.Name] = service.Type
 	}
-	return types
+	return byName
 }
 
 // RenderNetwork renders a node's network. host is nil for pre-provisioned nodes. It is pure.

@@ -19,7 +19,7 @@ func (p *pass) networked(_ context.Context) (step.Outcome, error) {
 	case want:
 		return step.Outcome{}, nil
 	case "":
-		return step.Later(v1alpha1.ReasonWaitingForNetwork, fmt.Sprintf("the node reports no network; a service such as configure-network has to apply %s", want), 0), nil
+		return step.Later(v1alpha1.ReasonWaitingForNetwork, "the node reports no network; a service such as configure-network has to apply "+want, 0), nil
 	default:
 		return step.Later(v1alpha1.ReasonWaitingForNetwork, fmt.Sprintf("the node reports network %s; a service such as configure-network has to apply %s", p.seen.NetworkHash, want), 0), nil
 	}

@@ -42,11 +42,10 @@ type pass struct {
 	*Reconciler
 	set *v1alpha1.NodeSet
 
-	inputs   inputs.Set               // by inputReady
-	world    inputs.World             // by observe; nodes, plan and services keep it up to date with what they write
-	members  []v1alpha1.DataPlaneNode // of the set and not being deleted, by nodes
-	hashed   bool                     // by services: every node's wanted inputs are decided
-	problems []string                 // of single nodes and services, by any step
+	world   inputs.World             // by observe; nodes, plan and services keep it up to date with what they write
+	inputs  inputs.Set               // by inputReady
+	members []v1alpha1.DataPlaneNode // by nodes: those of the set that are not being deleted
+	hashed  bool                     // by services: the wanted inputs are decided
 }
 
 // Reconcile makes one pass over a NodeSet.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,7 +38,7 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 	var due []rollout.Due
 	if p.set.Spec.Deployment.Policy != v1alpha1.DeploymentManual && p.hashed {
 		now := p.Clock.Now()
-		next := now
+		var next time.Time
 		if due, next = rollout.DueDeployments(p.states(), busy, now); !next.IsZero() {
 			out = out.Again(max(next.Sub(now), step.Soon))
 		}
@@ -122,7 +123,7 @@ func (p *pass) nodesOf(d *v1alpha1.DataPlaneDeployment) []string {
 func (p *pass) obsolete(all []v1alpha1.DataPlaneDeployment, due []rollout.Due) []*v1alpha1.DataPlaneDeployment {
 	var old []*v1alpha1.DataPlaneDeployment
 	history := 0
-	for i := len(all) - 1; i >= 0; i-- {
+	for i := range slices.Backward(all) {
 		d := &all[i]
 		if !metav1.IsControlledBy(d, p.set) {
 			continue

@@ -455,7 +455,7 @@ func TestManualPolicy(t *testing.T) {
 func TestObsoleteDeployments(t *testing.T) {
 	r := site(t, 1, 1)
 	r.pass()
-	make := func(name string, own bool, change func(*v1alpha1.DataPlaneDeployment)) {
+	add := func(name string, own bool, change func(*v1alpha1.DataPlaneDeployment)) {
 		r.Clock.Step(time.Second)
 		d := &v1alpha1.DataPlaneDeployment{ObjectMeta: steptest.Meta(name), Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: "rack", Nodes: []string{"n0"}}}
 		d.CreationTimestamp = metav1.NewTime(r.Clock.Now())
@@ -473,14 +473,14 @@ func TestObsoleteDeployments(t *testing.T) {
 		}
 	}
 	for i := range 12 {
-		make(fmt.Sprintf("done%02d", i), true, func(d *v1alpha1.DataPlaneDeployment) { finish(d, i%2 == 0) })
+		add(fmt.Sprintf("done%02d", i), true, func(d *v1alpha1.DataPlaneDeployment) { finish(d, i%2 == 0) })
 	}
 	for i := range 12 {
-		make(fmt.Sprintf("by-hand%02d", i), false, func(d *v1alpha1.DataPlaneDeployment) { finish(d, true) })
+		add(fmt.Sprintf("by-hand%02d", i), false, func(d *v1alpha1.DataPlaneDeployment) { finish(d, true) })
 	}
-	make("running", true, func(*v1alpha1.DataPlaneDeployment) {})
-	make("without-nodes", true, func(d *v1alpha1.DataPlaneDeployment) { d.Spec.Nodes = []string{"left"} })
-	make("invalid", true, func(d *v1alpha1.DataPlaneDeployment) {
+	add("running", true, func(*v1alpha1.DataPlaneDeployment) {})
+	add("without-nodes", true, func(d *v1alpha1.DataPlaneDeployment) { d.Spec.Nodes = []string{"left"} })
+	add("invalid", true, func(d *v1alpha1.DataPlaneDeployment) {
 		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionInputReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidInput})
 	})
 	r.Writes()

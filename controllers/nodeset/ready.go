@@ -16,7 +16,7 @@ import (
 
 // ready counts the nodes.
 func (p *pass) ready(_ context.Context) (step.Outcome, error) {
-	var ready, updated int32
+	var replicas, ready, updated int32
 	var waiting, bad []string
 	for i := range p.members {
 		node := &p.members[i]
@@ -35,13 +35,13 @@ func (p *pass) ready(_ context.Context) (step.Outcome, error) {
 			bad = append(bad, fmt.Sprintf("%s: %s: %s", node.Name, c.Reason, c.Message))
 		}
 	}
-	all := p.world.Members(p.set)
-	for i := range all {
-		if !all[i].DeletionTimestamp.IsZero() {
-			waiting = append(waiting, all[i].Name+": "+v1alpha1.ReasonReleasing)
+	for _, node := range p.world.Members(p.set) {
+		replicas++
+		if !node.DeletionTimestamp.IsZero() {
+			waiting = append(waiting, node.Name+": "+v1alpha1.ReasonReleasing)
 		}
 	}
-	p.set.Status.Replicas, p.set.Status.ReadyReplicas, p.set.Status.UpdatedReplicas = int32(len(all)), ready, updated
+	p.set.Status.Replicas, p.set.Status.ReadyReplicas, p.set.Status.UpdatedReplicas = replicas, ready, updated
 	return p.verdict(ready, waiting, bad), nil
 }
 

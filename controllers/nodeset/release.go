@@ -43,14 +43,16 @@ func (p *pass) dropNodes(ctx context.Context) (step.Outcome, error) {
 	}
 	members := slices.DeleteFunc(list.Items, func(n v1alpha1.DataPlaneNode) bool { return !inputs.IsMember(&n, p.set) })
 	slices.SortFunc(members, func(a, b v1alpha1.DataPlaneNode) int { return strings.Compare(a.Name, b.Name) })
+	var left int32
 	for i := range members {
+		left++
 		if members[i].DeletionTimestamp.IsZero() {
 			if err := deleteExactly(ctx, p.Client, &members[i]); err != nil {
 				return step.Outcome{}, err
 			}
 		}
 	}
-	p.set.Status.Replicas, p.set.Status.ReadyReplicas, p.set.Status.UpdatedReplicas = int32(len(members)), 0, 0
+	p.set.Status.Replicas, p.set.Status.ReadyReplicas, p.set.Status.UpdatedReplicas = left, 0, 0
 	if len(members) > 0 {
 		return step.Waiting(v1alpha1.ReasonReleasing, fmt.Sprintf("%d nodes still hand back their hosts", len(members)), releasePoll), nil
 	}

@@ -183,14 +183,14 @@ func merge(obj client.Object, patch client.Patch) func(client.Object) ([]byte, e
 	}
 }
 
-// change replaces what is stored by what make makes of it, as far as the endpoint writes it.
-func (s *store) change(obj client.Object, status bool, make func(client.Object) ([]byte, error)) error {
+// change replaces what is stored by what making makes of it, as far as the endpoint writes it.
+func (s *store) change(obj client.Object, status bool, making func(client.Object) ([]byte, error)) error {
 	key := client.ObjectKeyFromObject(obj)
 	found := s.kind(obj)[key]
 	if found == nil {
 		return apierrors.NewNotFound(resource(obj), key.Name)
 	}
-	text, err := make(found)
+	text, err := making(found)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ package steptest
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,38 +145,47 @@ func Conditions(obj client.Object) []metav1.Condition {
 // Problems are what is wrong with conditions as such, whatever they are about.
 func Problems(conditions []metav1.Condition, generation int64, now time.Time) []string {
 	var problems []string
-	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	seen := map[string]bool{}
-	var lowered *metav1.Condition
-	for i, c := range conditions {
-		switch {
-		case seen[c.Type]:
-			add("%s is there twice", c.Type)
-		case c.Reason == "":
-			add("%s has no reason", c.Type)
-		case c.Status != metav1.ConditionTrue && c.Status != metav1.ConditionFalse:
-			add("%s is %s: what is not known is left out", c.Type, c.Status)
-		case c.Status == metav1.ConditionFalse && c.Message == "":
-			add("%s is False for %s without saying more", c.Type, c.Reason)
-		case c.ObservedGeneration > generation:
-			add("%s speaks of generation %d, the object has %d", c.Type, c.ObservedGeneration, generation)
-		case c.LastTransitionTime.After(now):
-			add("%s will change at %s", c.Type, c.LastTransitionTime)
-		case strings.ContainsAny(c.Message, "\n\r"):
-			add("%s has a message of several lines: %q", c.Type, c.Message)
+	for _, c := range conditions {
+		if problem := problemOf(c, generation, now); problem != "" {
+			problems = append(problems, c.Type+" "+problem)
+		}
+		if seen[c.Type] {
+			problems = append(problems, c.Type+" is there twice")
 		}
 		seen[c.Type] = true
-		if c.Type != v1alpha1.ConditionReady && c.Status == metav1.ConditionFalse && lowered == nil {
-			lowered = &conditions[i]
+	}
+	if len(conditions) == 0 {
+		return problems
+	}
+	ready, rest := conditions[len(conditions)-1], conditions[:len(conditions)-1]
+	if ready.Type != v1alpha1.ConditionReady {
+		problems = append(problems, "Ready is not the last condition")
+	}
+	for _, c := range rest {
+		if c.Status == metav1.ConditionFalse && ready.Status == metav1.ConditionTrue {
+			problems = append(problems, "Ready is True although "+c.Type+" is False")
 		}
 	}
-	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionReady })
-	switch {
-	case len(conditions) == 0:
-	case i != len(conditions)-1:
-		add("Ready is not the last condition")
-	case lowered != nil && conditions[i].Status == metav1.ConditionTrue:
-		add("Ready is True although %s is False", lowered.Type)
-	}
 	return problems
+}
+
+// problemOf is what is wrong with one condition; "" when nothing is.
+func problemOf(c metav1.Condition, generation int64, now time.Time) string {
+	switch {
+	case c.Reason == "":
+		return "has no reason"
+	case c.Status != metav1.ConditionTrue && c.Status != metav1.ConditionFalse:
+		return fmt.Sprintf("is %s: what is not known is left out", c.Status)
+	case c.Status == metav1.ConditionFalse && c.Message == "":
+		return fmt.Sprintf("is False for %s without saying more", c.Reason)
+	case c.ObservedGeneration > generation:
+		return fmt.Sprintf("speaks of generation %d, the object has %d", c.ObservedGeneration, generation)
+	case c.LastTransitionTime.After(now):
+		return fmt.Sprintf("will change at %s", c.LastTransitionTime)
+	case strings.ContainsAny(c.Message, "\n\r"):
+		return fmt.Sprintf("has a message of several lines: %q", c.Message)
+	default:
+		return ""
+	}
 }
