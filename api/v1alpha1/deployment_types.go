@@ -41,13 +41,17 @@ const (
 type RunStatus struct {
 	// service is the DataPlaneService's name.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Service string `json:"service,omitempty"`
 	// key identifies the run by content: playbook, inventory, nodes and deployment.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key,omitempty"`
 	// nodes of the run.
 	// +required
 	// +listType=atomic
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:MaxItems=6000
 	Nodes []string `json:"nodes,omitempty"`
 	// state of the run.
 	// +required
@@ -55,6 +59,8 @@ type RunStatus struct {
 	// failedNodes are the nodes on which it failed.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:MaxItems=6000
 	FailedNodes []string `json:"failedNodes,omitempty"`
 	// startedAt is when the run was decided.
 	// +required
@@ -70,17 +76,20 @@ type DataPlaneDeploymentStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// observedGeneration is the spec generation the conditions speak of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// inputsSecret names the immutable Secret that holds the snapshot of the inputs the runs use.
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
 	InputsSecret string `json:"inputsSecret,omitempty"`
 	// runs made so far, one per service, in order.
 	// +optional
 	// +listType=map
 	// +listMapKey=service
+	// +kubebuilder:validation:MaxItems=64
 	Runs []RunStatus `json:"runs,omitempty"`
 }
 

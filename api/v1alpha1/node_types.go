@@ -10,9 +10,11 @@ import (
 type HostReference struct {
 	// namespace of the host.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Namespace string `json:"namespace,omitempty"`
 	// name of the host.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 	// uid of the host.
 	// +required
@@ -23,12 +25,15 @@ type HostReference struct {
 type Address struct {
 	// network is the NetConfig network's name.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Network string `json:"network,omitempty"`
 	// subnet is the NetConfig subnet's name.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Subnet string `json:"subnet,omitempty"`
 	// address without prefix length.
 	// +required
+	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address,omitempty"`
 	// defaultRoute is true on the network whose gateway is the node's default route.
 	// +optional
@@ -39,9 +44,11 @@ type Address struct {
 type ServiceInput struct {
 	// name of the DataPlaneService.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 	// inputHash identifies everything the run would give this node: playbook, variables, data sources.
 	// +required
+	// +kubebuilder:validation:MaxLength=64
 	InputHash string `json:"inputHash,omitempty"`
 }
 
@@ -49,6 +56,7 @@ type ServiceInput struct {
 type DataPlaneNodeSpec struct {
 	// hostName of the node.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	HostName string `json:"hostName,omitempty"`
 	// host is the BareMetalHost planned for the node; nil while none fits, or for pre-provisioned nodes.
 	// +optional
@@ -57,10 +65,12 @@ type DataPlaneNodeSpec struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=network
+	// +kubebuilder:validation:MaxItems=32
 	Networks []Address `json:"networks,omitempty"`
 	// services are the wanted inputs, in run order.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
 	Services []ServiceInput `json:"services,omitempty"`
 }
 
@@ -81,9 +91,11 @@ const (
 type ServiceResult struct {
 	// name of the DataPlaneService.
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 	// inputHash the run was made with.
 	// +required
+	// +kubebuilder:validation:MaxLength=64
 	InputHash string `json:"inputHash,omitempty"`
 	// result of the run.
 	// +required
@@ -96,9 +108,11 @@ type ServiceResult struct {
 	Failures int32 `json:"failures,omitempty"`
 	// message says which task failed and why, in one line; empty on success.
 	// +optional
+	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`
 	// deployment is the DataPlaneDeployment that ran it.
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
 	Deployment string `json:"deployment,omitempty"`
 	// finishedAt is when the run ended.
 	// +required
@@ -112,23 +126,28 @@ type DataPlaneNodeStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// observedGeneration is the spec generation the conditions speak of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// sshHostKey is the public host key the node must answer with, in authorized_keys form.
 	// +optional
+	// +kubebuilder:validation:MaxLength=2048
 	SSHHostKey string `json:"sshHostKey,omitempty"`
 	// networkHash identifies the rendered network the node should have.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	NetworkHash string `json:"networkHash,omitempty"`
 	// deployedHash identifies image, user data and network data that were last handed to the host for writing.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	DeployedHash string `json:"deployedHash,omitempty"`
 	// services are the last results, one per service.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
 	Services []ServiceResult `json:"services,omitempty"`
 }
 

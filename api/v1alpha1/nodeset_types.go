@@ -300,10 +300,12 @@ type Ethernet struct {
 	// name of the interface on the node.
 	// +required
 	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
+	// +kubebuilder:validation:MaxLength=15
 	Name string `json:"name,omitempty"`
 	// mac is the interface's MAC address, or nicN for the N-th interface of the inspected host, ordered by name.
 	// +optional
 	// +kubebuilder:validation:Pattern=`^(nic[0-9]{1,2}|([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})$`
+	// +kubebuilder:validation:MaxLength=17
 	MAC string `json:"mac,omitempty"`
 	// networks carried untagged.
 	// +optional
@@ -324,6 +326,7 @@ type Bond struct {
 	// name of the bond on the node.
 	// +required
 	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
+	// +kubebuilder:validation:MaxLength=15
 	Name string `json:"name,omitempty"`
 	// ports are the interfaces in the bond.
 	// +required
@@ -354,10 +357,12 @@ type BondPort struct {
 	// name of the interface on the node; default the inspected one, else nicN as written.
 	// +optional
 	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
+	// +kubebuilder:validation:MaxLength=15
 	Name string `json:"name,omitempty"`
 	// mac is the interface's MAC address, or nicN for the N-th interface of the inspected host, ordered by name.
 	// +required
 	// +kubebuilder:validation:Pattern=`^(nic[0-9]{1,2}|([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})$`
+	// +kubebuilder:validation:MaxLength=17
 	MAC string `json:"mac,omitempty"`
 }
 
@@ -367,6 +372,7 @@ type NodeSetStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// observedGeneration is the spec generation the conditions speak of.
 	// +optional

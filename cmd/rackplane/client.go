@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -66,7 +67,7 @@ func readView(ctx context.Context, c client.Reader, namespace, nodeSet string) (
 	var sets v1alpha1.NodeSetList
 	if err := c.List(ctx, &sets, client.InNamespace(namespace)); err != nil {
 		if meta.IsNoMatchError(err) {
-			return v, fmt.Errorf("the API server does not know Rackplane's kinds: apply config/crd, or run `rackplane standalone`")
+			return v, errors.New("the API server does not know Rackplane's kinds: apply config/crd, or run `rackplane standalone`")
 		}
 		return v, err
 	}
@@ -84,7 +85,14 @@ func readView(ctx context.Context, c client.Reader, namespace, nodeSet string) (
 	if len(v.NodeSets) == 0 {
 		hostNamespaces[namespace] = true
 	}
-	return v, readRest(ctx, c, namespace, nodeSet, hostNamespaces, &v)
+	opts := []client.ListOption{client.InNamespace(namespace)}
+	if nodeSet != "" {
+		opts = append(opts, client.MatchingLabels{v1alpha1.NodeSetLabel: nodeSet})
+	}
+	if err := readNodes(ctx, c, &v, opts); err != nil {
+		return v, err
+	}
+	return v, readHosts(ctx, c, &v, hostNamespaces)
 }
 
 func hostNamespace(s *v1alpha1.NodeSet) string {
@@ -94,22 +102,21 @@ func hostNamespace(s *v1alpha1.NodeSet) string {
 	return s.Namespace
 }
 
-func readRest(ctx context.Context, c client.Reader, namespace, nodeSet string, hostNamespaces map[string]bool, v *report.View) error {
-	opts := []client.ListOption{client.InNamespace(namespace)}
-	if nodeSet != "" {
-		opts = append(opts, client.MatchingLabels{v1alpha1.NodeSetLabel: nodeSet})
-	}
+func readNodes(ctx context.Context, c client.Reader, v *report.View, opts []client.ListOption) error {
 	var nodes v1alpha1.DataPlaneNodeList
 	if err := c.List(ctx, &nodes, opts...); err != nil {
 		return err
 	}
-	v.Nodes = nodes.Items
 	var deps v1alpha1.DataPlaneDeploymentList
-	if err := c.List(ctx, &deps, client.InNamespace(namespace)); err != nil {
+	if err := c.List(ctx, &deps, opts[0]); err != nil {
 		return err
 	}
-	v.Deployments = deps.Items
-	for ns := range hostNamespaces {
+	v.Nodes, v.Deployments = nodes.Items, deps.Items
+	return nil
+}
+
+func readHosts(ctx context.Context, c client.Reader, v *report.View, namespaces map[string]bool) error {
+	for ns := range namespaces {
 		var hosts metal3v1alpha1.BareMetalHostList
 		if err := c.List(ctx, &hosts, client.InNamespace(ns)); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,7 +83,11 @@ Exit code: 0 nothing to do, 2 there are changes, 1 an error.`,
 			if err != nil {
 				return err
 			}
-			if err := p.print(cmd.OutOrStdout(), output, summary); err != nil {
+			more := details
+			if summary {
+				more = nothing
+			}
+			if err := p.print(cmd.OutOrStdout(), output, more); err != nil {
 				return err
 			}
 			if p.changes() {
@@ -311,7 +316,7 @@ func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {
 	return err
 }
 
-func (p plan) print(w io.Writer, format string, summary bool) error {
+func (p plan) print(w io.Writer, format string, details func(*bytes.Buffer, setPlan) error) error {
 	switch format {
 	case "json":
 		e := json.NewEncoder(w)
@@ -325,5 +330,5 @@ func (p plan) print(w io.Writer, format string, summary bool) error {
 		_, err = w.Write(data)
 		return err
 	}
-	return p.text(w, summary)
+	return p.text(w, details)
 }

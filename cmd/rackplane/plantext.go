@@ -11,13 +11,16 @@ import (
 )
 
 // text prints the plan for a person.
-func (p plan) text(w io.Writer, summary bool) error {
+func (p plan) text(w io.Writer, details func(*bytes.Buffer, setPlan) error) error {
 	var b bytes.Buffer
 	for i, s := range p.NodeSets {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		if err := s.text(&b, summary); err != nil {
+		if err := s.text(&b); err != nil {
+			return err
+		}
+		if err := details(&b, s); err != nil {
 			return err
 		}
 	}
@@ -29,7 +32,7 @@ func (p plan) text(w io.Writer, summary bool) error {
 	return err
 }
 
-func (s setPlan) text(b *bytes.Buffer, summary bool) error {
+func (s setPlan) text(b *bytes.Buffer) error {
 	counts := map[string]int{}
 	for _, n := range s.Nodes {
 		counts[n.Change]++
@@ -49,10 +52,7 @@ func (s setPlan) text(b *bytes.Buffer, summary bool) error {
 	for _, problem := range s.Problems {
 		fmt.Fprintf(b, "! %s\n", problem)
 	}
-	if summary {
-		return nil
-	}
-	return s.details(b)
+	return nil
 }
 
 // sign marks a change as diffs do.
@@ -76,8 +76,11 @@ func (s setPlan) table(b *bytes.Buffer) error {
 	return t.Flush()
 }
 
+// nothing is what --summary shows beside the table.
+func nothing(*bytes.Buffer, setPlan) error { return nil }
+
 // details are what the table has no room for: nmstate per node, and the inventory.
-func (s setPlan) details(b *bytes.Buffer) error {
+func details(b *bytes.Buffer, s setPlan) error {
 	for _, n := range s.Nodes {
 		if n.NMState == nil {
 			continue

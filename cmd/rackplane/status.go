@@ -35,13 +35,13 @@ func statusCommand() *cobra.Command {
 			}
 			read := func(ctx context.Context) (report.View, error) { return readView(ctx, c, namespace, nodeSet) }
 			if watch {
-				return follow(cmd.Context(), cmd.OutOrStdout(), isTerminal(os.Stdout), read)
+				return follow(cmd.Context(), cmd.OutOrStdout(), read)
 			}
 			v, err := read(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return report.Tree(cmd.OutOrStdout(), v, styleFor(isTerminal(os.Stdout)))
+			return report.Tree(cmd.OutOrStdout(), v, style())
 		},
 	}
 	kube.add(cmd)
@@ -49,32 +49,31 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
-func styleFor(terminal bool) report.Style {
-	if terminal && os.Getenv("NO_COLOR") == "" {
+// style has colours on a terminal that wants them.
+func style() report.Style {
+	if isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "" {
 		return report.Colour()
 	}
 	return report.Style{}
 }
 
 // follow shows the view every second: redrawn on a terminal, one plain line per change otherwise.
-func follow(ctx context.Context, w io.Writer, terminal bool, read func(context.Context) (report.View, error)) error {
-	screen := report.NewScreen(w, styleFor(terminal))
-	changes := report.NewChanges(w)
+func follow(ctx context.Context, w io.Writer, read func(context.Context) (report.View, error)) error {
+	show := report.NewChanges(w).Write
+	if isTerminal(os.Stdout) {
+		show = report.NewScreen(w, style()).Draw
+	}
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		v, err := read(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // interrupted by the user: what was shown stands
-		case err != nil:
-			return err
-		case terminal:
-			err = screen.Draw(v)
-		default:
-			err = changes.Write(v)
+		if ctx.Err() != nil {
+			return nil // interrupted by the user: what was shown stands
 		}
 		if err != nil {
+			return err
+		}
+		if err := show(v); err != nil {
 			return fmt.Errorf("writing the view: %w", err)
 		}
 		select {

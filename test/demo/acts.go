@@ -55,19 +55,19 @@ func (d *demo) actOne(ctx context.Context) (report.View, error) {
 		return v, err
 	}
 	d.watch.lap("services run on 3 nodes")
-	return v, d.showReady(v, 3)
+	return v, d.showReady(ctx, v, 3)
 }
 
 // showReady ends a first act: evidence, times, the table of `rackplane status`, the headline.
-func (d *demo) showReady(v report.View, n int) error {
+func (d *demo) showReady(ctx context.Context, v report.View, n int) error {
 	d.say("")
-	if err := evidence(context.Background(), d.out, v, d.signer); err != nil {
+	if err := evidence(ctx, d.out, v, d.signer); err != nil {
 		return err
 	}
 	d.watch.print(d.out)
 	services(d.out, v)
 	d.say("")
-	if err := d.status(); err != nil {
+	if err := d.status(ctx); err != nil {
 		return err
 	}
 	if d.view.kills > 0 {
@@ -130,7 +130,7 @@ func (d *demo) shrink(ctx context.Context) error {
 	if err := evidence(ctx, d.out, after, d.signer); err != nil {
 		return err
 	}
-	return d.status()
+	return d.status(ctx)
 }
 
 func (d *demo) scale(ctx context.Context, replicas int32) error {
@@ -156,5 +156,5 @@ func (d *demo) preProvisioned(ctx context.Context) error {
 		return err
 	}
 	d.watch.lap("services run on 3 nodes")
-	return d.showReady(v, 3)
+	return d.showReady(ctx, v, 3)
 }

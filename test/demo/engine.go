@@ -58,7 +58,7 @@ func (e *engine) start(ctx context.Context) error {
 	e.process, e.exited = cmd, exited
 	e.starts++
 	go func() {
-		_ = cmd.Wait() //nolint:errcheck // how it ended is seen in its log; the demo notices that it is gone
+		_ = cmd.Wait() // how it ended is seen in its log; the demo notices that it is gone
 		close(exited)
 	}()
 	return nil
@@ -77,11 +77,11 @@ func (e *engine) end(sig syscall.Signal) {
 	if process == nil {
 		return
 	}
-	_ = process.Process.Signal(sig) //nolint:errcheck // already gone is fine
+	_ = process.Process.Signal(sig) // already gone is fine
 	select {
 	case <-exited:
 	case <-time.After(20 * time.Second):
-		_ = process.Process.Kill() //nolint:errcheck // already gone is fine
+		_ = process.Process.Kill() // already gone is fine
 		<-exited
 	}
 }

@@ -83,7 +83,7 @@ func addressOn(n *v1alpha1.DataPlaneNode, network string) string {
 
 // execute runs a command on a node that must answer with the host key.
 func execute(ctx context.Context, address, hostKey string, key ssh.Signer, command string) (string, error) {
-	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(hostKey))
+	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(hostKey)) //nolint:dogsled // the shape of the library
 	if err != nil {
 		return "", fmt.Errorf("the pinned host key: %w", err)
 	}

@@ -85,10 +85,10 @@ func (v *viewer) disturb(ctx context.Context) error {
 
 func (v *viewer) show(view report.View) {
 	if v.terminal {
-		_ = v.screen.Draw(view) //nolint:errcheck // a closed terminal must not stop the rack from being cleaned up
+		_ = v.screen.Draw(view) // a closed terminal must not stop the rack from being cleaned up
 		return
 	}
-	_ = v.changes.Write(view) //nolint:errcheck // as above
+	_ = v.changes.Write(view) // as above
 }
 
 // causes names every node that is not ready, its step and the cause; or the hosts in trouble while there are no nodes.

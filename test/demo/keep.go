@@ -79,7 +79,7 @@ func detach(o options) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("/proc/self/exe", append(os.Args[1:], "--detached", "--dir", dir, "--rackplane", o.rackplane)...) //nolint:noctx // it outlives this process
+	cmd := exec.Command("/proc/self/exe", append(os.Args[1:], "--detached", "--dir", dir, "--rackplane", o.rackplane)...) //nolint:noctx,gosec // itself, with its own arguments; it outlives this process
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -92,7 +92,7 @@ func detach(o options) error {
 	go func() { ended <- cmd.Wait() }()
 	err = relay(filepath.Join(dir, "demo.log"), filepath.Join(dir, "lingering"), ended)
 	if err != nil {
-		_ = os.Remove(keptFile()) //nolint:errcheck // already failing
+		_ = os.Remove(keptFile()) // already failing
 	}
 	return err
 }
@@ -115,7 +115,7 @@ func relay(log, lingering string, ended <-chan error) error {
 		}
 		select {
 		case err := <-ended:
-			_, _ = io.Copy(os.Stdout, r) //nolint:errcheck // the end of the log, as far as it can be read
+			_, _ = io.Copy(os.Stdout, r) // the end of the log, as far as it can be read
 			return errors.Join(errors.New("the demo ended"), err)
 		case <-time.After(200 * time.Millisecond):
 		}
@@ -156,7 +156,7 @@ func kept() (pid int, dir string, err error) {
 	}
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !strings.Contains(string(line), dir) {
-		_ = os.Remove(keptFile()) //nolint:errcheck // stale
+		_ = os.Remove(keptFile()) // stale
 		return 0, "", errors.New("the demo that was left running has ended")
 	}
 	return pid, dir, nil

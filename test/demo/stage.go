@@ -185,9 +185,9 @@ func (d *demo) order(ctx context.Context) error {
 func (d *demo) adopt(ctx context.Context) error { return d.applyTemplate(ctx, "nodeset") }
 
 // status prints what `rackplane status` prints.
-func (d *demo) status() error {
+func (d *demo) status(ctx context.Context) error {
 	d.say("$ rackplane status")
-	cmd := exec.Command(d.rackplane, "status", "--kubeconfig", d.engine.kubeconfig(), "-n", namespace) //nolint:noctx // short, and its output is the point
+	cmd := exec.CommandContext(ctx, d.rackplane, "status", "--kubeconfig", d.engine.kubeconfig(), "-n", namespace)
 	cmd.Stdout, cmd.Stderr = d.out, d.out
 	return cmd.Run()
 }
