@@ -3,6 +3,7 @@ package deployment
 import (
 	"context"
 	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,10 +73,40 @@ func (p *pass) record(ctx context.Context, run *v1alpha1.RunStatus, name string,
 	return err
 }
 
+const (
+	// maxResults is how many results a node holds (DataPlaneNodeStatus.services, MaxItems).
+	maxResults = 64
+	// maxMessage is the longest message of a result (ServiceResult.message, MaxLength).
+	maxMessage = 4096
+)
+
+// makeRoom forgets the oldest result of a service that the node no longer has, when another one would be too many.
+func makeRoom(node *v1alpha1.DataPlaneNode) {
+	results := node.Status.Services
+	oldest := -1
+	for i := range results {
+		wanted := slices.ContainsFunc(node.Spec.Services, func(s v1alpha1.ServiceInput) bool { return s.Name == results[i].Name })
+		if !wanted && (oldest < 0 || results[i].FinishedAt.Before(&results[oldest].FinishedAt)) {
+			oldest = i
+		}
+	}
+	if len(results) >= maxResults && oldest >= 0 {
+		node.Status.Services = slices.Delete(results, oldest, oldest+1)
+	}
+}
+
+// brief cuts a message to what a result takes.
+func brief(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage-len("...")], "") + "..."
+}
+
 // enter puts the result into the node's status; false when it is there already.
 func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash string, result ansible.NodeResult) bool {
 	next := v1alpha1.ServiceResult{
-		Name: run.Service, InputHash: hash, Result: result.Result, Changed: result.Changed, Message: result.Message,
+		Name: run.Service, InputHash: hash, Result: result.Result, Changed: result.Changed, Message: brief(result.Message),
 		Deployment: p.deployment.Name, FinishedAt: metav1.NewTime(p.Clock.Now()),
 	}
 	failed := result.Result != v1alpha1.ServiceSucceeded
@@ -84,6 +115,7 @@ func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash
 	}
 	i := slices.IndexFunc(node.Status.Services, func(r v1alpha1.ServiceResult) bool { return r.Name == run.Service })
 	if i < 0 {
+		makeRoom(node)
 		node.Status.Services = append(node.Status.Services, next)
 		return true
 	}

@@ -20,6 +20,9 @@ import (
 // kept is how many finished deployments of a set stay for its user to look at.
 const kept = 10
 
+// maxNodes is how many nodes a deployment takes (DataPlaneDeploymentSpec.nodes, MaxItems). The rest are due when these are busy.
+const maxNodes = 1000
+
 // deployments makes the deployments that are due, and removes those that are of no use any more.
 func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 	all, err := p.listDeployments(ctx)
@@ -70,7 +73,7 @@ func (p *pass) deploy(ctx context.Context, due rollout.Due, all []v1alpha1.DataP
 			Finalizers:      []string{v1alpha1.Finalizer},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p.set, v1alpha1.GroupVersion.WithKind("NodeSet"))},
 		},
-		Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: p.set.Name, Nodes: due.Nodes, ServicesOverride: due.Services},
+		Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: p.set.Name, Nodes: due.Nodes[:min(maxNodes, len(due.Nodes))], ServicesOverride: due.Services},
 	})
 }
 

@@ -517,7 +517,7 @@ func TestResultsLost(t *testing.T) {
 
 func TestLostRace(t *testing.T) {
 	r := site(t, 2, 2)
-	r.Fail = func(verb string, obj client.Object) error {
+	r.Inject = func(verb string, obj client.Object) error {
 		if obj.GetName() == "n1" && verb == "patch" {
 			return apierrors.NewConflict(schema.GroupResource{}, "n1", errors.New("changed"))
 		}
@@ -526,7 +526,7 @@ func TestLostRace(t *testing.T) {
 	if result := r.pass(); result.RequeueAfter != step.Soon {
 		t.Errorf("another pass after %s, want %s", result.RequeueAfter, step.Soon)
 	}
-	r.Fail = nil
+	r.Inject = nil
 	r.pass()
 	r.settled()
 	if n := r.nodes(); n[0].Spec.Host.Name != "h0" || n[1].Spec.Host.Name != "h1" {
@@ -536,7 +536,7 @@ func TestLostRace(t *testing.T) {
 
 func TestRefusedNodeName(t *testing.T) {
 	r := site(t, 2, 2)
-	r.Fail = func(verb string, obj client.Object) error {
+	r.Inject = func(verb string, obj client.Object) error {
 		if verb == "create" && obj.GetName() == "n0" {
 			return apierrors.NewInvalid(schema.GroupKind{Kind: "DataPlaneNode"}, "n0", nil)
 		}

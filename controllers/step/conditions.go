@@ -56,14 +56,14 @@ func (p *pass) close(t Target) []metav1.Condition {
 	}
 	p.set(v1alpha1.ConditionReady, ready)
 	slices.SortStableFunc(p.conditions, func(a, b metav1.Condition) int {
-		return cmp.Or(cmp.Compare(p.rank(a.Type), p.rank(b.Type)), strings.Compare(a.Type, b.Type))
+		return cmp.Compare(p.rank(a.Type), p.rank(b.Type))
 	})
 	*t.Conditions = p.conditions
 	*t.ObservedGeneration = p.generation
 	return p.changes
 }
 
-// rank orders conditions as their steps run, Ready last.
+// rank orders conditions as their steps run, then those of no step in the order they have, Ready last.
 func (p *pass) rank(condition string) int {
 	if condition == v1alpha1.ConditionReady {
 		return len(p.order) + 1
@@ -80,7 +80,7 @@ func (p *pass) set(condition string, out Outcome) {
 		status = metav1.ConditionTrue
 	}
 	next := metav1.Condition{
-		Type: condition, Status: status, Reason: out.Reason(), Message: out.message,
+		Type: condition, Status: status, Reason: out.Reason(), Message: shorten(strings.ReplaceAll(out.message, "\n", "; "), maxMessage),
 		ObservedGeneration: p.generation, LastTransitionTime: metav1.NewTime(p.now),
 	}
 	old := meta.FindStatusCondition(p.conditions, condition)
@@ -90,6 +90,17 @@ func (p *pass) set(condition string, out Outcome) {
 	conditions := slices.Clone(p.conditions)
 	meta.SetStatusCondition(&conditions, next)
 	p.conditions = conditions
+}
+
+// maxMessage is the longest message of a condition (k8s.io/apimachinery metav1.Condition, MaxLength).
+const maxMessage = 32768
+
+// shorten cuts text to at most so many bytes, at the end of a character.
+func shorten(text string, length int) string {
+	if len(text) <= length {
+		return text
+	}
+	return strings.ToValidUTF8(text[:length-len("...")], "") + "..."
 }
 
 // maxNote is the longest note of an event (events.k8s.io/v1 Event.note, 1 kB).
@@ -105,10 +116,7 @@ func announce(r events.EventRecorder, obj client.Object, changes []metav1.Condit
 		if c.Message != "" {
 			note += ": " + c.Message
 		}
-		if len(note) > maxNote {
-			note = note[:maxNote-3] + "..."
-		}
-		r.Eventf(obj, nil, eventType(c), c.Reason, c.Type, "%s", note)
+		r.Eventf(obj, nil, eventType(c), c.Reason, c.Type, "%s", shorten(note, maxNote))
 	}
 }
 

@@ -202,14 +202,14 @@ func TestRaces(t *testing.T) {
 
 func TestStatusWriteFails(t *testing.T) {
 	r := newRig(t)
-	r.Fail = func(string, client.Object) error { return errors.New("the API server is away") }
+	r.Inject = func(string, client.Object) error { return errors.New("the API server is away") }
 	if _, err := r.run(t, says{"A", step.Outcome{}, nil}); err == nil {
 		t.Error("no error, want the write's")
 	}
 	if len(r.events) != 0 {
 		t.Errorf("%d events for a change that was not written", len(r.events))
 	}
-	r.Fail = func(string, client.Object) error {
+	r.Inject = func(string, client.Object) error {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "x"}, "n")
 	}
 	if result, err := r.run(t, says{"A", step.Outcome{}, nil}); err != nil || result.RequeueAfter != 0 {

@@ -31,8 +31,8 @@ type API struct {
 	Plain client.WithWatch
 	// Clock is what objects and conditions are dated by.
 	Clock *clocktesting.FakeClock
-	// Fail, when set, is asked before every write of the controller; what it returns is the write's answer.
-	Fail func(verb string, obj client.Object) error
+	// Inject, when set, is asked before every write of the controller; what it returns is the write's answer.
+	Inject func(verb string, obj client.Object) error
 
 	tb     testing.TB
 	writes []string
@@ -101,8 +101,8 @@ func (a *API) write(verb string, obj client.Object, do func() error) error {
 	a.tb.Helper()
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", obj), "*")
 	a.writes = append(a.writes, fmt.Sprintf("%s %s %s", verb, kind[strings.IndexByte(kind, '.')+1:], obj.GetName()))
-	if a.Fail != nil {
-		if err := a.Fail(verb, obj); err != nil {
+	if a.Inject != nil {
+		if err := a.Inject(verb, obj); err != nil {
 			return err
 		}
 	}
