@@ -131,7 +131,8 @@ func fillPhase(l *Line, n *v1alpha1.DataPlaneNode, host *metal3v1alpha1.BareMeta
 		switch p.condition {
 		case v1alpha1.ConditionDeployed:
 			l.Step = hostStep(host)
-		case v1alpha1.ConditionConfigured:
+		case v1alpha1.ConditionNetworked, v1alpha1.ConditionConfigured:
+			// A node gets its network from a service too, so a running one says more than the condition does.
 			fillService(l, n, deps)
 		}
 		return
@@ -178,8 +179,7 @@ func fillService(l *Line, n *v1alpha1.DataPlaneNode, deps []v1alpha1.DataPlaneDe
 		for _, r := range deps[i].Status.Runs {
 			if r.State == v1alpha1.RunRunning && slices.Contains(r.Nodes, n.Name) {
 				l.Step = fmt.Sprintf("%s (%d/%d)", r.Service, min(good+1, all), all)
-				l.Since = r.StartedAt.Time
-				l.Trouble = false
+				l.Phase, l.Since, l.Trouble = "Configuring", r.StartedAt.Time, false
 				return
 			}
 		}
