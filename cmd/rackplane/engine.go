@@ -41,6 +41,8 @@ type engineFlags struct {
 	slots       int
 	metrics     string
 	health      string
+	// lease, if set, is the namespace of the lease that lets one engine act at a time.
+	lease string
 }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
@@ -138,6 +140,8 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 		Scheme: newScheme(), Logger: log,
 		Metrics: server.Options{BindAddress: f.metrics}, HealthProbeBindAddress: f.health,
 		GracefulShutdownTimeout: new(10 * time.Second),
+		LeaderElection:          f.lease != "", LeaderElectionNamespace: f.lease, LeaderElectionID: "engine.rackplane.dev",
+		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)

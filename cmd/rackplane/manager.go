@@ -31,6 +31,7 @@ func managerCommand() *cobra.Command {
 	engine.add(cmd)
 	cmd.Flags().StringVar(&kube.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, then ~/.kube/config, then in-cluster)")
 	cmd.Flags().StringVar(&kube.context, "context", "", "kubeconfig context")
+	cmd.Flags().StringVar(&engine.lease, "lease-namespace", "rackplane-system", "namespace of the lease that lets one engine act at a time")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "/var/lib/rackplane", "where Ansible runs are kept; must survive restarts")
 	return cmd
 }

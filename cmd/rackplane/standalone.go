@@ -56,6 +56,11 @@ func standalone(ctx context.Context, cfg controlplane.Config, engine engineFlags
 	if err := controlplane.InstallCRDs(start, plane.RESTConfig()); err != nil {
 		return err
 	}
+	// The engine has the same rights here as in anyone's cluster, so that the roles in config/rbac are proven by every use.
+	limited, err := controlplane.InstallRBAC(start, plane.RESTConfig())
+	if err != nil {
+		return err
+	}
 	log.Info("control plane ready", "seconds", fmt.Sprintf("%.1f", time.Since(began).Seconds()), "kubeconfig", plane.Kubeconfig())
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -66,7 +71,7 @@ func standalone(ctx context.Context, cfg controlplane.Config, engine engineFlags
 		case <-ctx.Done():
 		}
 	}()
-	err = runEngine(ctx, plane.RESTConfig(), engine, filepath.Join(cfg.Dir, "engine"), log)
+	err = runEngine(ctx, limited, engine, filepath.Join(cfg.Dir, "engine"), log)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}

@@ -19,15 +19,6 @@ import (
 )
 
 // Reconciler reconciles DataPlaneNodes.
-//
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/status,verbs=patch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/finalizers,verbs=update
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets;netconfigs;dataplanedeployments,verbs=get;list;watch
-// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 type Reconciler struct {
 	// Client writes.
 	Client client.Client
@@ -58,6 +49,15 @@ type pass struct {
 
 	hosts []metal3v1alpha1.BareMetalHost // by undeployed: those that carry the claim of a node that is being released
 }
+
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/finalizers,verbs=update
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets;netconfigs;dataplanedeployments,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile makes one pass over a node.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {

@@ -14,16 +14,6 @@ import (
 )
 
 // Reconciler reconciles NodeSets.
-//
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets/status,verbs=patch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets/finalizers,verbs=update
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices;netconfigs,verbs=get;list;watch
-// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get;list;watch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 type Reconciler struct {
 	// Client writes.
 	Client client.Client
@@ -47,6 +37,16 @@ type pass struct {
 	members []v1alpha1.DataPlaneNode // by nodes: those of the set that are not being deleted
 	hashed  bool                     // by services: the wanted inputs are decided
 }
+
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets/finalizers,verbs=update
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices;netconfigs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile makes one pass over a NodeSet.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
