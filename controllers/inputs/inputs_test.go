@@ -71,7 +71,8 @@ func TestHashesTellHostsApart(t *testing.T) {
 		}
 		return inputs.NewHashes(inv.Inventory, collection).Of(rollout.Service{Name: "s", Playbook: "p"}, &node)
 	}
-	if hash("1", "a") != hash("1", "a") || hash("1", "a") == hash("2", "a") || hash("1", "a") == hash("1", "b") {
+	first := hash("1", "a")
+	if again := hash("1", "a"); again != first || hash("2", "a") == first || hash("1", "b") == first {
 		t.Error("a hash must be the same for the same, and another for another host or other playbooks")
 	}
 }

@@ -69,7 +69,7 @@ func planned() *v1alpha1.DataPlaneNode {
 func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	r := &rig{T: t, API: steptest.New(t, objects...)}
-	r.controller = node.Reconciler{Client: r.API, Reader: r.API.Plain, Prober: &r.prober, Clock: r.Clock, Events: &events.FakeRecorder{}}
+	r.controller = node.Reconciler{Client: r.API, Reader: r.Plain, Prober: &r.prober, Clock: r.Clock, Events: &events.FakeRecorder{}}
 	return r
 }
 

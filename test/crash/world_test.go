@@ -30,6 +30,7 @@ const namespace = "site"
 // world is everything that outlives the engine.
 type world struct {
 	api    client.Client // as users see it
+	store  *store        // what is behind it
 	clock  *clocktesting.FakeClock
 	runner *ansibletest.Runner
 	ironic *provisionertest.Simulator
@@ -51,7 +52,8 @@ func newScheme() *runtime.Scheme {
 
 func newWorld() *world {
 	clock := newClock()
-	return &world{api: newStore(newScheme(), clock.Now), clock: clock, runner: ansibletest.New(1), ironic: provisionertest.New(clock.Now, time.Second)}
+	s := newStore(newScheme(), clock.Now)
+	return &world{api: s, store: s, clock: clock, runner: ansibletest.New(1), ironic: provisionertest.New(clock.Now, time.Second)}
 }
 
 // loginKey is some private key.

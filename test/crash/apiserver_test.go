@@ -1,0 +1,147 @@
+package crash
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/rackplane/rackplane/ansible/ansibletest"
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/deployment"
+	"github.com/rackplane/rackplane/controllers/host"
+	"github.com/rackplane/rackplane/controllers/node"
+	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/provisioner/provisionertest"
+	"github.com/rackplane/rackplane/test/cluster"
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(cluster.Main(m))
+}
+
+const (
+	// patience is how long one part of the journey may take on a loaded machine.
+	patience = 3 * time.Minute
+	// rest is how long nothing may be written once a part has ended: longer than every short poll.
+	rest = 8 * time.Second
+)
+
+// TestJourneyOnAPIServer makes the journey on a real API server with real watches: what the other tests drive by hand
+// must also happen by itself, and end.
+func TestJourneyOnAPIServer(t *testing.T) {
+	config := cluster.Config(t)
+	api, err := client.New(config, client.Options{Scheme: newScheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{api: api, runner: ansibletest.New(1), ironic: provisionertest.New(time.Now, 10*time.Millisecond)}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: newScheme(), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wall, recorder := clock.RealClock{}, mgr.GetEventRecorder("rackplane")
+	for _, setup := range []func(ctrl.Manager) error{
+		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Provisioner: w.ironic, Clock: wall, Events: recorder}).Setup,
+		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: "1"}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Clock: wall, Events: recorder}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.runner, Clock: wall, Events: recorder, Collection: "1"}).Setup,
+	} {
+		if err := setup(mgr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- mgr.Start(t.Context()) }()
+
+	for i, a := range journey() {
+		begin := time.Now()
+		a.do(t, w)
+		nodes := []int32{3, 4, 3, 0}[i]
+		w.await(t, nodes)
+		t.Logf("%s: %s", a.name, time.Since(begin).Round(time.Millisecond))
+		w.checkRest(t)
+		w.await(t, nodes)
+	}
+	w.checkEmpty(t)
+	for host, n := range w.deploys() {
+		if n > 1 {
+			t.Errorf("%s was deployed %d times, want once", host, n)
+		}
+	}
+	select {
+	case err := <-stopped:
+		t.Fatalf("the manager stopped: %v", err)
+	default:
+	}
+}
+
+// await waits until the set has so many nodes, all ready and none more; 0 is until it is gone.
+func (w *world) await(t *testing.T, nodes int32) {
+	t.Helper()
+	set := &v1alpha1.NodeSet{}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		w.check(t)
+		set = &v1alpha1.NodeSet{}
+		err := w.api.Get(t.Context(), client.ObjectKeyFromObject(nodeSet()), set)
+		if client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		s := &set.Status
+		if (err != nil && nodes == 0) || (err == nil && nodes > 0 && s.ReadyReplicas == nodes && s.Replicas == nodes && s.UpdatedReplicas == nodes) {
+			return
+		}
+	}
+	for _, obj := range w.objects(t, &v1alpha1.DataPlaneNodeList{}) {
+		if n, ok := obj.(*v1alpha1.DataPlaneNode); ok {
+			t.Logf("%s: %+v", n.Name, n.Status.Conditions)
+		}
+	}
+	t.Fatalf("not at %d nodes after %s: %+v", nodes, patience, set.Status)
+}
+
+// checkRest waits until nothing has been written for a while: what is done stays done, and no poll writes.
+func (w *world) checkRest(t *testing.T) {
+	t.Helper()
+	before := w.versions(t)
+	still := time.Now()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		now := w.versions(t)
+		if !maps.Equal(before, now) {
+			before, still = now, time.Now()
+		}
+		if time.Since(still) > rest {
+			return
+		}
+	}
+	t.Errorf("objects are still being written after %s: %v", patience, before)
+}
+
+func (w *world) versions(t *testing.T) map[string]string {
+	t.Helper()
+	versions := map[string]string{}
+	for _, list := range []client.ObjectList{
+		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneDeploymentList{}, &metal3v1alpha1.BareMetalHostList{}, &corev1.SecretList{},
+	} {
+		for _, obj := range w.objects(t, list) {
+			versions[fmt.Sprintf("%T %s", obj, obj.GetName())] = obj.GetResourceVersion()
+		}
+	}
+	return versions
+}
