@@ -13,7 +13,7 @@ demo: build demo-deps ## Run the main job on a simulated rack (MODE=preprovision
 	@bin/demo --mode "$(or $(MODE),baremetal)" $(if $(KEEP),--keep)
 
 .PHONY: demo-stop
-demo-stop: ## Stop what KEEP=1 left running
+demo-stop: build ## Stop what KEEP=1 left running
 	@bin/demo --stop
 
 .PHONY: build
@@ -46,9 +46,13 @@ rack-assets: ## system packages, Ironic, sushy-tools and the demo's node image
 .PHONY: demo-deps
 demo-deps: rack-assets kube-assets ansible-assets
 
+.PHONY: test-deps
+test-deps: demo-deps
+	@hack/test-deps.sh
+
 ##@ Test
 .PHONY: test
-test: vet-modules demo-deps build ## All tests: unit, API, crash, adapters and the demo itself on a real Ironic
+test: vet-modules test-deps build ## All tests: unit, API, crash, adapters and the demo itself on a real Ironic
 	go test -timeout 40m ./...
 
 .PHONY: test-unit
@@ -70,7 +74,9 @@ cover: ## Coverage of the pure packages
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 20s)
-	@hack/fuzz.sh $(or $(FUZZTIME),20s)
+	@grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go | cut -c6-); do \
+			go test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),20s) || exit 1; done; done
 
 ##@ Check
 .PHONY: lint
