@@ -5,12 +5,8 @@ import (
 
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/ansible"
@@ -43,29 +39,6 @@ type pass struct {
 	set      *v1alpha1.NodeSet // by inputReady
 	snapshot snapshot          // by inputReady
 }
-
-// workers is how many deployments advance side by side.
-const workers = 8
-
-// Setup registers the reconciler.
-func (r *Reconciler) Setup(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("deployment").
-		For(&v1alpha1.DataPlaneDeployment{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Complete(r)
-}
-
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments/status,verbs=patch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments/finalizers,verbs=update
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/status,verbs=patch
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets;dataplaneservices;netconfigs,verbs=get;list;watch
-// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile makes one pass over a deployment.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {

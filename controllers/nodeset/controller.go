@@ -32,10 +32,11 @@ type pass struct {
 	*Reconciler
 	set *v1alpha1.NodeSet
 
-	world   inputs.World             // by observe; nodes, plan and services keep it up to date with what they write
-	inputs  inputs.Set               // by inputReady
-	members []v1alpha1.DataPlaneNode // by nodes: those of the set that are not being deleted
-	hashed  bool                     // by services: the wanted inputs are decided
+	world     inputs.World             // by observe; nodes, plan and services keep it up to date with what they write
+	inputs    inputs.Set               // by inputReady
+	members   []v1alpha1.DataPlaneNode // by nodes: those of the set that are not being deleted
+	inventory inputs.Inventory         // by services
+	hashed    bool                     // by services: the wanted inputs are decided
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch

@@ -46,10 +46,14 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 			out = out.Again(max(next.Sub(now), step.Soon))
 		}
 	}
-	for _, obsolete := range p.obsolete(all, due) {
-		if err := deleteExactly(ctx, p.Client, obsolete); err != nil {
+	obsolete, soonest := p.obsolete(all, due)
+	for _, d := range obsolete {
+		if err := deleteExactly(ctx, p.Client, d); err != nil {
 			return step.Outcome{}, err
 		}
+	}
+	if soonest > 0 {
+		out = out.Again(soonest)
 	}
 	for _, d := range due {
 		if err := p.deploy(ctx, d, all); err != nil {
@@ -85,7 +89,7 @@ func (p *pass) states() []rollout.NodeState {
 		node := &p.members[i]
 		states = append(states, rollout.NodeState{
 			Name: node.Name, UID: node.UID,
-			Reachable: meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed),
+			Reachable: p.inventory.Has(node.Name) && meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed),
 			Wanted:    node.Spec.Services, Results: node.Status.Services,
 		})
 	}
@@ -120,38 +124,53 @@ func (p *pass) nodesOf(d *v1alpha1.DataPlaneDeployment) []string {
 	return all
 }
 
+// patience is how long a deployment with wrong input stays before it is removed: it may be put right, and if it is made
+// again just as wrong, that must not become a hot loop.
+const patience = time.Minute
+
 // obsolete are deployments of this controller's making that serve nobody: finished ones beyond the last few, one that
-// bears the name of a due one, ones whose nodes are all gone, and ones that never began because their input is wrong
-// (they are made again when it is right).
-func (p *pass) obsolete(all []v1alpha1.DataPlaneDeployment, due []rollout.Due) []*v1alpha1.DataPlaneDeployment {
-	var old []*v1alpha1.DataPlaneDeployment
+// bears the name of a due one, ones whose nodes are all gone, and ones that do not begin because their input is wrong
+// (they are made again when it is right). soonest is when one more will be; 0 is never.
+func (p *pass) obsolete(all []v1alpha1.DataPlaneDeployment, due []rollout.Due) (old []*v1alpha1.DataPlaneDeployment, soonest time.Duration) {
 	history := 0
 	for i := range slices.Backward(all) {
 		d := &all[i]
-		if !metav1.IsControlledBy(d, p.set) {
+		switch {
+		case !metav1.IsControlledBy(d, p.set):
 			continue
-		}
-		done := inputs.Finished(d)
-		if done {
+		case inputs.Finished(d):
 			history++
+			again := slices.ContainsFunc(due, func(x rollout.Due) bool { return p.deploymentName(x) == d.Name })
+			if !again && history <= kept {
+				continue
+			}
+		case p.nodesAreGone(d):
+		default:
+			left := p.untilGivenUp(d)
+			if left > 0 && (soonest == 0 || left < soonest) {
+				soonest = left
+			}
+			if left != 0 {
+				continue
+			}
 		}
-		again := done && slices.ContainsFunc(due, func(x rollout.Due) bool { return p.deploymentName(x) == d.Name })
-		if !d.DeletionTimestamp.IsZero() || (!again && !p.useless(d) && (!done || history <= kept)) {
-			continue
+		if d.DeletionTimestamp.IsZero() {
+			old = append(old, d)
 		}
-		old = append(old, d)
 	}
-	return old
+	return old, soonest
 }
 
-// useless reports whether an unfinished deployment has no node left or cannot begin.
-func (p *pass) useless(d *v1alpha1.DataPlaneDeployment) bool {
-	if inputs.Finished(d) {
-		return false
-	}
-	input := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionInputReady)
-	if input != nil && input.Status == metav1.ConditionFalse && input.Reason == v1alpha1.ReasonInvalidInput && len(d.Status.Runs) == 0 {
-		return true
-	}
+// nodesAreGone reports whether none of the nodes a deployment is about exists.
+func (p *pass) nodesAreGone(d *v1alpha1.DataPlaneDeployment) bool {
 	return len(d.Spec.Nodes) > 0 && !slices.ContainsFunc(d.Spec.Nodes, func(name string) bool { return p.find(name) != nil })
+}
+
+// untilGivenUp is how much longer an unfinished deployment may wait for good input; negative for one that has it, or has begun.
+func (p *pass) untilGivenUp(d *v1alpha1.DataPlaneDeployment) time.Duration {
+	input := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionInputReady)
+	if input == nil || input.Status == metav1.ConditionTrue || input.Reason != v1alpha1.ReasonInvalidInput || len(d.Status.Runs) > 0 {
+		return -1
+	}
+	return max(0, patience-p.Clock.Since(input.LastTransitionTime.Time))
 }

@@ -478,12 +478,18 @@ func TestObsoleteDeployments(t *testing.T) {
 	for i := range 12 {
 		add(fmt.Sprintf("by-hand%02d", i), false, func(d *v1alpha1.DataPlaneDeployment) { finish(d, true) })
 	}
+	r.Writes()
 	add("running", true, func(*v1alpha1.DataPlaneDeployment) {})
 	add("without-nodes", true, func(d *v1alpha1.DataPlaneDeployment) { d.Spec.Nodes = []string{"left"} })
 	add("invalid", true, func(d *v1alpha1.DataPlaneDeployment) {
-		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionInputReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidInput})
+		d.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionInputReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidInput, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+		}}
 	})
-	r.Writes()
+	if result := r.pass(); result.RequeueAfter == 0 || result.RequeueAfter > time.Minute {
+		t.Errorf("another pass after %s, want one when the deployment with wrong input is given up", result.RequeueAfter)
+	}
+	r.Clock.Step(time.Minute)
 	r.pass()
 	var deleted []string
 	for _, w := range r.Writes() {
@@ -547,6 +553,24 @@ func TestRefusedNodeName(t *testing.T) {
 		t.Errorf("nodes %+v, want n1 to go on", n)
 	}
 	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidInput, "n0")
+}
+
+func TestOneNodeInTroubleHoldsUpNobody(t *testing.T) {
+	r := site(t, 3, 3)
+	edit(r, steptest.NodeSet(0), func(s *v1alpha1.NodeSet) {
+		bad := &v1alpha1.NetworkConfig{Ethernets: []v1alpha1.Ethernet{{Name: "eth0", MAC: "nic9", Networks: []string{"ctlplane"}}}}
+		s.Spec.Nodes = map[string]v1alpha1.NodeSection{"n1": {NetworkConfig: bad}}
+	})
+	r.pass()
+	r.deployed()
+	n2 := r.nodes()[2]
+	edit(r, &n2, func(n *v1alpha1.DataPlaneNode) { n.Status.SSHHostKey = "" }) // something stands in its way
+	r.pass()
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidInput, "n1", "nic9")
+	if d := r.deployments(); len(d) != 1 || !slices.Equal(d[0].Spec.Nodes, []string{"n0", "n2"}) {
+		t.Errorf("deployments %+v, want one over the nodes whose layout is good", d)
+	}
+	r.settled()
 }
 
 func TestDegraded(t *testing.T) {

@@ -158,27 +158,29 @@ func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNod
 }
 
 // services decides the inputs every node should have. Global ones depend on all host keys of the namespace, so nothing
-// is decided until this set's nodes have theirs: they come within one pass of each node.
+// is decided until this set's nodes have theirs: they come with each node's first pass. A node whose first pass brought
+// none is in trouble of its own and holds up nobody.
 func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 	if !p.inputs.Usable() {
 		return step.Outcome{}, nil // inputReady has told why
 	}
 	for i := range p.members {
-		if len(inputs.HostKeys(p.set, &p.members[i])) == 0 {
+		if len(inputs.HostKeys(p.set, &p.members[i])) == 0 && len(p.members[i].Status.Conditions) == 0 {
 			return step.Later(v1alpha1.ReasonProgressing, "waits for the host key of node "+p.members[i].Name, 0), nil
 		}
 	}
-	inventory, err := p.inputs.Inventory(&p.world)
+	var err error
+	p.inventory, err = p.inputs.Inventory(&p.world)
 	if inputs.IsProblem(err) {
 		return step.Later(v1alpha1.ReasonInvalidInput, err.Error(), 0), nil
 	}
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	hashes := inputs.NewHashes(inventory.Inventory, p.Collection)
+	hashes := inputs.NewHashes(p.inventory.Inventory, p.Collection)
 	for i := range p.members {
 		node := &p.members[i]
-		if !inventory.Has(node.Name) {
+		if !p.inventory.Has(node.Name) {
 			continue
 		}
 		spec := *node.Spec.DeepCopy()
@@ -188,7 +190,7 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		}
 	}
 	p.hashed = true
-	if err := errors.Join(inventory.NodeProblems()...); err != nil {
+	if err := errors.Join(p.inventory.NodeProblems()...); err != nil {
 		return step.Later(v1alpha1.ReasonInvalidInput, summary(strings.Split(err.Error(), "\n")), 0), nil
 	}
 	return step.Outcome{}, nil

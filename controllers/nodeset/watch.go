@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
 )
 
 // Setup registers the reconciler. One worker: two passes at once could give one thing out twice.
@@ -34,7 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.DataPlaneService{}, neighbours).
 		Watches(&v1alpha1.NetConfig{}, neighbours).
 		Watches(&metal3v1alpha1.BareMetalHost{}, r.onHost()).
-		WatchesMetadata(&corev1.Secret{}, neighbours, builder.WithPredicates(userMade())).
+		WatchesMetadata(&corev1.Secret{}, neighbours, builder.WithPredicates(inputs.UserMade())).
 		WatchesMetadata(&corev1.ConfigMap{}, neighbours).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(r)
@@ -71,14 +72,6 @@ func (r *Reconciler) neighbours(ctx context.Context, obj client.Object) []reconc
 		out = append(out, request(sets.Items[i].Namespace, sets.Items[i].Name))
 	}
 	return out
-}
-
-// userMade leaves out the Secrets that Rackplane makes for nodes and deployments.
-func userMade() predicate.Predicate {
-	return predicate.NewPredicateFuncs(func(obj client.Object) bool {
-		labels := obj.GetLabels()
-		return labels[v1alpha1.NodeLabel] == "" && labels[v1alpha1.NodeSetLabel] == ""
-	})
 }
 
 // becomesKnown passes what changes the known hosts of the whole namespace, or frees addresses in it.
