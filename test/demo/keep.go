@@ -130,10 +130,10 @@ func (d *demo) linger(ctx context.Context) error {
 	d.say(`
 everything is left running in namespaces of its own. To look around:
   bin/demo --enter                             a shell in there, KUBECONFIG set
-    bin/rackplane status --watch -n %[1]s
-    ssh -i %[2]s/ssh-key cloud-admin@192.168.122.100
+    rackplane status --watch -n %[1]s
+    ssh -i %[2]s/ssh-key cloud-admin@%[3]s
     ls %[2]s/manifests %[2]s/engine %[2]s/rack/log
-  make demo-stop                               end it`, namespace, d.dir)
+  make demo-stop                               end it`, namespace, d.dir, d.someAddress(ctx))
 	if err := os.WriteFile(filepath.Join(d.dir, "ssh-key"), d.private, 0o600); err != nil {
 		return err
 	}
@@ -142,6 +142,15 @@ everything is left running in namespaces of its own. To look around:
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// someAddress is the first node's.
+func (d *demo) someAddress(ctx context.Context) string {
+	v, err := d.view.read(ctx)
+	if err != nil || len(v.Nodes) == 0 {
+		return "ADDRESS"
+	}
+	return ctlplane(&v.Nodes[0])
 }
 
 // kept finds the demo that was left running.
@@ -194,8 +203,16 @@ func enterKept() error {
 	if err != nil {
 		return err
 	}
-	env := append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "engine", "kubeconfig"))
-	return syscall.Exec(nsenter, []string{"nsenter", "--target", inside, "--mount", "--net", "--pid", "--ipc", "--uts", "--", "/bin/bash"}, env)
+	here, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	binaries, err := filepath.Abs(filepath.Dir(os.Args[0]))
+	if err != nil {
+		return err
+	}
+	env := append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "engine", "kubeconfig"), "PATH="+binaries+":"+os.Getenv("PATH"))
+	return syscall.Exec(nsenter, []string{"nsenter", "--target", inside, "--mount", "--net", "--pid", "--ipc", "--uts", "--wd=" + here, "--", "/bin/bash"}, env)
 }
 
 // childOf finds the child that lives in a network namespace of its own.
