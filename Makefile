@@ -33,7 +33,7 @@ deploy: ## Apply the CRDs, RBAC and manager to the cluster of the current kubeco
 ##@ Set-up (called by the targets that need it; safe to repeat)
 .PHONY: kube-assets
 kube-assets: ## etcd and kube-apiserver in the cache
-	@hack/kube-assets.sh
+	@hack/kube-assets.sh >/dev/null
 
 .PHONY: ansible-assets
 ansible-assets: ## the Ansible virtual environment in the cache

@@ -23,9 +23,13 @@ type Service struct {
 // knownHostsVar is the group variable that changes whenever any node of the namespace comes or goes.
 const knownHostsVar = "edpm_known_hosts"
 
+// listVars are the group variables that only say which services the set has. They are not hashed: a service that is
+// added runs, and the others stay as they are.
+func listVars() []string { return []string{"edpm_services", "edpm_service_types"} }
+
 // InputHash identifies what a run of the service gives the node: 16 hex characters of a SHA-256. A global service's hash
 // covers the group's variables with all known hosts, and no node's own variables: it is the same on every node of the
-// set. Any other's covers the node's variables and the group's without the known hosts, so other nodes do not touch it.
+// set. Any other's covers the node's variables and the group's without the known hosts, so other nodes do not touch it. Neither covers the list of the set's services.
 // collection identifies the playbooks' version.
 func InputHash(s Service, inv inventory.Inventory, node, collection string) string {
 	return NewInputs(inv.Limit([]string{node}), collection).Hash(s, node)
@@ -40,12 +44,16 @@ type Inputs struct {
 
 // NewInputs prepares the inventory's hashes.
 func NewInputs(inv inventory.Inventory, collection string) Inputs {
-	local := maps.Clone(inv.GroupVars)
+	global := maps.Clone(inv.GroupVars)
+	for _, name := range listVars() {
+		delete(global, name)
+	}
+	local := maps.Clone(global)
 	delete(local, knownHostsVar)
 	in := Inputs{
 		collection: collection,
 		group:      digest(local),
-		global:     digest(inv.GroupVars),
+		global:     digest(global),
 		hosts:      make(map[string]string, len(inv.Hosts)),
 	}
 	for _, h := range inv.Hosts {

@@ -41,6 +41,7 @@ func TestInputHash(t *testing.T) {
 	}{
 		{"nothing", func(*inventory.Inventory) {}, false, false},
 		{"known hosts", group("edpm_known_hosts", "more"), false, true},
+		{"another service in the set", group("edpm_services", "more"), false, false},
 		{"group variable", group("edpm_x", "2"), true, true},
 		{"own variable", host(0), true, false},
 		{"another node's variable", host(1), false, false},
