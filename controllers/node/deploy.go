@@ -142,7 +142,8 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 	case here && status.PoweredOn:
 		return step.Outcome{}, nil
 	case status.ErrorMessage != "" || status.ErrorType != "":
-		return step.Waiting(v1alpha1.ReasonHostError, fmt.Sprintf("BareMetalHost %s: %s: %s", name, status.ErrorType, status.ErrorMessage), hostPoll), nil
+		what := cmp.Or(string(status.ErrorType), "error") // Metal3 keeps the type empty while the service does not answer
+		return step.Waiting(v1alpha1.ReasonHostError, fmt.Sprintf("BareMetalHost %s: %s: %s", name, what, status.ErrorMessage), hostPoll), nil
 	case !p.host.Spec.Online:
 		return step.Hold(v1alpha1.ReasonHostError, fmt.Sprintf("BareMetalHost %s: spec.online is false: set it to true to power the node on", name)), nil
 	case here:

@@ -10,8 +10,11 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 )
 
+// networkHashFile is where a node keeps the hash of the network it was given; provisioner/ssh and the role read it.
+const networkHashFile = "/var/lib/rackplane/network-hash"
+
 // cloudConfig is the user data of a node. Keys are cloud-init's (cloud-init 22.4 and newer, modules set_hostname,
-// users_groups and ssh).
+// users_groups, ssh and write_files).
 type cloudConfig struct {
 	Hostname         string            `json:"hostname"`
 	FQDN             string            `json:"fqdn,omitempty"`
@@ -21,6 +24,13 @@ type cloudConfig struct {
 	SSHKeys          map[string]string `json:"ssh_keys"`
 	SSHPasswordAuth  bool              `json:"ssh_pwauth"`
 	DisableRoot      bool              `json:"disable_root"`
+	WriteFiles       []cloudFile       `json:"write_files,omitempty"`
+}
+
+type cloudFile struct {
+	Path        string `json:"path"`
+	Content     string `json:"content"`
+	Permissions string `json:"permissions"`
 }
 
 type cloudUser struct {
@@ -45,6 +55,11 @@ func (p *pass) userData(hostKey *corev1.Secret) ([]byte, error) {
 		SSHKeys: map[string]string{
 			"ed25519_private": string(hostKey.Data[keyPrivate]), "ed25519_public": strings.TrimSpace(string(hostKey.Data[keyPublic])),
 		},
+	}
+	if section.NetworkConfig == nil || len(section.NetworkConfig.Bonds) == 0 {
+		// What the config drive describes is the rendered network, and the node says so as configure-network would.
+		// Not with bonds: cloud-init 22.4 names them itself, so only the service makes the network what it should be.
+		config.WriteFiles = []cloudFile{{Path: networkHashFile, Content: p.rendered.Hash, Permissions: "0644"}}
 	}
 	text, err := yaml.Marshal(config)
 	if err != nil {

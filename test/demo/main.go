@@ -27,6 +27,7 @@ type options struct {
 	enter     bool
 	detached  bool
 	firstOnly bool
+	faulty    bool
 	dir       string
 	rackplane string
 	killEvery time.Duration
@@ -41,6 +42,7 @@ func parse() (options, error) {
 	flag.BoolVar(&o.enter, "enter", false, "open a shell in what --keep left running")
 	flag.BoolVar(&o.detached, "detached", false, "set by --keep on the process that stays")
 	flag.BoolVar(&o.firstOnly, "first-act-only", false, "end after the first act")
+	flag.BoolVar(&o.faulty, "faults", false, "put trouble in the way instead of scaling: a wrong password, a dead Ironic, a failing task, too few hosts")
 	flag.StringVar(&o.dir, "dir", "", "where the run keeps its state (default: a new temporary directory, removed at the end)")
 	flag.StringVar(&o.rackplane, "rackplane", filepath.Join(filepath.Dir(os.Args[0]), "rackplane"), "the rackplane binary")
 	flag.DurationVar(&o.killEvery, "kill-every", 0, "kill the engine with SIGKILL this often and start it again")
@@ -78,8 +80,11 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	acts := d.bareMetal
-	if o.mode == "preprovisioned" {
+	switch {
+	case o.mode == "preprovisioned":
 		acts = d.preProvisioned
+	case o.faulty:
+		acts = d.faults
 	}
 	if err := acts(ctx); err != nil {
 		return err

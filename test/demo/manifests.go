@@ -31,6 +31,7 @@ type inputs struct {
 	RepoURL        string
 	SSHPrivateKey  string // base64
 	Replicas       int
+	Services       []string
 	PreProvisioned bool
 }
 

@@ -127,6 +127,7 @@ func (d *demo) describe() {
 	d.inputs = inputs{
 		Namespace: namespace, Replicas: 3, RepoURL: d.rack.RepoURL, PreProvisioned: d.mode == "preprovisioned",
 		Image:         image{URL: d.rack.Image.URL, Checksum: d.rack.Image.ChecksumURL},
+		Services:      []string{"bootstrap", "configure-network", "install-os", "configure-os", "ssh-known-hosts"},
 		SSHPrivateKey: base64.StdEncoding.EncodeToString(d.private),
 	}
 	for _, h := range d.rack.Hosts {

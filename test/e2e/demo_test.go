@@ -118,3 +118,13 @@ func TestDemoPreProvisioned(t *testing.T) {
 	out := demo(t, "--mode", "preprovisioned")
 	expect(t, out, `^demo: 3/3 nodes ready in \d+s$`)
 }
+
+func TestDemoWithFaults(t *testing.T) {
+	out := demo(t, "--faults")
+	expect(t, out,
+		`^server-3: .*server-3-bmc`,
+		`^r7-n01: .*site-check.*not wanted here`,
+		`^NodeSet rack7: r7-n04: no host left`,
+		`^demo: 4 faults told, isolated and survived$`,
+	)
+}
