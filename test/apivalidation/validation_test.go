@@ -204,7 +204,7 @@ func TestNodeSetRefused(t *testing.T) {
 		{"bond of unknown mode", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: bond0, ports: [{mac: nic0}], mode: lacp}]}}}", []string{"bonds[0].mode", `"802.3ad"`}},
 		{"bond without ports", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: bond0, ports: []}]}}}", []string{"bonds[0].ports"}},
 		{"bond twice", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{mac: nic0}]}, {name: b, ports: [{mac: nic1}]}]}}}", []string{"bonds[1]", "Duplicate value"}},
-		{"interface name too long", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: abcdefghijklmnop}]}}}", []string{"ethernets[0].name", "should match"}},
+		{"interface name too long", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: abcdefghijklmnop}]}}}", []string{"ethernets[0].name", "15"}},
 		{"bond port name that is none", "NodeSet", `spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{name: "a/b", mac: nic0}]}]}}}`, []string{"ports[0].name", "should match"}},
 		{"MAC that is none", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: eth0, mac: first}]}}}", []string{"ethernets[0].mac", "should match"}},
 		{"bond port MAC that is none", "NodeSet", `spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{mac: "00:11"}]}]}}}`, []string{"ports[0].mac", "should match"}},

@@ -6,6 +6,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,57 +37,71 @@ func build(t *testing.T) string {
 func demo(t *testing.T, args ...string) string {
 	t.Helper()
 	bin := build(t)
-	before := footprint(t)
+	dir, err := os.MkdirTemp("", "e2e-") // short: SSH control sockets live below it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	links := interfaces(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), append(args, "--dir", dir)...)
 	cmd.Dir = source
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	err = cmd.Run()
 	t.Log(out.String())
 	if err != nil {
 		t.Fatalf("the demo failed: %v", err)
 	}
-	if after := footprint(t); after != before {
-		t.Errorf("left behind:\nbefore %s\nafter  %s", before, after)
+	if left := leftBehind(t, dir, bin, cmd.Process.Pid); left != "" {
+		t.Errorf("left behind:\n%s", left)
+	}
+	if after := interfaces(t); after != links {
+		t.Errorf("interfaces before: %s, after: %s", links, after)
 	}
 	return out.String()
 }
 
-// footprint is every mount, interface and process of the kinds a rack has, as this test's namespaces see them.
-func footprint(t *testing.T) string {
+// leftBehind lists mounts, processes and control groups of one demo: other racks may run beside it.
+func leftBehind(t *testing.T, dir, bin string, pid int) string {
 	t.Helper()
+	var left []string
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	links, err := filepath.Glob("/sys/class/net/*")
-	if err != nil {
-		t.Fatal(err)
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, dir) {
+			left = append(left, "mount "+line)
+		}
 	}
-	var processes []string
-	commands, err := filepath.Glob("/proc/[0-9]*/comm")
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range commands {
-		name, err := os.ReadFile(path)
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		switch comm := strings.TrimSpace(string(name)); comm {
-		case "ironic", "sushy-emulator", "systemd-nspawn", "rackplane", "demo", "ansible-playboo":
-			processes = append(processes, comm)
+		line, err := os.ReadFile(path)
+		if err == nil && (bytes.Contains(line, []byte(dir)) || bytes.Contains(line, []byte(bin))) {
+			left = append(left, "process "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}
-	groups, err := filepath.Glob("/sys/fs/cgroup/unified/rackplane-*")
+	groups, err := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/*/rackplane-%d", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join([]string{string(mounts), strings.Join(links, " "), strings.Join(processes, " "), strings.Join(groups, " ")}, "\n")
+	return strings.Join(append(left, groups...), "\n")
+}
+
+func interfaces(t *testing.T) string {
+	t.Helper()
+	links, err := filepath.Glob("/sys/class/net/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(links, " ")
 }
 
 func expect(t *testing.T, out string, patterns ...string) {
