@@ -44,7 +44,8 @@ in_root() {
 build_base() {
 	local root=$1
 	mkdir -p "$cache/bootstrap-debs"
-	debootstrap --variant=minbase --cache-dir="$cache/bootstrap-debs" --include="$base_packages" "$suite" "$root" ${mirror:+"$mirror"} >&2
+	# It mounts /proc in the root; in namespaces of its own that ends with it, even when it is killed.
+	unshare --mount --pid --fork --kill-child --mount-proc debootstrap --variant=minbase --cache-dir="$cache/bootstrap-debs" --include="$base_packages" "$suite" "$root" ${mirror:+"$mirror"} >&2
 	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 	chmod +x "$root/usr/sbin/policy-rc.d"
 	printf 'Dpkg::Options {"--force-unsafe-io";};\nAcquire::Languages "none";\n' >"$root/etc/apt/apt.conf.d/90build"

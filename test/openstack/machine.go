@@ -96,10 +96,11 @@ func (m *machine) spawn(ctx context.Context) error {
 		return err
 	}
 	// nspawn puts the system into a group "payload" below its own: two machines in one group would fight over it.
-	m.group = filepath.Join(own, "machine-"+m.Name)
-	if err := os.Mkdir(m.group, 0o755); err != nil { //nolint:gosec // as the kernel's own
+	path := filepath.Join(own, "machine-"+m.Name)
+	if err := os.Mkdir(path, 0o755); err != nil { //nolint:gosec // as the kernel's own
 		return err
 	}
+	m.group = path
 	group, err := os.Open(m.group)
 	if err != nil {
 		return err
