@@ -104,7 +104,7 @@ generate: $(TOOLS)/controller-gen ## Deep copies, CRDs and RBAC
 
 .PHONY: verify
 verify: generate vet-modules ## Fail when generated files or module files are stale
-	go test ./provisioner/lifecycle -run Docs
+	go test ./provisioner/lifecycle -run Document
 	@git diff --exit-code -- api config docs go.mod go.sum || { echo "verify: run 'make generate' and commit"; exit 1; }
 
 .PHONY: vet-modules

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"slices"
 	"strings"
+	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
@@ -14,12 +15,13 @@ type facts struct {
 	want provisioner.Want
 	seen provisioner.Observation
 	past Past
+	now  time.Time
 	// answers holds the answer to every condition.
 	answers map[condition]bool
 }
 
-func gather(want provisioner.Want, seen provisioner.Observation, past Past) facts {
-	f := facts{want: want, seen: seen, past: past, answers: map[condition]bool{}}
+func gather(want provisioner.Want, seen provisioner.Observation, past Past, now time.Time) facts {
+	f := facts{want: want, seen: seen, past: past, now: now, answers: map[condition]bool{}}
 	for c, ask := range questions() {
 		f.answers[c] = ask(f)
 	}
@@ -53,6 +55,7 @@ const (
 	mayPowerOff  condition = "power off allowed"
 	isOff        condition = "off, wanted on"
 	isOn         condition = "on, wanted off"
+	isFresh      condition = "inspected just now"
 )
 
 const negation = "not "
@@ -62,6 +65,11 @@ func not(c condition) condition { return negation + c }
 // giveUpAfter failures a host that is being deleted is let go as it is; Metal3 gives up after more than 3 errors too
 // (baremetal-operator v0.13.1, internal/controller/metal3.io/host_state_machine.go).
 const giveUpAfter = 3
+
+// lingering is how long a host that was just inspected stays on although it is wanted off: a new host is often wanted at
+// once, and Ironic deploys to a running agent without booting it again (ironic 39.0.0, [deploy] fast_track and
+// fast_track_timeout, 300 s).
+const lingering = 2 * time.Minute
 
 // questions answers every condition.
 func questions() map[condition]func(facts) bool {
@@ -96,6 +104,7 @@ func questions() map[condition]func(facts) bool {
 		mayRun:       func(f facts) bool { return f.seen.Power != provisioner.PowerOff },
 		mayPowerOff:  func(f facts) bool { return !f.want.DisablePowerOff },
 		isOff:        func(f facts) bool { return f.want.Online && f.seen.Power == provisioner.PowerOff },
+		isFresh:      func(f facts) bool { return f.now.Before(f.seen.Inspected.Add(lingering)) },
 		isOn:         func(f facts) bool { return !f.want.Online && f.seen.Power == provisioner.PowerOn },
 	}
 }

@@ -22,7 +22,7 @@ const (
 
 // Next decides what to do next with the server. It always decides: a state that no row knows is held, with its name.
 func Next(want provisioner.Want, seen provisioner.Observation, past Past, now time.Time) Decision {
-	f := gather(want, seen, past)
+	f := gather(want, seen, past, now)
 	for _, r := range table() {
 		if r.fits(f) {
 			return r.decide(f, now)

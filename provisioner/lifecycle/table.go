@@ -226,6 +226,7 @@ func powerRows() []row {
 		{in: powered, when: when{powerUnknown}, wait: "the power state is not known yet"},
 		{in: powered, when: when{isOff, failed}, fails: powerManagement, do: provisioner.SwitchOn, why: "try to power on again"},
 		{in: powered, when: when{isOff}, do: provisioner.SwitchOn, why: "the host is wanted on"},
+		{in: in{available}, when: when{isOn, isFresh}, wait: "the agent stays on for a while: an image may be wanted soon", poll: pollSlow},
 		{in: powered, when: when{isOn, mayPowerOff, failed}, fails: powerManagement, do: provisioner.SwitchOff, why: "try to power off again"},
 		{in: powered, when: when{isOn, mayPowerOff}, do: provisioner.SwitchOff, why: "the host is wanted off"},
 	}
