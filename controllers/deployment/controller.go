@@ -40,6 +40,17 @@ type pass struct {
 	snapshot snapshot          // by inputReady
 }
 
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments/finalizers,verbs=update
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/status,verbs=patch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets;dataplaneservices;netconfigs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
 // Reconcile makes one pass over a deployment.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
 	d := &v1alpha1.DataPlaneDeployment{}
