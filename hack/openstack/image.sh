@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Usage: image.sh controlplane|compute|guest
-# Builds what that role runs from once and prints its directory: a root file system, or the guest's kernel and initrd.
+# Usage: image.sh ROLE    a role is a folder beside this script, such as controlplane
+# Builds the root file system that the role runs from once and prints its directory.
 # The directory's name is a hash of everything that shapes its contents, so an existing one is never stale.
 # A build appears by one rename; two builders take turns on a lock.
 #   RACKPLANE_CACHE          where to keep it
