@@ -14,6 +14,9 @@ import (
 	"github.com/rackplane/rackplane/report"
 )
 
+// victim is the node on which a task fails.
+const victim = "r7-n01"
+
 // siteCheck is a service that fails on the node it is told to.
 const siteCheck = `- name: Check the site
   hosts: all
@@ -79,7 +82,7 @@ func hostError(v report.View, name string) string {
 // failingTaskAndDeadIronic kills Ironic while it deploys, starts it again, and lets a task fail on one of three nodes.
 func (d *demo) failingTaskAndDeadIronic(ctx context.Context) error {
 	d.say("\n== fault 2: Ironic dies while it deploys; fault 3: a task fails on r7-n01")
-	if err := d.putSiteCheck(ctx, "r7-n01"); err != nil {
+	if err := d.putSiteCheck(ctx, victim); err != nil {
 		return err
 	}
 	d.inputs.Services = []string{"bootstrap", "site-check"}
@@ -101,14 +104,14 @@ func (d *demo) failingTaskAndDeadIronic(ctx context.Context) error {
 	}
 	d.say("-- Ironic started again")
 	v, err := d.view.until(ctx, "r7-n00 and r7-n02 ready, r7-n01 failing", func(v report.View) bool {
-		return phaseOf(v, "r7-n00") == "Ready" && phaseOf(v, "r7-n02") == "Ready" && strings.Contains(causeOf(v, "r7-n01"), "not wanted here")
+		return phaseOf(v, "r7-n00") == "Ready" && phaseOf(v, "r7-n02") == "Ready" && strings.Contains(victimCause(v), "not wanted here")
 	})
 	if err != nil {
 		return err
 	}
-	d.say("r7-n01: %s", causeOf(v, "r7-n01"))
-	if !strings.Contains(causeOf(v, "r7-n01"), "site-check") {
-		return fmt.Errorf("node r7-n01: the message must name the service: %s", causeOf(v, "r7-n01"))
+	d.say("r7-n01: %s", victimCause(v))
+	if !strings.Contains(victimCause(v), "site-check") {
+		return fmt.Errorf("node r7-n01: the message must name the service: %s", victimCause(v))
 	}
 	return nil
 }
@@ -165,9 +168,10 @@ func phaseOf(v report.View, node string) string {
 	return ""
 }
 
-func causeOf(v report.View, node string) string {
+// victimCause says what holds the node that the site check refuses.
+func victimCause(v report.View) string {
 	for _, l := range report.Lines(v) {
-		if l.Node == node {
+		if l.Node == victim {
 			return l.Cause
 		}
 	}

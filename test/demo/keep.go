@@ -212,7 +212,7 @@ func enterKept() error {
 		return err
 	}
 	env := append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "engine", "kubeconfig"), "PATH="+binaries+":"+os.Getenv("PATH"))
-	return syscall.Exec(nsenter, []string{"nsenter", "--target", inside, "--mount", "--net", "--pid", "--ipc", "--uts", "--wd=" + here, "--", "/bin/bash"}, env)
+	return syscall.Exec(nsenter, []string{"nsenter", "--target", inside, "--mount", "--net", "--pid", "--ipc", "--uts", "--wd=" + here, "--", "/bin/bash"}, env) //nolint:gosec // no shell takes part, and the folder is the caller's own
 }
 
 // childOf finds the child that lives in a network namespace of its own.

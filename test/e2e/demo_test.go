@@ -37,7 +37,7 @@ func build(t *testing.T) string {
 func demo(t *testing.T, args ...string) string {
 	t.Helper()
 	bin := build(t)
-	dir, err := os.MkdirTemp("", "e2e-") // short: SSH control sockets live below it
+	dir, err := os.MkdirTemp("", "e2e-") //nolint:usetesting // t.TempDir is too long: SSH control sockets live below it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -52,8 +53,8 @@ func keystoneHash(password string) (string, error) {
 // rabbitHash is a password as RabbitMQ's definitions hold it: a four-byte salt, then the SHA-256 digest of salt
 // and password (RabbitMQ 4.0, "Credentials and Passwords").
 func rabbitHash(password string) string {
-	salted := make([]byte, 4)
-	_, _ = rand.Read(salted) // never fails (crypto/rand)
-	digest := sha256.Sum256(append(salted, password...))
-	return base64.StdEncoding.EncodeToString(append(salted, digest[:]...))
+	salt := make([]byte, 4)
+	_, _ = rand.Read(salt) // never fails (crypto/rand)
+	digest := sha256.Sum256(slices.Concat(salt, []byte(password)))
+	return base64.StdEncoding.EncodeToString(slices.Concat(salt, digest[:]))
 }
