@@ -11,10 +11,15 @@ const (
 	ConditionAddressed = "Addressed"
 	// ConditionDeployed: the wanted image is on the host, it is powered on and answers SSH with the pinned host key.
 	ConditionDeployed = "Deployed"
+	// ConditionAdoptable: a pre-provisioned node was looked at, and nothing found speaks against running services on it.
+	ConditionAdoptable = "Adoptable"
 	// ConditionNetworked: the node has the network that is rendered for it.
 	ConditionNetworked = "Networked"
 	// ConditionConfigured: every service has a good result for its current input.
 	ConditionConfigured = "Configured"
+	// ConditionJoined: the cloud that spec.openstack names has the node as a compute that is up, mapped into its cell
+	// and reached by its network. Lowered when that ceases, raised again when it is back.
+	ConditionJoined = "Joined"
 	// ConditionReady: all of the above, on every kind. On NodeSets: every wanted node exists and is Ready. On deployments: all runs succeeded.
 	ConditionReady = "Ready"
 )
@@ -61,6 +66,24 @@ const (
 	ReasonWaitingForServices = "WaitingForServices"
 	// ReasonServiceFailed: a service failed on the node; the message names it and the task; retried with backoff.
 	ReasonServiceFailed = "ServiceFailed"
+	// ReasonNotAdoptable: what was found on a pre-provisioned node is not what is wanted; nothing was changed on it.
+	ReasonNotAdoptable = "NotAdoptable"
+	// ReasonWaitingForCompute: nova-compute has not reported to the cloud yet.
+	ReasonWaitingForCompute = "WaitingForCompute"
+	// ReasonWaitingForMapping: the compute is not mapped into its cell yet.
+	ReasonWaitingForMapping = "WaitingForMapping"
+	// ReasonWaitingForInventory: the resource provider is not there yet, or has no processors, memory or disk.
+	ReasonWaitingForInventory = "WaitingForInventory"
+	// ReasonWaitingForChassis: OVN does not have the node's chassis yet, or not as wanted.
+	ReasonWaitingForChassis = "WaitingForChassis"
+	// ReasonWaitingForAgent: a network agent of the node has not reported to Neutron yet.
+	ReasonWaitingForAgent = "WaitingForAgent"
+	// ReasonServiceDown: the compute service or a network agent was up and no longer is.
+	ReasonServiceDown = "ServiceDown"
+	// ReasonServiceDisabled: an operator disabled the compute service; the message gives the reason kept in Nova.
+	ReasonServiceDisabled = "ServiceDisabled"
+	// ReasonNameClash: another compute or chassis of the cloud has the node's name, address or identity.
+	ReasonNameClash = "NameClash"
 	// ReasonReleasing: the node is being deleted and its host handed back.
 	ReasonReleasing = "Releasing"
 	// ReasonProgressing: nodes or runs are still under way.

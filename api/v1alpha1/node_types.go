@@ -143,6 +143,9 @@ type DataPlaneNodeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	DeployedHash string `json:"deployedHash,omitempty"`
+	// openstack is what the cloud called the node when it was last seen there.
+	// +optional
+	OpenStack *ComputeStatus `json:"openstack,omitempty"`
 	// services are the last results, one per service.
 	// +optional
 	// +listType=map

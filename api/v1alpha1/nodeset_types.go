@@ -69,6 +69,14 @@ type NodeSetSpec struct {
 	// +kubebuilder:validation:items:MinLength=1
 	Services []string `json:"services,omitempty"`
 
+	// openstack is the cloud the nodes join as computes. Without it a node is Ready once it is Configured.
+	// +optional
+	OpenStack *OpenStackJoin `json:"openstack,omitempty"`
+
+	// adoption says what a pre-provisioned node may look like before the first service runs on it.
+	// +optional
+	Adoption AdoptionSpec `json:"adoption,omitempty,omitzero"`
+
 	// deployment says how service runs are rolled out.
 	// +optional
 	Deployment RolloutSpec `json:"deployment,omitempty,omitzero"`
