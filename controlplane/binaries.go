@@ -10,16 +10,24 @@ import (
 // KubernetesVersion is the version of kube-apiserver that hack/kube-assets.sh provides.
 const KubernetesVersion = "v1.36.3"
 
-// DefaultBinaries is where hack/kube-assets.sh puts etcd and kube-apiserver: kube/VERSION in RACKPLANE_CACHE,
-// which defaults to rackplane in the user's cache directory.
+// Cache is where what the scripts in hack build or download is kept between runs: RACKPLANE_CACHE, or rackplane in the
+// user's cache directory.
+func Cache() (string, error) {
+	if dir := os.Getenv("RACKPLANE_CACHE"); dir != "" {
+		return dir, nil
+	}
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no cache directory (%w): set RACKPLANE_CACHE", err)
+	}
+	return filepath.Join(user, "rackplane"), nil
+}
+
+// DefaultBinaries is where hack/kube-assets.sh puts etcd and kube-apiserver: kube/VERSION in Cache.
 func DefaultBinaries() (string, error) {
-	cache := os.Getenv("RACKPLANE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("control plane: no cache directory (%w): set RACKPLANE_CACHE", err)
-		}
-		cache = filepath.Join(user, "rackplane")
+	cache, err := Cache()
+	if err != nil {
+		return "", fmt.Errorf("control plane: %w", err)
 	}
 	return filepath.Join(cache, "kube", KubernetesVersion), nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/host"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/controlplane"
 	"github.com/rackplane/rackplane/playbooks"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/ironic"
@@ -99,23 +100,14 @@ func (f *engineFlags) readIronicFiles() (err error) {
 	return nil
 }
 
-// cacheDir is RACKPLANE_CACHE.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("RACKPLANE_CACHE"); dir != "" {
-		return dir, nil
-	}
-	base, err := os.UserCacheDir()
-	return filepath.Join(base, "rackplane"), err
-}
-
 // findVenv is the given environment, or the newest complete one in the cache.
 func findVenv(given string) (string, error) {
 	if given != "" {
 		return given, nil
 	}
-	cache, err := cacheDir()
+	cache, err := controlplane.Cache()
 	if err != nil {
-		return "", fmt.Errorf("no cache folder (%w): give --ansible-venv", err)
+		return "", fmt.Errorf("%w, or give --ansible-venv", err)
 	}
 	complete, err := filepath.Glob(filepath.Join(cache, "venv", "ansible-*", ".complete"))
 	if err != nil || len(complete) == 0 {

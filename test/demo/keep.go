@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rackplane/rackplane/controlplane"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -54,13 +55,9 @@ func prepare(ctx context.Context) error {
 
 // keptFile holds the process id and directory of a demo that was left running.
 func keptFile() string {
-	cache := os.Getenv("RACKPLANE_CACHE")
-	if cache == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			base = os.TempDir()
-		}
-		cache = filepath.Join(base, "rackplane")
+	cache, err := controlplane.Cache()
+	if err != nil {
+		cache = os.TempDir()
 	}
 	return filepath.Join(cache, "demo.kept")
 }
