@@ -7,8 +7,9 @@ Every filter returns a list of problems, each one line that names the variable a
 
 from __future__ import annotations
 
-import ipaddress
 import re
+
+from ansible_collections.osp.edpm.plugins.module_utils.firewall import network_of, nft_rule, nft_ssh, rule_problems
 
 KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$")
@@ -16,9 +17,6 @@ KNOWN_HOST = re.compile(r"^(\[[A-Za-z0-9.:-]+\]:\d+|[A-Za-z0-9.:-]+)$")
 NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 SETTING = re.compile(r"^[A-Za-z0-9_]+([./][A-Za-z0-9_.:/-]+)+$")
 ZONE = re.compile(r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")
-# By number in the rules, as a minimal image has no /etc/protocols (IANA protocol numbers).
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "vrrp": 112, "sctp": 132}
-ACTIONS = ("accept", "drop", "reject")
 
 
 def repo_problems(repos, family):
@@ -72,45 +70,13 @@ def range_problems(ranges):
     if not ranges:
         return ["edpm_sshd_allowed_ranges is empty, which would shut SSH: name the networks that may connect"]
     return [f"edpm_sshd_allowed_ranges: {text!r} is no network: write it as 192.0.2.0/24"
-            for text in ranges if not _network(text)]
-
-
-def rule_problems(rules):
-    """Check edpm_nftables_user_rules."""
-    problems = []
-    for index, entry in enumerate(rules):
-        where = f"edpm_nftables_user_rules[{index}]"
-        rule = entry.get("rule") if isinstance(entry, dict) else None
-        if not isinstance(rule, dict) or not entry.get("rule_name"):
-            problems.append(f"{where} needs rule_name and rule: write it as rule_name: 110 name, rule: {{proto: tcp, dport: 22}}")
-            continue
-        problems.extend(_rule_problems(where, rule))
-    return problems
-
-
-def _rule_problems(where, rule):
-    known = {"proto", "dport", "sport", "source", "destination", "iniface", "action"}
-    for key in sorted(set(rule) - known):
-        yield f"{where}.rule.{key} is not known: use {', '.join(sorted(known))}"
-    if str(rule.get("proto", "tcp")) not in (*PROTOCOLS, "all"):
-        yield f"{where}.rule.proto {rule['proto']!r} is not known: use one of {', '.join(PROTOCOLS)} or all"
-    if str(rule.get("action", "accept")) not in ACTIONS:
-        yield f"{where}.rule.action {rule['action']!r} is not known: use one of {', '.join(ACTIONS)}"
-    for key in ("dport", "sport"):
-        if rule.get(key) and str(rule.get("proto", "tcp")) not in ("tcp", "udp", "sctp"):
-            yield f"{where}.rule.{key} needs proto tcp, udp or sctp: set it"
-        for port in ports(rule.get(key)):
-            if not re.match(r"^\d{1,5}(-\d{1,5})?$", port) or any(int(one) > 65535 for one in port.split("-")):
-                yield f"{where}.rule.{key} {port!r} is no port or range: write it as 80 or 5900-6923"
-    for key in ("source", "destination"):
-        if rule.get(key) and not _network(rule[key]):
-            yield f"{where}.rule.{key} {rule[key]!r} is no network: write it as 192.0.2.0/24"
+            for text in ranges if not network_of(text)]
 
 
 def hosts_problems(address, names):
     """Check the node's own line of /etc/hosts: ctlplane_ip and canonical_hostname."""
     problems = []
-    if not _network(address) or "/" in str(address):
+    if not network_of(address) or "/" in str(address):
         problems.append(f"ctlplane_ip {address!r} is no address: give the node's control-plane address")
     problems += [f"canonical_hostname {name!r} is no host name: correct it" for name in names if not HOST.match(str(name))]
     return problems
@@ -145,41 +111,18 @@ def flat_settings(settings):
             for name, value in settings.items()}
 
 
-def ports(value):
-    """Return ports as a list of texts; edpm-ansible takes one or many, and a:b as well as a-b."""
-    if value in (None, "", []):
-        return []
-    return [str(one).replace(":", "-") for one in (value if isinstance(value, list) else [value])]
+def family(families, facts):
+    """Return the data of the node's family: that of all of it, and over it what its release and distribution do otherwise.
 
-
-def nft_ssh(network, port):
-    """Return the nft rule that accepts SSH from the network."""
-    return f'{_match(network, "saddr")} tcp dport {port} accept comment "ssh"'
-
-
-def nft_rule(entry):
-    """Return one entry of edpm_nftables_user_rules as an nft rule; rule_problems has found nothing in it."""
-    rule = entry["rule"]
-    proto = str(rule.get("proto", "tcp"))
-    words = [f'iifname "{rule["iniface"]}"'] if rule.get("iniface") else []
-    words += [_match(rule[key], side) for key, side in (("source", "saddr"), ("destination", "daddr")) if rule.get(key)]
-    matched = [f"{proto} {key} {{ {', '.join(ports(rule[key]))} }}" for key in ("sport", "dport") if rule.get(key)]
-    if proto != "all" and not matched:
-        matched = [f"meta l4proto {PROTOCOLS[proto]}"]
-    name = str(entry["rule_name"]).replace('"', "")[:120]
-    return " ".join([*words, *matched, str(rule.get("action", "accept")), f'comment "{name}"'])
-
-
-def _match(network, side):
-    family = "ip6" if _network(network).version == 6 else "ip"
-    return f"{family} {side} {network}"
-
-
-def _network(text):
-    try:
-        return ipaddress.ip_network(str(text), strict=False)
-    except ValueError:
-        return None
+    families has the keys Debian and RedHat (ansible_facts.os_family), and may have Debian12, Ubuntu, Ubuntu24, RedHat9...
+    A node whose facts nobody has gathered yet (Ansible looks at a role's inputs before its first task) counts as Debian.
+    """
+    merged = {}
+    major = facts.get("distribution_major_version", "")
+    for name in (facts.get("os_family", "Debian"), facts.get("distribution", "Debian")):
+        for key in (name, f"{name}{major}"):
+            merged.update(families.get(key, {}))
+    return merged
 
 
 class FilterModule:
@@ -197,6 +140,7 @@ class FilterModule:
             "hosts_problems": hosts_problems,
             "known_host_problems": known_host_problems,
             "known_host_lines": known_host_lines,
+            "family": family,
             "flat_settings": flat_settings,
             "nft_ssh": nft_ssh,
             "nft_rule": nft_rule,

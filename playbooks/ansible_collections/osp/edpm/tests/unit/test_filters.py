@@ -80,6 +80,19 @@ class Problems(unittest.TestCase):
         self.bad("ctlplane_ip", edpm.hosts_problems("192.0.2.0/24", []))
         self.bad("canonical_hostname", edpm.hosts_problems("192.0.2.1", ["a b"]))
 
+    def test_family(self):
+        """What a release or distribution does otherwise comes over what its family does."""
+        families = {"Debian": {"a": 1, "b": 1, "c": 1}, "Debian13": {"b": 13}, "Ubuntu": {"c": "u"}, "RedHat": {"a": "r"}}
+
+        def facts(os_family, distribution, major):
+            return {"os_family": os_family, "distribution": distribution, "distribution_major_version": major}
+
+        self.assertEqual({"a": 1, "b": 13, "c": 1}, edpm.family(families, facts("Debian", "Debian", "13")))
+        self.assertEqual({"a": 1, "b": 1, "c": "u"}, edpm.family(families, facts("Debian", "Ubuntu", "24")))
+        self.assertEqual({"a": "r"}, edpm.family(families, facts("RedHat", "Rocky", "9")))
+        self.assertEqual(families["Debian"], edpm.family(families, {}))
+        self.assertEqual({}, edpm.family(families, facts("Suse", "SLES", "15")))
+
 
 if __name__ == "__main__":
     unittest.main()

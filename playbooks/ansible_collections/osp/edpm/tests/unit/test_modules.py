@@ -12,7 +12,7 @@ from ansible_collections.osp.edpm.plugins.callback import rackplane
 from ansible_collections.osp.edpm.plugins.module_utils import node
 from ansible_collections.osp.edpm.plugins.modules import edpm_files, edpm_kernel, edpm_nftables, edpm_packages, edpm_units
 
-SPEC = {"content": None, "link": None, "block": None, "mode": "0640", "owner": "root", "group": "root", "secret": False, "variable": ""}
+SPEC = {"content": None, "source": None, "link": None, "block": None, "mode": "0640", "owner": "root", "group": "root", "secret": False, "variable": ""}
 
 
 class Files(unittest.TestCase):
@@ -158,6 +158,24 @@ class Firewall(unittest.TestCase):
         edpm_nftables.require_way_back(["192.0.2.0/24"], None)
         with self.assertRaisesRegex(edpm_nftables.RulesError, "leaves out 198.51.100.7"):
             edpm_nftables.require_way_back(["192.0.2.0/24"], ("198.51.100.7", "192.0.2.5", 22))
+
+    def test_service(self):
+        """A service opens ports, does nothing else, and comes where the rules file includes it."""
+        rules = [{"rule_name": "118 tunnels", "rule": {"proto": "udp", "dport": [4789, 6081]}}]
+        text = edpm_nftables.snippet_of(rules, "edpm_ovn_rules")
+        self.assertEqual('# Written by osp.edpm.\nudp dport { 4789, 6081 } accept comment "118 tunnels"\n', text)
+        self.assertIsNone(edpm_nftables.snippet_of([], "edpm_ovn_rules"))
+        base = f"chain input {{\n{edpm_nftables.INCLUDE}\n}}\n"
+        self.assertEqual("chain input {\na\nb\n}\n", edpm_nftables.composed(base, {"/d/2.nft": "b", "/d/1.nft": "a", "/d/3.nft": None}))
+        with self.assertRaisesRegex(edpm_nftables.RulesError, r"^edpm_ovn_rules\[0\].rule.action must be accept"):
+            edpm_nftables.snippet_of([{"rule_name": "1", "rule": {"proto": "tcp", "action": "drop"}}], "edpm_ovn_rules")
+        with self.assertRaisesRegex(edpm_nftables.RulesError, r"^edpm_ovn_rules\[0\].rule.dport"):
+            edpm_nftables.snippet_of([{"rule_name": "1", "rule": {"dport": "x"}}], "edpm_ovn_rules")
+
+    def test_the_rules_file_includes_what_services_add(self):
+        """Role and module agree on the line."""
+        template = pathlib.Path(__file__).parents[2] / "roles/edpm_configure_os/templates/edpm.nft.j2"
+        self.assertIn(edpm_nftables.INCLUDE, template.read_text())
 
 
 class Node(unittest.TestCase):
