@@ -25,8 +25,11 @@ options:
         type: path
         required: true
       content:
-        description: The file's text. None of content, link and block means that the file must not exist.
+        description: The file's text. None of content, source, link and block means that the file must not exist.
         type: str
+      source:
+        description: File on the node whose text is taken, such as a certificate that another service laid down.
+        type: path
       link:
         description: Target of a symbolic link; it must exist on the node.
         type: path
@@ -102,6 +105,8 @@ from ansible_collections.osp.edpm.plugins.module_utils.node import one_line, rea
 
 BEGIN = "# BEGIN osp.edpm"
 END = "# END osp.edpm"
+# The number of a user or group that the run being predicted would make.
+UNKNOWN = -1
 
 
 class BundleError(Exception):
@@ -111,11 +116,11 @@ class BundleError(Exception):
 class Entry:
     """One file of the bundle: what is wanted, what is there, and how to go between the two."""
 
-    def __init__(self, spec):
+    def __init__(self, spec, predicting=False):
         self.spec = spec
         self.path = spec["path"]
         self.before = self._observe()
-        self.after = self._want()
+        self.after = self._want(predicting)
 
     def _observe(self):
         """Return (kind, text or target, mode, uid, gid); None when nothing is there."""
@@ -129,25 +134,33 @@ class Entry:
             raise BundleError(f"{self.path} is neither a file nor a link: move it away")
         return "file", read_text(self.path), stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
 
-    def _want(self):
+    def _want(self, predicting):
         spec = self.spec
         if spec["link"] is not None:
             if not os.path.exists(spec["link"]):
                 raise BundleError(f"{self._blame()}{spec['link']} does not exist on the node: correct it, or install what provides it")
             return "link", spec["link"], None, 0, 0
-        if spec["content"] is None and spec["block"] is None:
+        if spec["content"] is None and spec["source"] is None and spec["block"] is None:
             return None
         try:
             owner = pwd.getpwnam(spec["owner"]).pw_uid
             group = grp.getgrnam(spec["group"]).gr_gid
         except KeyError as error:
-            raise BundleError(f"{self._blame()}{self.path}: {error.args[0]}") from error
-        return "file", self._text(), int(spec["mode"], 8), owner, group
+            if not predicting:
+                raise BundleError(f"{self._blame()}{self.path}: {error.args[0]}") from error
+            owner = group = UNKNOWN
+        return "file", self._text(predicting), int(spec["mode"], 8), owner, group
 
-    def _text(self):
-        if self.spec["block"] is None:
-            return self.spec["content"]
-        return with_block(self.before[1] if self.before and self.before[0] == "file" else "", self.spec["block"])
+    def _text(self, predicting):
+        spec = self.spec
+        if spec["block"] is not None:
+            return with_block(self.before[1] if self.before and self.before[0] == "file" else "", spec["block"])
+        if spec["source"] is None:
+            return spec["content"]
+        text = read_text(spec["source"])
+        if text is None and not predicting:
+            raise BundleError(f"{self._blame()}{spec['source']} does not exist on the node: run the service that lays it down first")
+        return text or ""
 
     def _blame(self):
         return f"{self.spec['variable']}: " if self.spec["variable"] else ""
@@ -212,7 +225,7 @@ def leftovers(files, patterns):
     """Return entries that remove what matches a pattern and is not among the files, sorted."""
     known = {spec["path"] for spec in files}
     found = {path for pattern in patterns for path in glob.glob(pattern)} - known
-    gone = {"content": None, "link": None, "block": None, "secret": False, "variable": ""}
+    gone = {"content": None, "source": None, "link": None, "block": None, "secret": False, "variable": ""}
     return [dict(gone, path=path) for path in sorted(found)]
 
 
@@ -241,10 +254,11 @@ def main():
         argument_spec={
             "files": {
                 "type": "list", "elements": "dict", "required": True,
-                "mutually_exclusive": [("content", "link", "block")],
+                "mutually_exclusive": [("content", "source", "link", "block")],
                 "options": {
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str"},
+                    "source": {"type": "path"},
                     "link": {"type": "path"},
                     "block": {"type": "str"},
                     "mode": {"type": "str", "default": "0644"},
@@ -258,15 +272,19 @@ def main():
             "verify": {"type": "list", "elements": "list", "default": []},
         },
         supports_check_mode=True,
+        # The texts may be secrets: without this every call would be in the node's journal, texts and all.
+        no_log=True,
     )
+    invocation = {"paths": [spec["path"] for spec in module.params["files"]]}
     try:
         wanted = module.params["files"] + leftovers(module.params["files"], module.params["prune"])
-        entries = [entry for entry in map(Entry, wanted) if entry.changed()]
+        entries = [entry for entry in (Entry(spec, module.check_mode) for spec in wanted) if entry.changed()]
         if entries and not module.check_mode:
             _install(module, entries)
     except (BundleError, OSError, ValueError) as error:
-        module.fail_json(msg=one_line(str(error), 500))
-    module.exit_json(changed=bool(entries), paths=[e.path for e in entries], diff=[e.diff() for e in entries])
+        module.fail_json(msg=one_line(str(error), 500), invocation=invocation)
+    module.exit_json(changed=bool(entries), paths=[e.path for e in entries], diff=[e.diff() for e in entries],
+                     invocation=invocation)
 
 
 if __name__ == "__main__":

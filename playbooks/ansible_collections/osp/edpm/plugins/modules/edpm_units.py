@@ -13,6 +13,7 @@ author: Rackplane authors (@rackplane)
 description:
   - Enables and starts units in one task, and restarts or reloads one exactly when its configuration changed since it was last given it.
   - What a unit was last given is recorded on the node, so a run that died between writing a file and restarting the unit is made good by the next.
+  - A socket whose service already runs cannot be started (systemd refuses it), so that service is stopped for it and started again.
   - A unit whose conditions this machine does not meet (no right to set the clock in a container) is left alone and named in the result.
 options:
   units:
@@ -35,6 +36,13 @@ options:
         type: str
         choices: [restart, reload]
         default: restart
+      demand:
+        description: The unit is started by its socket. It is neither enabled nor started, and takes a changed file only while it runs.
+        type: bool
+        default: false
+      log:
+        description: The daemon's own log, whose last error explains a start that failed. The journal is asked without it.
+        type: path
   changed_paths:
     description: Files that this run changed (paths of M(osp.edpm.edpm_files)).
     type: list
@@ -76,6 +84,7 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.osp.edpm.plugins.module_utils.daemonlog import end_of, last_error
 from ansible_collections.osp.edpm.plugins.module_utils.node import STATE_DIR, one_line, read_text, text_diff, write_text
 
 RECORD = os.path.join(STATE_DIR, "units.json")
@@ -92,10 +101,13 @@ def plan(unit, seen, given, changed_paths):
     seen is what systemctl shows, given the digest recorded at its last (re)start or None, unit["digest"] today's.
     """
     verbs = []
+    stale = bool(unit["config"]) and (given != unit["digest"] or bool(set(unit["config"]) & set(changed_paths)))
+    runs = seen["ActiveState"] in ("active", "reloading", "activating") and seen["SubState"] != "auto-restart"
+    if unit["demand"]:
+        return [unit["on_change"]] if runs and stale else []
     if seen["UnitFileState"] not in ENABLED:
         verbs.append("enable")
-    stale = bool(unit["config"]) and (given != unit["digest"] or bool(set(unit["config"]) & set(changed_paths)))
-    if seen["ActiveState"] not in ("active", "reloading", "activating"):
+    if not runs:
         verbs.append("start")
     elif stale:
         verbs.append(unit["on_change"])
@@ -121,8 +133,8 @@ def full_name(name):
 class Systemd:
     """The node's systemd."""
 
-    FIELDS = ("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload",
-              "ConditionResult", "ConditionTimestampMonotonic")
+    FIELDS = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload",
+              "ConditionResult", "ConditionTimestampMonotonic", "Triggers")
 
     def __init__(self, module):
         self._module = module
@@ -133,15 +145,27 @@ class Systemd:
         fields = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         return {key: fields.get(key, "") for key in self.FIELDS}
 
-    def do(self, *words):
-        """Run systemctl; a failure becomes one line with the unit's last words from the journal."""
+    def do(self, *words, log=None):
+        """Run systemctl; a failure becomes one line with the unit's last words from its log, or from the journal."""
+        mark = end_of(log) if log else 0
         code, out, err = self._module.run_command(["systemctl", *words])
         if code == 0:
             return
         name = words[-1]
         journal = self._module.run_command(["journalctl", "-q", "-n", "3", "-o", "cat", "-u", name])[1]
-        raise UnitError(f"systemctl {' '.join(words)} failed: {one_line(journal or err or out)}; "
-                        f"see journalctl -u {name} on the node")
+        said = last_error(log, mark) if log else ""
+        raise UnitError(f"systemctl {' '.join(words)} failed: {said or one_line(journal or err or out)}; "
+                        f"see {log if said else 'journalctl -u ' + name} on the node")
+
+    def start_socket(self, name, service):
+        """Start a socket whose service runs. A client may start the service through another socket in between."""
+        for _attempt in range(5):
+            self._module.run_command(["systemctl", "stop", service])
+            if self._module.run_command(["systemctl", "start", name])[0] == 0:
+                break
+        else:
+            self.do("start", name)
+        self.do("start", service)
 
 
 class Job:
@@ -174,26 +198,34 @@ class Job:
             raise UnitError(f"unit {name} is {seen['LoadState'] or 'unknown'} on the node: "
                             "run the install-os service first, and check that no one masked it")
         for verb in plan(unit, seen, self._record.get(name), self._module.params["changed_paths"]):
-            self._act(verb, name, seen)
+            self._act(verb, unit, seen)
         if not self._module.check_mode and unit["config"] and self._record.get(name) != unit["digest"]:
             self._record[name] = unit["digest"]
             write_text(RECORD, json.dumps(self._record, sort_keys=True) + "\n")
 
-    def _act(self, verb, name, seen):
+    def _act(self, verb, unit, seen):
+        name = unit["name"]
         if verb != "start":
-            self._do(verb, name)
+            self._do(verb, name, log=unit["log"])
             return
         if not self._module.check_mode:
-            self._systemd.do("start", name)
+            self._start(unit, seen)
             seen = self._systemd.show(name)
         if refused(seen):
             self.unmet.append(name)
         else:
             self.actions.append(f"start {name}")
 
-    def _do(self, verb, *names):
+    def _start(self, unit, seen):
+        name, service = unit["name"], seen["Triggers"]
+        if name.endswith(".socket") and service and self._systemd.show(service)["ActiveState"] == "active":
+            self._systemd.start_socket(name, service)
+        else:
+            self._systemd.do("start", name, log=unit["log"])
+
+    def _do(self, verb, *names, log=None):
         if not self._module.check_mode:
-            self._systemd.do(verb, *names)
+            self._systemd.do(verb, *names, log=log)
         self.actions.append(" ".join([verb, *names]))
 
 
@@ -207,6 +239,8 @@ def main():
                     "name": {"type": "str", "required": True},
                     "config": {"type": "list", "elements": "path", "default": []},
                     "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
+                    "demand": {"type": "bool", "default": False},
+                    "log": {"type": "path"},
                 },
             },
             "changed_paths": {"type": "list", "elements": "path", "default": []},

@@ -9,7 +9,8 @@ import tempfile
 import unittest
 
 from ansible_collections.osp.edpm.plugins.callback import rackplane
-from ansible_collections.osp.edpm.plugins.module_utils import node
+from ansible_collections.osp.edpm.plugins.lookup import service_data
+from ansible_collections.osp.edpm.plugins.module_utils import daemonlog, node
 from ansible_collections.osp.edpm.plugins.modules import edpm_files, edpm_kernel, edpm_nftables, edpm_packages, edpm_units
 
 SPEC = {"content": None, "source": None, "link": None, "block": None, "mode": "0640", "owner": "root", "group": "root", "secret": False, "variable": ""}
@@ -52,6 +53,24 @@ class Files(unittest.TestCase):
         with self.assertRaisesRegex(edpm_files.BundleError, "^edpm_timezone: .*gone does not exist"):
             self.entry("link", link=str(self.root / "gone"), variable="edpm_timezone")
 
+    def test_source(self):
+        """A file of the node is taken as it is; one that is not there is named, unless the run only predicts."""
+        (self.root / "tls.crt").write_text("certificate")
+        entry = self.entry("cert.pem", source=str(self.root / "tls.crt"))
+        entry.apply()
+        self.assertEqual("certificate", (self.root / "cert.pem").read_text())
+        spec = {**SPEC, "path": str(self.root / "key.pem"), "source": str(self.root / "tls.key")}
+        with self.assertRaisesRegex(edpm_files.BundleError, "tls.key does not exist on the node"):
+            edpm_files.Entry(spec)
+        self.assertTrue(edpm_files.Entry(spec, predicting=True).changed())
+
+    def test_owner(self):
+        """A user that an earlier task of the run makes is no reason to fail a prediction."""
+        spec = {**SPEC, "path": str(self.root / "f"), "content": "", "owner": "no-such-user"}
+        with self.assertRaisesRegex(edpm_files.BundleError, "no-such-user"):
+            edpm_files.Entry(spec)
+        self.assertTrue(edpm_files.Entry(spec, predicting=True).changed())
+
     def test_secret(self):
         """A secret's text is in no diff."""
         diff = self.entry("s", content="hunter2", secret=True).diff()
@@ -76,8 +95,8 @@ class Files(unittest.TestCase):
 class Units(unittest.TestCase):
     """What a unit needs."""
 
-    UNIT = {"name": "chrony.service", "config": ["/etc/chrony.conf"], "on_change": "restart", "digest": "d1"}
-    GOOD = {"UnitFileState": "enabled", "ActiveState": "active"}
+    UNIT = {"name": "chrony.service", "config": ["/etc/chrony.conf"], "on_change": "restart", "digest": "d1", "demand": False}
+    GOOD = {"UnitFileState": "enabled", "ActiveState": "active", "SubState": "running"}
 
     def test_plan(self):
         """Enabled, started, given its files; never more than that."""
@@ -89,11 +108,21 @@ class Units(unittest.TestCase):
             ("another file changed", self.GOOD, "d1", ["/etc/other"], []),
             ("stopped", {**self.GOOD, "ActiveState": "inactive"}, "d0", ["/etc/chrony.conf"], ["start"]),
             ("disabled", {**self.GOOD, "UnitFileState": "disabled"}, "d1", [], ["enable"]),
-            ("new", {"UnitFileState": "", "ActiveState": "inactive"}, None, [], ["enable", "start"]),
+            ("new", {"UnitFileState": "", "ActiveState": "inactive", "SubState": "dead"}, None, [], ["enable", "start"]),
+            ("starting", {**self.GOOD, "ActiveState": "activating", "SubState": "start"}, "d1", [], []),
+            ("dies again and again", {**self.GOOD, "ActiveState": "activating", "SubState": "auto-restart"}, "d1", [], ["start"]),
         ]
         for name, seen, given, changed, want in cases:
             with self.subTest(name):
                 self.assertEqual(want, edpm_units.plan(self.UNIT, seen, given, changed))
+
+    def test_demand(self):
+        """A unit of a socket is given its files while it runs, and left alone else."""
+        unit = {**self.UNIT, "demand": True}
+        stopped = {"UnitFileState": "disabled", "ActiveState": "inactive", "SubState": "dead"}
+        self.assertEqual([], edpm_units.plan(unit, stopped, None, ["/etc/chrony.conf"]))
+        self.assertEqual(["restart"], edpm_units.plan(unit, {**self.GOOD, "UnitFileState": "disabled"}, "d0", []))
+        self.assertEqual([], edpm_units.plan(unit, self.GOOD, "d1", []))
 
     def test_no_config(self):
         """A unit without files is never restarted."""
@@ -209,6 +238,54 @@ class Messages(unittest.TestCase):
         self.assertEqual(rackplane.CENSORED, rackplane.message({"msg": "secret", "_ansible_no_log": True}, False))
         self.assertEqual(rackplane.MESSAGE_LIMIT, len(rackplane.message({"msg": "x" * 9999}, False)))
         self.assertTrue(rackplane.message({}, False))
+
+
+class DaemonLog(unittest.TestCase):
+    """What a log says about a failed start."""
+
+    LOG = """\
+2026-11-22 06:17:01.123 512 INFO nova.service [-] Starting compute node (version 31.0.0)
+2026-11-22 06:17:02.123 512 WARNING nova.virt [None req-1 - - - - - -] slow disk
+2026-11-22 06:17:02.130 512 ERROR oslo_service.service [None req-1 - - - - - -] Error starting thread.: nova.exception.InvalidConfiguration: No local node identity found, but this is not our first startup on this host.
+2026-11-22 06:17:02.130 512 ERROR oslo_service.service Traceback (most recent call last):
+2026-11-22 06:17:02.130 512 ERROR oslo_service.service     raise exception.InvalidConfiguration(
+2026-11-22 06:17:02.130 512 INFO nova.service [-] Stopping
+"""
+
+    def test_known(self):
+        """A known cause comes with its remedy, and wins over a traceback's lines."""
+        line = daemonlog.explain(self.LOG)
+        self.assertRegex(line, "No local node identity found.*; .*set edpm_nova_compute_id$")
+        self.assertNotIn("\n", line)
+
+    def test_unknown(self):
+        """Of an unknown error the exception is told."""
+        text = "2026-11-22 06:17:02.130 512 ERROR a.b Traceback (most recent call last):\n" \
+               "2026-11-22 06:17:02.130 512 ERROR a.b oslo_config.cfg.ConfigFileValueError: bad value\n" \
+               "2026-11-22 06:17:02.130 512 ERROR a.b \n"
+        self.assertEqual("oslo_config.cfg.ConfigFileValueError: bad value", daemonlog.explain(text))
+        self.assertEqual("", daemonlog.explain("nothing\n"))
+
+    def test_since(self):
+        """Only what was said after the mark counts; a log that was rotated in between is read whole."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "d.log")
+            self.assertEqual("", daemonlog.last_error(path, 0))
+            pathlib.Path(path).write_text(self.LOG)
+            self.assertEqual("", daemonlog.last_error(path, daemonlog.end_of(path)))
+            self.assertIn("identity", daemonlog.last_error(path, daemonlog.end_of(path) + 1))
+
+
+class ServiceData(unittest.TestCase):
+    """The controller's side of a service's inputs."""
+
+    def test_read(self):
+        """Files by name; folders and what Kubernetes hides are no keys."""
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "01-nova.conf").write_text("a")
+            pathlib.Path(folder, "..data").mkdir()
+            self.assertEqual({"01-nova.conf": "a"}, service_data.read(folder))
+        self.assertEqual({}, service_data.read(folder))
 
 
 if __name__ == "__main__":
