@@ -5,10 +5,12 @@ set -euo pipefail
 packages=(
 	debian-archive-keyring
 	debootstrap
+	dosfstools
 	dpkg-dev
 	e2fsprogs
 	fdisk
 	iproute2
+	mtools
 	python3-venv
 	qemu-utils
 	systemd-container

@@ -20,16 +20,16 @@ const (
 // assets are what hack/rack builds once and caches.
 type assets struct {
 	venv   string // Python environment with Ironic and sushy-tools
-	image  string // directory with the base image, its checksum file and the apt repository
+	image  string // directory with the node image, its checksum file and the apt repository
 	digest string // SHA-256 of the image
 }
 
-// Prepare installs and builds what a rack needs: Debian packages, a Python environment, the base image.
+// Prepare installs and builds what a rack needs: Debian packages, a Python environment, the node image.
 // It says on standard error what it does, and does nothing that is done already. Call it before Isolate,
 // for it may need the network.
 func Prepare(ctx context.Context, cfg Config) error {
-	for _, script := range []string{"deps.sh", "venv.sh", "image.sh"} {
-		if _, err := runScript(ctx, cfg, script); err != nil {
+	for _, argv := range [][]string{{"deps.sh"}, {"venv.sh"}, {"image.sh", cfg.profile()}} {
+		if _, err := runScript(ctx, cfg, nil, argv...); err != nil {
 			return err
 		}
 	}
@@ -38,11 +38,12 @@ func Prepare(ctx context.Context, cfg Config) error {
 
 // locate finds what Prepare has made, without the network.
 func locate(ctx context.Context, cfg Config) (assets, error) {
-	venv, err := runScript(ctx, cfg, "venv.sh", "RACKPLANE_OFFLINE=1")
+	offline := []string{"RACKPLANE_OFFLINE=1"}
+	venv, err := runScript(ctx, cfg, offline, "venv.sh")
 	if err != nil {
 		return assets{}, err
 	}
-	image, err := runScript(ctx, cfg, "image.sh", "RACKPLANE_OFFLINE=1")
+	image, err := runScript(ctx, cfg, offline, "image.sh", cfg.profile())
 	if err != nil {
 		return assets{}, err
 	}
@@ -63,8 +64,8 @@ func (a assets) describe() Image {
 	}
 }
 
-// runScript runs one of hack/rack's scripts and returns what it prints.
-func runScript(ctx context.Context, cfg Config, name string, env ...string) (string, error) {
+// runScript runs one of hack/rack's scripts, with additions to the environment, and returns what it prints.
+func runScript(ctx context.Context, cfg Config, env []string, argv ...string) (string, error) {
 	source := cfg.Source
 	if source == "" {
 		var err error
@@ -72,7 +73,7 @@ func runScript(ctx context.Context, cfg Config, name string, env ...string) (str
 			return "", err
 		}
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(source, "hack", "rack", name))
+	cmd := exec.CommandContext(ctx, filepath.Join(source, "hack", "rack", argv[0]), argv[1:]...)
 	cmd.Env = append(os.Environ(), env...)
 	if cfg.Cache != "" {
 		cmd.Env = append(cmd.Env, "RACKPLANE_CACHE="+cfg.Cache)
@@ -80,7 +81,7 @@ func runScript(ctx context.Context, cfg Config, name string, env ...string) (str
 	var stdout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("rack: %s: %w", name, err)
+		return "", fmt.Errorf("rack: %s: %w", argv[0], err)
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }

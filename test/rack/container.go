@@ -12,7 +12,7 @@ import (
 )
 
 // seedPath is where cloud-init's ConfigDrive data source looks before it looks for a disk
-// (cloud-init 22.4, sources/DataSourceConfigDrive.py).
+// (cloud-init 25.1, sources/DataSourceConfigDrive.py).
 const seedPath = "var/lib/cloud/seed/config_drive"
 
 // container is an operating system that runs from a host's disk.
@@ -59,7 +59,8 @@ func startContainer(ctx context.Context, h *Host, root string) (*container, erro
 			"--network-namespace-path=/run/netns/" + h.Name, "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
 			"--kill-signal=SIGRTMIN+4", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
 		},
-		env: []string{"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"},
+		// systemd 257 refuses cgroup version 1, and systemd-nspawn 252 would offer it where the host still has it.
+		env: []string{"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"},
 		in:  group,
 	})
 	if err != nil {

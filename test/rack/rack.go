@@ -1,6 +1,7 @@
 package rack
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -27,6 +28,8 @@ type Config struct {
 	// Source is the root of the project's source tree; by default the first directory with a go.mod,
 	// from the current one upwards.
 	Source string
+	// Profile names the node image, a folder of hack/rack/image: base, the default, or compute.
+	Profile string
 	// PreProvisioned, when set, makes a rack without BMCs and Ironic whose hosts already run.
 	PreProvisioned *PreProvisioned
 	// NoFastTrack makes Ironic switch a host off after inspection and on again to deploy. By default, as in
@@ -54,9 +57,10 @@ type Rack struct {
 	Hosts []*Host
 	// IronicURL is Ironic's root, without "/v1". No authentication. Empty for a pre-provisioned rack.
 	IronicURL string
-	// RepoURL is the apt repository that the hosts use.
+	// RepoURL is the apt repository that the hosts of the base profile use. The compute profile names Debian's own,
+	// which no host reaches: everything it needs is installed.
 	RepoURL string
-	// Image is the base image.
+	// Image is the node image of Config.Profile.
 	Image Image
 
 	cfg     Config
@@ -67,6 +71,8 @@ type Rack struct {
 	cancel  context.CancelFunc
 	hosts   sync.WaitGroup
 }
+
+func (c Config) profile() string { return cmp.Or(c.Profile, "base") }
 
 // DefaultHosts describes n equal servers: 8 CPUs, 32 GiB, one 20 GiB disk, two 25 Gbit/s cards.
 func DefaultHosts(n int) []Host {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Gateway is the rack's own address on the ctlplane network, a /24. The base image's apt sources name it.
+// Gateway is the rack's own address on the ctlplane network, a /24. The base profile's apt sources name it.
 const Gateway = "192.168.122.1"
 
 // serveContent serves the image and the apt repository to the hosts, on the rack's address and the standard port.
