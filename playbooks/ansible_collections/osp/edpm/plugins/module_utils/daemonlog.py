@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import os
 import re
+import time
 
 from ansible_collections.osp.edpm.plugins.module_utils.node import one_line
 
 # oslo.log's line: time, process, level, logger, [context], message. A traceback's lines repeat the head.
-HEAD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \d+ (?P<level>[A-Z]+) \S+ (\[[^\]]*\] )?(?P<message>.*)$")
+HEAD = re.compile(r"^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.\d+ \d+ (?P<level>[A-Z]+) \S+ (\[[^\]]*\] )?(?P<message>.*)$")
 # A line of these says why; the others only that.
 LEVELS = ("CRITICAL", "ERROR", "WARNING")
 # The last of a traceback's lines is the exception.
@@ -28,31 +28,23 @@ REMEDIES = (
 )
 
 
-def end_of(path):
-    """Return the log's length: what comes after it was said since. No log is an empty one."""
+def last_error(path, since):
+    """Return the last error said since (in seconds since 1970) with its remedy as one line; "" when there is none."""
     try:
-        return os.path.getsize(path)
-    except FileNotFoundError:
-        return 0
-
-
-def last_error(path, mark):
-    """Return the last error after mark with its remedy as one line; "" when there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            end = end_of(path)
-            handle.seek(max(mark if mark <= end else 0, end - TAIL))
-            return explain(handle.read())
+        with open(path, "rb") as handle:
+            handle.seek(max(handle.seek(0, 2) - TAIL, 0))
+            text = handle.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
+    return explain(text, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since)))
 
 
-def explain(text):
-    """Return the most telling line of a log's text with its remedy; "" when nothing went wrong in it."""
+def explain(text, since=""):
+    """Return the most telling line of what a log says since that time with its remedy; "" when nothing went wrong in it."""
     found = {}
     for line in text.splitlines():
         match = HEAD.match(line)
-        if not match or match["level"] not in LEVELS or not match["message"].strip():
+        if not match or match["time"] < since or match["level"] not in LEVELS or not match["message"].strip():
             continue
         known = next((remedy for words, remedy in REMEDIES if words in match["message"]), "")
         rank = (bool(known), bool(EXCEPTION.match(match["message"])), -LEVELS.index(match["level"]))

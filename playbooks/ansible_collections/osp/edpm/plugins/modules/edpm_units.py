@@ -82,9 +82,10 @@ unmet:
 import hashlib
 import json
 import os
+import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.osp.edpm.plugins.module_utils.daemonlog import end_of, last_error
+from ansible_collections.osp.edpm.plugins.module_utils.daemonlog import last_error
 from ansible_collections.osp.edpm.plugins.module_utils.node import STATE_DIR, one_line, read_text, text_diff, write_text
 
 RECORD = os.path.join(STATE_DIR, "units.json")
@@ -147,13 +148,13 @@ class Systemd:
 
     def do(self, *words, log=None):
         """Run systemctl; a failure becomes one line with the unit's last words from its log, or from the journal."""
-        mark = end_of(log) if log else 0
+        began = time.time()
         code, out, err = self._module.run_command(["systemctl", *words])
         if code == 0:
             return
         name = words[-1]
         journal = self._module.run_command(["journalctl", "-q", "-n", "3", "-o", "cat", "-u", name])[1]
-        said = last_error(log, mark) if log else ""
+        said = last_error(log, began) if log else ""
         raise UnitError(f"systemctl {' '.join(words)} failed: {said or one_line(journal or err or out)}; "
                         f"see {log if said else 'journalctl -u ' + name} on the node")
 
