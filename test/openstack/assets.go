@@ -11,15 +11,19 @@ import (
 	"strings"
 )
 
-// Prepare installs and builds what a cloud needs: Debian packages on this machine and the control plane's image,
-// which takes about four minutes once. It says on standard error what it does, and does nothing that is done
+// Prepare installs and builds what a cloud needs: Debian packages on this machine, the control plane's image and the
+// tiny guest of its servers, which takes about four minutes once. It says on standard error what it does, and does nothing that is done
 // already. Call it before rack.Isolate, for it may need the network.
 func Prepare(ctx context.Context, cfg Config) error {
 	if _, err := runScript(ctx, cfg, nil, "deps.sh"); err != nil {
 		return err
 	}
-	_, err := runScript(ctx, cfg, nil, "image.sh", "controlplane")
-	return err
+	for _, role := range []string{"controlplane", "guest"} {
+		if _, err := runScript(ctx, cfg, nil, "image.sh", role); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // image finds the root file system of a role that Prepare has built, without the network.

@@ -218,14 +218,17 @@ func run(ctx context.Context, input, name string, args ...string) (string, error
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// poll tries until check succeeds; when ctx ends first, its error is the last one of check.
+// errHopeless marks an error of a check that waiting does not change.
+var errHopeless = errors.New("hopeless")
+
+// poll tries until check succeeds or is hopeless; when ctx ends first, its error is the last one of check.
 func poll(ctx context.Context, every time.Duration, check func(context.Context) error) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		err := check(ctx)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errHopeless) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

@@ -58,6 +58,7 @@ type Cloud struct {
 	ComputeConfig map[string]map[string][]byte
 
 	machine *machine
+	guest   string // directory with the tiny guest's kernel and initrd
 }
 
 // Start boots a control plane and returns once every API answers and the scheduler and the conductor are up.
@@ -77,11 +78,16 @@ func Start(ctx context.Context, cfg Config) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
+	guest, err := image(ctx, cfg, "guest")
+	if err != nil {
+		return nil, err
+	}
 	s := settings{Address: cfg.Address.Addr(), Secrets: newSecrets(), Discovery: cfg.Discovery}
 	cloud, err := describe(s)
 	if err != nil {
 		return nil, err
 	}
+	cloud.guest = guest
 	cloud.machine, err = startMachine(ctx, machineConfig{
 		Name: machineName, Image: root, Dir: cfg.Dir, Bridge: cfg.Bridge, Address: cfg.Address, Furnish: s.furnish,
 	})

@@ -98,6 +98,7 @@ func (s settings) rabbitDefinitions() ([]byte, error) {
 
 // computeConfig renders the Secrets and ConfigMaps that a control plane hands to its computes, by the names that
 // RHOSO gives them: nova-operator b377536, neutron-operator 756f4ac and ovn-operator 0a0ad59, directories templates/.
+// openstack-control-plane says the same of a cloud that has none of them.
 func (s settings) computeConfig() (map[string]map[string][]byte, error) {
 	config := map[string]map[string][]byte{}
 	for object, keys := range map[string][]string{
@@ -106,6 +107,7 @@ func (s settings) computeConfig() (map[string]map[string][]byte, error) {
 		"neutron-ovn-metadata-agent-neutron-config": {"10-neutron-metadata.conf"},
 		"neutron-ovn-agent-neutron-config":          {"10-neutron-ovn.conf"},
 		"ovncontroller-config":                      {"ovsdb-config"},
+		"openstack-control-plane":                   {"control-plane.yaml"},
 	} {
 		config[object] = map[string][]byte{}
 		for _, key := range keys {

@@ -64,6 +64,7 @@ func TestDescribe(t *testing.T) {
 		"neutron-ovn-metadata-agent-neutron-config": "10-neutron-metadata.conf",
 		"neutron-ovn-agent-neutron-config":          "10-neutron-ovn.conf",
 		"ovncontroller-config":                      "ovsdb-config",
+		"openstack-control-plane":                   "control-plane.yaml",
 	} {
 		if !strings.Contains(string(cloud.ComputeConfig[object][key]), "192.0.2.10") {
 			t.Errorf("%s/%s does not name the control plane", object, key)

@@ -64,6 +64,9 @@ wait "$database"
 sed -i -e 's/^processes = .*/processes = 1/' -e 's/^threads = .*/threads = 4/' -e 's/^enable-threads = false/enable-threads = true/' \
 	/etc/keystone/keystone-uwsgi.ini /etc/placement/placement-api-uwsgi.ini /etc/glance/glance-api-uwsgi.ini \
 	/etc/nova/nova-api-uwsgi.ini /etc/nova/nova-api-metadata-uwsgi.ini /etc/neutron/neutron-api-uwsgi.ini
+# Nova's are monkey-patched by eventlet: the answers of its RPC calls are waited for by a green thread of the one native
+# thread that made the first call, so that with several threads calls of the others time out.
+sed -i -e 's/^processes = .*/processes = 2/' -e 's/^threads = .*/threads = 1/' /etc/nova/nova-api-uwsgi.ini /etc/nova/nova-api-metadata-uwsgi.ini
 systemctl enable placement-api.service
 # Executed by MariaDB before it accepts the first connection.
 printf 'init-file = /etc/mysql/rackplane.sql\n' >>/etc/mysql/mariadb.conf.d/90-rackplane.cnf
