@@ -7,6 +7,8 @@ import (
 	"context"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+
+	"github.com/rackplane/rackplane/provisioner/adoption"
 )
 
 // Provisioner registers, inspects, images and powers servers. Progress is seen only through Observe.
@@ -52,4 +54,12 @@ type Prober interface {
 	// Probe logs in once and changes nothing. Errors: fault.Transient (no answer), fault.Denied (login refused),
 	// fault.Rejected (another host key answered: it is never trusted; or the key material is malformed).
 	Probe(ctx context.Context, t SSHTarget) (SSHSeen, error)
+}
+
+// Examiner looks at a node that is to be adopted.
+type Examiner interface {
+	// Examine logs in once and reads what the node is like, as root and without changing anything on it; how the node
+	// answers the question is part of the facts. Errors: those of Prober, fault.Denied also when the login cannot become
+	// root, and fault.Unsupported when the answer is no facts.
+	Examine(ctx context.Context, t SSHTarget, q adoption.Question) (adoption.Facts, error)
 }

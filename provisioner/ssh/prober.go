@@ -1,6 +1,7 @@
-// Package ssh is the provisioner.Prober over SSH: one login with a private key,
-// one file read. Only the host keys the caller pins are accepted, from the
-// first connection on; nothing is looked up and nothing is remembered.
+// Package ssh is the provisioner.Prober and the provisioner.Examiner over SSH:
+// one login with a private key, one file or one script of facts read. Only the
+// host keys the caller pins are accepted, from the first connection on; nothing
+// is looked up, nothing is remembered, and nothing is changed on a node.
 package ssh
 
 import (
@@ -46,21 +47,9 @@ func (p Prober) Probe(ctx context.Context, t provisioner.SSHTarget) (provisioner
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	keys, err := newPins(t.HostKeys)
+	client, address, err := login(ctx, t)
 	if err != nil {
 		return provisioner.SSHSeen{}, err
-	}
-	signer, err := ssh.ParsePrivateKey(t.PrivateKey)
-	if err != nil {
-		return provisioner.SSHSeen{}, fault.New(fault.Rejected, "the SSH private key cannot be read: give it unencrypted in OpenSSH or PEM form")
-	}
-	address := net.JoinHostPort(t.Address, strconv.Itoa(port(t.Port)))
-	client, err := dial(ctx, address, &ssh.ClientConfig{
-		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
-		HostKeyCallback: keys.check, HostKeyAlgorithms: keys.algorithms(),
-	})
-	if err != nil {
-		return provisioner.SSHSeen{}, keys.classify(err, address, t.User)
 	}
 	defer client.Close()
 	hash, err := run(client, readHash)
@@ -68,6 +57,27 @@ func (p Prober) Probe(ctx context.Context, t provisioner.SSHTarget) (provisioner
 		return provisioner.SSHSeen{}, fault.Wrap(fault.Transient, err, "%s: command", address)
 	}
 	return provisioner.SSHSeen{NetworkHash: hash}, nil
+}
+
+// login connects and logs in; the client ends with ctx. Errors are those of provisioner.Prober.
+func login(ctx context.Context, t provisioner.SSHTarget) (client *ssh.Client, address string, err error) {
+	address = net.JoinHostPort(t.Address, strconv.Itoa(port(t.Port)))
+	keys, err := newPins(t.HostKeys)
+	if err != nil {
+		return nil, address, err
+	}
+	signer, err := ssh.ParsePrivateKey(t.PrivateKey)
+	if err != nil {
+		return nil, address, fault.New(fault.Rejected, "the SSH private key cannot be read: give it unencrypted in OpenSSH or PEM form")
+	}
+	client, err = dial(ctx, address, &ssh.ClientConfig{
+		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		HostKeyCallback: keys.check, HostKeyAlgorithms: keys.algorithms(),
+	})
+	if err != nil {
+		return nil, address, keys.classify(err, address, t.User)
+	}
+	return client, address, nil
 }
 
 func port(p int32) int {

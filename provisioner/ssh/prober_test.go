@@ -63,7 +63,10 @@ type sshd struct {
 	host   keyPair
 	known  keyPair
 	output string
-	silent bool // accepts connections and says nothing
+	// complaint goes to standard error.
+	complaint string
+	silent    bool // accepts connections and says nothing
+	hanging   bool // lets in, and never answers a command
 }
 
 func (s sshd) start(t *testing.T) provisioner.SSHTarget {
@@ -114,7 +117,8 @@ func (s sshd) serve(conn net.Conn) {
 		}
 		for r := range requests {
 			_ = r.Reply(r.Type == "exec", nil)
-			if r.Type == "exec" {
+			if r.Type == "exec" && !s.hanging {
+				_, _ = channel.Stderr().Write([]byte(s.complaint))
 				_, _ = channel.Write([]byte(s.output))
 				_, _ = channel.SendRequest("exit-status", false, []byte{0, 0, 0, 0})
 				_ = channel.Close()
