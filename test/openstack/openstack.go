@@ -74,11 +74,11 @@ func Start(ctx context.Context, cfg Config) (*Cloud, error) {
 	if cfg.Discovery == 0 {
 		cfg.Discovery = 10 * time.Second
 	}
-	root, err := image(ctx, cfg, "controlplane")
+	root, err := cfg.image(ctx, "controlplane")
 	if err != nil {
 		return nil, err
 	}
-	guest, err := image(ctx, cfg, "guest")
+	guest, err := cfg.image(ctx, "guest")
 	if err != nil {
 		return nil, err
 	}
