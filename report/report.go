@@ -33,7 +33,7 @@ type Line struct {
 	Host string
 	// Address on the control-plane network; empty while none is held.
 	Address string
-	// Phase is what the node is going through: Planning, Claiming, Addressing, Deploying, Networking, Configuring, Ready, Releasing.
+	// Phase is what the node is going through: Planning, Claiming, Addressing, Deploying, Networking, Configuring, Joining, Ready, Releasing.
 	Phase string
 	// Step is the smaller step inside the phase, for example the host's state or the running service.
 	Step string
@@ -53,18 +53,14 @@ func phases() []struct{ condition, phase string } {
 		{v1alpha1.ConditionDeployed, "Deploying"},
 		{v1alpha1.ConditionNetworked, "Networking"},
 		{v1alpha1.ConditionConfigured, "Configuring"},
+		{v1alpha1.ConditionJoined, "Joining"},
 		{v1alpha1.ConditionReady, "Finishing"},
 	}
 }
 
 // waiting are the reasons that time alone resolves.
 func waiting(reason string) bool {
-	switch reason {
-	case "", v1alpha1.ReasonWaitingForPlan, v1alpha1.ReasonWaitingForHost, v1alpha1.ReasonWaitingForSSH,
-		v1alpha1.ReasonWaitingForNetwork, v1alpha1.ReasonWaitingForServices, v1alpha1.ReasonProgressing, v1alpha1.ReasonReleasing:
-		return true
-	}
-	return false
+	return reason == "" || strings.HasPrefix(reason, "Waiting") || reason == v1alpha1.ReasonProgressing || reason == v1alpha1.ReasonReleasing
 }
 
 // Lines returns one line per node, sorted by namespace, NodeSet and node.

@@ -2,8 +2,8 @@ package v1alpha1
 
 // Condition types of DataPlaneNode, in the order a node passes them. Each says what the last pass
 // saw: True = so, False = not (reason Waiting... = time will tell, any other = needs attention),
-// absent = an earlier step has not passed yet. Messages name what is waited for or wrong and the
-// remedy; they hold no time, so that two passes over the same world write nothing.
+// Unknown = was so, and what could tell does not answer, absent = an earlier step has not passed yet. Messages name what
+// is waited for or wrong and the remedy; they hold no time, so that two passes over the same world write nothing.
 const (
 	// ConditionClaimed: the host in spec.host carries a consumerRef with this node's UID.
 	ConditionClaimed = "Claimed"
@@ -18,7 +18,8 @@ const (
 	// ConditionConfigured: every service has a good result for its current input.
 	ConditionConfigured = "Configured"
 	// ConditionJoined: the cloud that spec.openstack names has the node as a compute that is up, mapped into its cell
-	// and reached by its network. Lowered when that ceases, raised again when it is back.
+	// and reached by its network. Lowered when that ceases, raised again when it is back; Unknown while the cloud itself
+	// does not answer.
 	ConditionJoined = "Joined"
 	// ConditionReady: all of the above, on every kind. On NodeSets: every wanted node exists and is Ready. On deployments: all runs succeeded.
 	ConditionReady = "Ready"
@@ -78,6 +79,8 @@ const (
 	ReasonWaitingForChassis = "WaitingForChassis"
 	// ReasonWaitingForAgent: a network agent of the node has not reported to Neutron yet.
 	ReasonWaitingForAgent = "WaitingForAgent"
+	// ReasonWaitingForAggregates: aggregates, availability zone or traits are being set.
+	ReasonWaitingForAggregates = "WaitingForAggregates"
 	// ReasonServiceDown: the compute service or a network agent was up and no longer is.
 	ReasonServiceDown = "ServiceDown"
 	// ReasonServiceDisabled: an operator disabled the compute service; the message gives the reason kept in Nova.

@@ -50,6 +50,7 @@ type OpenStackJoin struct {
 }
 
 // OVNSouthbound is how OVN's southbound database is reached.
+// +kubebuilder:validation:XValidation:rule="!self.endpoints.exists(e, e.startsWith('ssl:')) || has(self.tlsSecret)",message="ssl endpoints need tlsSecret: name the Secret with tls.crt, tls.key and ca.crt"
 type OVNSouthbound struct {
 	// endpoints, each tcp:ADDRESS:PORT or ssl:ADDRESS:PORT.
 	// +required

@@ -26,6 +26,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controlplane"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/playbooks"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/ironic"
@@ -167,7 +168,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
 	events := mgr.GetEventRecorder("rackplane")
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: ssh.Prober{}, Random: rand.Reader}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: ssh.Prober{}, Cloud: openstack.New(realClock, 0), Random: rand.Reader}).Setup,
 		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Runner: runner, Collection: playbooks.Hash()}).Setup,
 	}
 	if f.hostBackend == "builtin" {

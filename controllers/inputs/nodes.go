@@ -91,6 +91,16 @@ func ctlplaneAddress(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) 
 	return ""
 }
 
+// addressOn is the node's address on the network of that role; "" when it has none.
+func addressOn(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, role string) string {
+	for _, a := range node.Spec.Networks {
+		if n := find(nets, a.Network); n != nil && network.ServiceNetwork(*n) == role {
+			return a.Address
+		}
+	}
+	return ""
+}
+
 func find(nets v1alpha1.NetConfigSpec, name string) *v1alpha1.Network {
 	for i := range nets.Networks {
 		if nets.Networks[i].Name == name {

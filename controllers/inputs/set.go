@@ -41,6 +41,11 @@ func ReadSet(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, servic
 	if s.Key, err = ReadSSHKey(ctx, r, set); s.note(err) {
 		return Set{}, err
 	}
+	if set.Spec.OpenStack != nil {
+		if _, err = ReadCloud(ctx, r, set); s.note(err) {
+			return Set{}, err
+		}
+	}
 	usable := true
 	for _, name := range services {
 		service, err := ReadService(ctx, r, types.NamespacedName{Namespace: set.Namespace, Name: name})

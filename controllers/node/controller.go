@@ -20,12 +20,14 @@ import (
 
 // Reconciler reconciles DataPlaneNodes.
 type Reconciler struct {
-	// Client writes.
+	// Client writes, and reads cached what may be old.
 	Client client.Client
 	// Reader reads uncached.
 	Reader client.Reader
 	// Prober logs in to nodes.
 	Prober provisioner.Prober
+	// Cloud is asked about nodes whose set has spec.openstack.
+	Cloud provisioner.Cloud
 	// Random makes host keys; nil is crypto/rand, and nothing less will do outside of tests.
 	Random io.Reader
 	// Clock tells how long a node has not answered.
@@ -54,6 +56,9 @@ type pass struct {
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/status,verbs=patch
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes/finalizers,verbs=update
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets;netconfigs;dataplanedeployments,verbs=get;list;watch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=create;list
 // +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
@@ -76,6 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		{Condition: v1alpha1.ConditionDeployed, Run: p.answers},
 		{Condition: v1alpha1.ConditionNetworked, Run: p.networked},
 		{Condition: v1alpha1.ConditionConfigured, Run: p.configured},
+		{Condition: v1alpha1.ConditionJoined, Run: p.joined},
 	}
 	if !node.DeletionTimestamp.IsZero() {
 		if !controllerutil.ContainsFinalizer(node, v1alpha1.Finalizer) {

@@ -145,12 +145,16 @@ func (r *rig) expect(want string, words ...string) {
 	var got []string
 	conditions := r.node().Status.Conditions
 	for _, c := range conditions {
-		if c.Type == v1alpha1.ConditionReady {
+		if c.Type == v1alpha1.ConditionReady || (c.Reason == v1alpha1.ReasonNotNeeded && c.Type != v1alpha1.ConditionClaimed) {
 			continue
 		}
 		word := "+" + c.Type
-		if c.Status != metav1.ConditionTrue {
+		switch c.Status {
+		case metav1.ConditionFalse:
 			word = "-" + c.Type + ":" + c.Reason
+		case metav1.ConditionUnknown:
+			word = "?" + c.Type + ":" + c.Reason
+		case metav1.ConditionTrue:
 		}
 		got = append(got, word)
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
@@ -85,7 +87,7 @@ func (r *Reconciler) onHost(ctx context.Context, obj client.Object) []reconcile.
 	return out
 }
 
-// withKey are the nodes of the sets that log in with the Secret.
+// withKey are the nodes of the sets that log in with the Secret, to their nodes or to their cloud.
 func (r *Reconciler) withKey(ctx context.Context, secret client.Object) []reconcile.Request {
 	var sets v1alpha1.NodeSetList
 	if err := r.Client.List(ctx, &sets, client.InNamespace(secret.GetNamespace())); err != nil {
@@ -93,8 +95,9 @@ func (r *Reconciler) withKey(ctx context.Context, secret client.Object) []reconc
 	}
 	var out []reconcile.Request
 	for i := range sets.Items {
-		if sets.Items[i].Spec.NodeTemplate.AnsibleSSHPrivateKeySecret == secret.GetName() {
-			out = append(out, r.ofSet(ctx, &sets.Items[i])...)
+		set := &sets.Items[i]
+		if slices.Contains(append(inputs.CloudSecrets(set), set.Spec.NodeTemplate.AnsibleSSHPrivateKeySecret), secret.GetName()) {
+			out = append(out, r.ofSet(ctx, set)...)
 		}
 	}
 	return out

@@ -76,8 +76,12 @@ func (p *pass) rank(condition string) int {
 
 func (p *pass) set(condition string, out Outcome) {
 	status := metav1.ConditionFalse
-	if out.verdict == done {
+	switch out.verdict {
+	case done:
 		status = metav1.ConditionTrue
+	case unsure:
+		status = metav1.ConditionUnknown
+	case later, waiting, hold, lost, gone:
 	}
 	next := metav1.Condition{
 		Type: condition, Status: status, Reason: out.Reason(), Message: shorten(strings.ReplaceAll(out.message, "\n", "; "), maxMessage),
@@ -106,10 +110,10 @@ func shorten(text string, length int) string {
 // maxNote is the longest note of an event (events.k8s.io/v1 Event.note, 1 kB).
 const maxNote = 1000
 
-// announce tells of changed conditions. Ready repeats another condition while False, so then it is left out.
+// announce tells of changed conditions. Ready repeats another condition while it is not True, so then it is left out.
 func announce(r events.EventRecorder, obj client.Object, changes []metav1.Condition) {
 	for _, c := range changes {
-		if c.Type == v1alpha1.ConditionReady && c.Status == metav1.ConditionFalse && len(changes) > 1 {
+		if c.Type == v1alpha1.ConditionReady && c.Status != metav1.ConditionTrue && len(changes) > 1 {
 			continue
 		}
 		note := c.Type + " is " + string(c.Status)

@@ -30,6 +30,7 @@ const (
 	done verdict = iota
 	later
 	waiting
+	unsure
 	hold
 	lost
 	gone
@@ -49,6 +50,12 @@ func Pass(reason, message string) Outcome { return Outcome{reason: reason, messa
 // Waiting stops the pass: time will tell. It is made again after poll, or when a watch wakes it; 0 leaves it to the watches.
 func Waiting(reason, message string, poll time.Duration) Outcome {
 	return Outcome{verdict: waiting, reason: reason, message: message, after: poll}
+}
+
+// Unsure stops the pass: what could tell whether the condition is still True does not answer. The condition is Unknown,
+// and so is Ready; neither is claimed to have ceased. The pass is made again as for Waiting.
+func Unsure(reason, message string, poll time.Duration) Outcome {
+	return Outcome{verdict: unsure, reason: reason, message: message, after: poll}
 }
 
 // Later lowers the condition but goes on with the next step. The pass is made again as for Waiting.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -42,7 +43,7 @@ type API struct {
 func Scheme(tb testing.TB) *runtime.Scheme {
 	tb.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, batchv1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			tb.Fatal(err)
 		}
@@ -50,10 +51,13 @@ func Scheme(tb testing.TB) *runtime.Scheme {
 	return scheme
 }
 
+// Start is the time an API's clock begins at.
+func Start() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
 // New makes an API server with the objects, their statuses included. Objects without a UID get one.
 func New(tb testing.TB, objects ...client.Object) *API {
 	tb.Helper()
-	a := &API{tb: tb, Clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	a := &API{tb: tb, Clock: clocktesting.NewFakeClock(Start())}
 	for _, obj := range objects {
 		a.complete(obj)
 	}
@@ -163,8 +167,8 @@ func Problems(conditions []metav1.Condition, generation int64, now time.Time) []
 		problems = append(problems, "Ready is not the last condition")
 	}
 	for _, c := range rest {
-		if c.Status == metav1.ConditionFalse && ready.Status == metav1.ConditionTrue {
-			problems = append(problems, "Ready is True although "+c.Type+" is False")
+		if c.Status != metav1.ConditionTrue && ready.Status == metav1.ConditionTrue {
+			problems = append(problems, fmt.Sprintf("Ready is True although %s is %s", c.Type, c.Status))
 		}
 	}
 	return problems
@@ -175,10 +179,10 @@ func problemOf(c metav1.Condition, generation int64, now time.Time) string {
 	switch {
 	case c.Reason == "":
 		return "has no reason"
-	case c.Status != metav1.ConditionTrue && c.Status != metav1.ConditionFalse:
+	case c.Status == metav1.ConditionUnknown && c.Type != v1alpha1.ConditionJoined && c.Type != v1alpha1.ConditionReady:
 		return fmt.Sprintf("is %s: what is not known is left out", c.Status)
-	case c.Status == metav1.ConditionFalse && c.Message == "":
-		return fmt.Sprintf("is False for %s without saying more", c.Reason)
+	case c.Status != metav1.ConditionTrue && c.Message == "":
+		return fmt.Sprintf("is %s for %s without saying more", c.Status, c.Reason)
 	case c.ObservedGeneration > generation:
 		return fmt.Sprintf("speaks of generation %d, the object has %d", c.ObservedGeneration, generation)
 	case c.LastTransitionTime.After(now):

@@ -1,0 +1,227 @@
+package inputs
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/provisioner/join"
+)
+
+// Keys of the Secrets that spec.openstack names.
+const (
+	keyClouds = "clouds.yaml"
+	keyCA     = "ca.crt"
+)
+
+// defaultCloud is the entry of clouds.yaml when spec.openstack.cloud names none, as RHOSO calls it.
+const defaultCloud = "default"
+
+// ReadCloud reads how the cloud of a set is reached. The set must have spec.openstack.
+func ReadCloud(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (provisioner.CloudAccess, error) {
+	spec := set.Spec.OpenStack
+	entry := cmp.Or(spec.Cloud, defaultCloud)
+	data, where, err := readSecret(ctx, r, set, secretField{spec.CloudsSecret, "spec.openstack.cloudsSecret", []string{keyClouds}})
+	if err != nil {
+		return provisioner.CloudAccess{}, err
+	}
+	if ca := data[keyCA]; len(ca) > 0 && !isPEM(ca) {
+		return provisioner.CloudAccess{}, fault.New(fault.Rejected, "%s: key %s holds no PEM certificate: correct it", where, keyCA)
+	}
+	access, err := join.ParseClouds(data[keyClouds], data[keyCA], entry)
+	if err != nil {
+		return provisioner.CloudAccess{}, fault.Wrap(fault.KindOf(err), err, "%s", where)
+	}
+	access.Source = fmt.Sprintf("Secret %s/%s, cloud %s", set.Namespace, spec.CloudsSecret, entry)
+	if spec.Southbound != nil {
+		access.Southbound, err = readSouthbound(ctx, r, set)
+	}
+	return access, err
+}
+
+func readSouthbound(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (provisioner.SouthboundAccess, error) {
+	spec := set.Spec.OpenStack.Southbound
+	access := provisioner.SouthboundAccess{
+		Source:    fmt.Sprintf("spec.openstack.southbound.endpoints of NodeSet %s/%s", set.Namespace, set.Name),
+		Endpoints: strings.Join(spec.Endpoints, ","),
+	}
+	encrypted := slices.ContainsFunc(spec.Endpoints, func(e string) bool { return strings.HasPrefix(e, "ssl:") })
+	if !encrypted {
+		return access, nil
+	}
+	data, where, err := readSecret(ctx, r, set, secretField{
+		spec.TLSSecret, "spec.openstack.southbound.tlsSecret", []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey, keyCA},
+	})
+	if err != nil {
+		return access, err
+	}
+	if _, err := tls.X509KeyPair(data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey]); err != nil {
+		return access, fault.New(fault.Rejected, "%s: keys %s and %s are no certificate and its private key in PEM form: correct them",
+			where, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
+	}
+	if !isPEM(data[keyCA]) {
+		return access, fault.New(fault.Rejected, "%s: key %s holds no PEM certificate: correct it", where, keyCA)
+	}
+	access.Certificate, access.CA = string(data[corev1.TLSCertKey]), string(data[keyCA])
+	access.Key = provisioner.Secret(data[corev1.TLSPrivateKeyKey])
+	return access, nil
+}
+
+func isPEM(certificates []byte) bool { return x509.NewCertPool().AppendCertsFromPEM(certificates) }
+
+// secretField is a field of a NodeSet that names a Secret, and the keys that must be in it.
+type secretField struct {
+	name, field string
+	keys        []string
+}
+
+// readSecret reads a Secret of the set's namespace; where names it for messages.
+func readSecret(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, f secretField) (data map[string][]byte, where string, err error) {
+	where = fmt.Sprintf("Secret %s/%s (%s of NodeSet %s)", set.Namespace, f.name, f.field, set.Name)
+	if f.name == "" {
+		return nil, where, fault.New(fault.Missing, "%s of NodeSet %s/%s is not set: name the Secret with the keys %s", f.field, set.Namespace, set.Name, strings.Join(f.keys, ", "))
+	}
+	var secret corev1.Secret
+	err = r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: f.name}, &secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, where, fault.New(fault.Missing, "%s does not exist: create it with the keys %s", where, strings.Join(f.keys, ", "))
+	case err != nil:
+		return nil, where, fmt.Errorf("read %s: %w", where, err)
+	}
+	for _, key := range f.keys {
+		if len(secret.Data[key]) == 0 {
+			return nil, where, fault.New(fault.Missing, "%s has no key %s: add it", where, key)
+		}
+	}
+	return secret.Data, where, nil
+}
+
+// CloudSecrets are the names of the Secrets that spec.openstack refers to.
+func CloudSecrets(set *v1alpha1.NodeSet) []string {
+	spec := set.Spec.OpenStack
+	switch {
+	case spec == nil:
+		return nil
+	case spec.Southbound == nil:
+		return []string{spec.CloudsSecret}
+	default:
+		return []string{spec.CloudsSecret, spec.Southbound.TLSSecret}
+	}
+}
+
+// WantJoined is what a set asks its cloud to have of a node. types are the service types on it. It is pure.
+func WantJoined(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, types []string) join.Want {
+	spec := set.Spec.OpenStack
+	want := join.Want{
+		Set: "NodeSet " + set.Namespace + "/" + set.Name, Chassis: spec.Southbound != nil,
+		Zone: spec.AvailabilityZone, Aggregates: spec.Aggregates, Traits: spec.Traits,
+	}
+	canonical := CanonicalName(node, nets)
+	short, _, _ := strings.Cut(canonical, ".")
+	want.Host.Names = slices.Compact([]string{canonical, short})
+	if node.Status.OpenStack != nil {
+		want.Host.Chassis = node.Status.OpenStack.Chassis
+	}
+	for _, serviceType := range types {
+		if agent := agentOf(serviceType); agent != "" && !slices.Contains(want.Agents, agent) {
+			want.Agents = append(want.Agents, agent)
+		}
+	}
+	if slices.Contains(types, "ovn") {
+		want.Host.EncapIP = encapIP(set, node, nets)
+		want.BridgeMappings = bridgeMappings(set, node)
+	}
+	return want
+}
+
+// agentOf is the binary of Neutron's agent that a service type brings; "" when it brings none.
+func agentOf(serviceType string) string {
+	switch serviceType {
+	case "ovn":
+		return "ovn-controller"
+	case "neutron-metadata":
+		return "neutron-ovn-metadata-agent"
+	case "neutron-ovn":
+		return "neutron-ovn-agent"
+	}
+	return ""
+}
+
+// ServiceTypes are the types of the set's services; a service that is not there is of its name's type.
+func ServiceTypes(set *v1alpha1.NodeSet, known []v1alpha1.DataPlaneService) []string {
+	var types []string
+	for _, name := range set.Spec.Services {
+		serviceType := name
+		for i := range known {
+			if known[i].Name == name && known[i].Spec.EDPMServiceType != "" {
+				serviceType = known[i].Spec.EDPMServiceType
+			}
+		}
+		types = append(types, serviceType)
+	}
+	return types
+}
+
+// networkAddress is a variable that says: my address on this network.
+var networkAddress = regexp.MustCompile(`^\{\{\s*([a-z0-9]+)_ip\s*\}\}$`)
+
+// encapIP is edpm_ovn_encap_ip, by default tenant_ip, else ctlplane_ip; "" when an expression hides it.
+func encapIP(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
+	var given string
+	if raw := variable(set, node, "edpm_ovn_encap_ip"); raw != nil && json.Unmarshal(raw, &given) == nil && given != "" {
+		if match := networkAddress.FindStringSubmatch(given); match != nil {
+			return addressOn(node, nets, match[1])
+		}
+		if strings.Contains(given, "{{") {
+			return ""
+		}
+		return given
+	}
+	if tenant := addressOn(node, nets, "tenant"); tenant != "" {
+		return tenant
+	}
+	return ctlplaneAddress(node, nets)
+}
+
+// bridgeMappings is edpm_ovn_bridge_mappings; nil when it is not set or an expression hides it.
+func bridgeMappings(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) []string {
+	raw := variable(set, node, "edpm_ovn_bridge_mappings")
+	var list []string
+	var text string
+	switch {
+	case raw == nil:
+		return nil
+	case json.Unmarshal(raw, &list) == nil:
+	case json.Unmarshal(raw, &text) == nil:
+		list = strings.Split(text, ",")
+	}
+	for i := range list {
+		if list[i] = strings.TrimSpace(list[i]); strings.Contains(list[i], "{{") {
+			return nil
+		}
+	}
+	return slices.DeleteFunc(list, func(m string) bool { return m == "" })
+}
+
+// variable is an Ansible variable as the user gave it; nil when it is not given.
+func variable(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, name string) []byte {
+	if v, ok := set.Spec.Nodes[node.Name].Ansible.AnsibleVars[name]; ok {
+		return v.Raw
+	}
+	return set.Spec.NodeTemplate.Ansible.AnsibleVars[name].Raw
+}

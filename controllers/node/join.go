@@ -1,0 +1,110 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/provisioner/join"
+)
+
+const (
+	// joinPoll is when to ask the cloud again about a node that has not joined.
+	joinPoll = 10 * time.Second
+	// joinedPoll is when to look again whether a node that has joined still is.
+	joinedPoll = 30 * time.Second
+)
+
+// joined asks the node's cloud whether the node is a compute there, and makes so what the set asks for beyond that.
+// A cloud that does not answer takes nothing back: a node that had joined is Unknown until the cloud answers again.
+func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
+	if p.set.Spec.OpenStack == nil {
+		p.node.Status.OpenStack = nil
+		return step.Pass(v1alpha1.ReasonNotNeeded, ""), nil
+	}
+	access, err := inputs.ReadCloud(ctx, p.Reader, p.set)
+	if inputs.IsProblem(err) {
+		return p.silent(v1alpha1.ReasonInvalidInput, err), nil
+	}
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	var services v1alpha1.DataPlaneServiceList
+	if err := p.Client.List(ctx, &services, client.InNamespace(p.node.Namespace)); err != nil {
+		return step.Outcome{}, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
+	}
+	want := inputs.WantJoined(p.set, p.node, p.nets, inputs.ServiceTypes(p.set, services.Items))
+	seen, err := p.Cloud.See(ctx, access, want.Host)
+	switch {
+	case ctx.Err() != nil:
+		return step.Outcome{}, ctx.Err()
+	case err != nil:
+		return p.silent(string(fault.KindOf(err)), err), nil
+	}
+	decision := join.Next(want, seen)
+	p.recordCompute(decision.Status)
+	switch {
+	case decision.Joined():
+		return step.Pass(v1alpha1.ReasonDone, "").Again(joinedPoll), nil
+	case decision.Discover:
+		return p.discover(ctx, decision)
+	case len(decision.Actions) > 0:
+		return p.place(ctx, access, decision)
+	default:
+		return step.Waiting(decision.Reason, decision.Message, joinPoll), nil
+	}
+}
+
+// silent is what an error says of a node: that it waits, or that nobody knows whether it still is what it was.
+func (p *pass) silent(reason string, err error) step.Outcome {
+	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionJoined)
+	if before == nil || before.Status == metav1.ConditionFalse || before.Reason == v1alpha1.ReasonNotNeeded {
+		return step.Waiting(reason, err.Error(), joinPoll)
+	}
+	return step.Unsure(reason, "had joined when the cloud was last seen: "+err.Error(), joinPoll)
+}
+
+// recordCompute keeps what the cloud calls the node; what is not seen now is what it was last called.
+func (p *pass) recordCompute(now v1alpha1.ComputeStatus) {
+	if p.node.Status.OpenStack == nil {
+		if now == (v1alpha1.ComputeStatus{}) {
+			return
+		}
+		p.node.Status.OpenStack = &v1alpha1.ComputeStatus{}
+	}
+	for _, f := range []struct {
+		now  string
+		kept *string
+	}{
+		{now.ServiceID, &p.node.Status.OpenStack.ServiceID},
+		{now.HypervisorID, &p.node.Status.OpenStack.HypervisorID},
+		{now.Chassis, &p.node.Status.OpenStack.Chassis},
+	} {
+		if f.now != "" {
+			*f.kept = f.now
+		}
+	}
+}
+
+// place does what puts the compute where the set wants it. The next pass sees whether it is there.
+func (p *pass) place(ctx context.Context, access provisioner.CloudAccess, decision join.Decision) (step.Outcome, error) {
+	for _, action := range decision.Actions {
+		err := p.Cloud.Do(ctx, access, action)
+		switch {
+		case ctx.Err() != nil:
+			return step.Outcome{}, ctx.Err()
+		case err != nil:
+			return step.Waiting(string(fault.KindOf(err)), err.Error(), joinPoll), nil
+		}
+	}
+	return step.Waiting(decision.Reason, decision.Message, step.Soon), nil
+}

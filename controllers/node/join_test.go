@@ -1,0 +1,305 @@
+package node_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/openstack/openstacktest"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+const cloudsYAML = `clouds:
+  default:
+    auth:
+      auth_url: https://keystone.example.com:5000/v3
+      username: rackplane
+      password: "hunter2"
+      user_domain_name: Default
+      project_name: service
+      project_domain_name: Default
+    region_name: RegionOne
+`
+
+// cloudRig is a site whose node n0 is configured and joins a cloud.
+type cloudRig struct {
+	*rig
+	cloud *openstacktest.Simulator
+}
+
+func joining(t *testing.T, change func(*v1alpha1.NodeSet)) *cloudRig {
+	t.Helper()
+	r := &cloudRig{rig: site(t), cloud: openstacktest.New("hunter2")}
+	r.controller.Cloud = r.cloud
+	if err := r.Plain.Create(t.Context(), &corev1.Secret{ObjectMeta: steptest.Meta("clouds"), Data: map[string][]byte{"clouds.yaml": []byte(cloudsYAML)}}); err != nil {
+		t.Fatal(err)
+	}
+	edit(r.rig, steptest.NodeSet(1), func(s *v1alpha1.NodeSet) {
+		s.Spec.Services = []string{"ovn", "neutron-metadata", "nova"}
+		s.Spec.OpenStack = &v1alpha1.OpenStackJoin{CloudsSecret: "clouds", Southbound: &v1alpha1.OVNSouthbound{Endpoints: []string{"tcp:192.0.2.9:6642"}}}
+		s.Spec.NodeTemplate.Ansible.AnsibleVars = map[string]apiextensionsv1.JSON{"edpm_ovn_bridge_mappings": {Raw: []byte(`["datacentre:br-ex"]`)}}
+		if change != nil {
+			change(s)
+		}
+	})
+	r.pass()
+	edit(r.rig, r.host(), provisioned)
+	n := r.node()
+	r.prober.seen.NetworkHash = n.Status.NetworkHash
+	edit(r.rig, n, func(n *v1alpha1.DataPlaneNode) {
+		n.Spec.Services, n.Status.Services = nil, nil
+		for _, name := range []string{"ovn", "neutron-metadata", "nova"} {
+			n.Spec.Services = append(n.Spec.Services, v1alpha1.ServiceInput{Name: name, InputHash: "1"})
+			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{
+				Name: name, InputHash: "1", Result: v1alpha1.ServiceSucceeded, FinishedAt: metav1.NewTime(r.Clock.Now()),
+			})
+		}
+	})
+	return r
+}
+
+const configured = "+Claimed +Addressed +Deployed +Networked +Configured "
+
+const hostName = "n0.example.com"
+
+func TestJoins(t *testing.T) {
+	r := joining(t, nil)
+	if result := r.pass(); result.RequeueAfter != 10*time.Second {
+		t.Errorf("asks again after %s, want 10s", result.RequeueAfter)
+	}
+	r.expect(configured+"-Joined:WaitingForCompute", hostName, "nova-compute")
+	r.settled()
+
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex", "other:br-other") })
+	r.pass()
+	r.expect(configured+"-Joined:WaitingForMapping", "discover_hosts_in_cells_interval", "spec.openstack.discovery.cronJob")
+	r.settled()
+
+	r.cloud.Edit((*openstacktest.World).Discover)
+	if result := r.pass(); result.RequeueAfter != 30*time.Second {
+		t.Errorf("looks again after %s, want 30s", result.RequeueAfter)
+	}
+	r.expect(configured + "+Joined")
+	want := &v1alpha1.ComputeStatus{ServiceID: "service-" + hostName, HypervisorID: "hypervisor-" + hostName, Chassis: "chassis-" + hostName}
+	if diff := cmp.Diff(want, r.node().Status.OpenStack); diff != "" {
+		t.Errorf("status.openstack (-want +got):\n%s", diff)
+	}
+	r.settled()
+}
+
+func TestServiceDownComesBackByItself(t *testing.T) {
+	r := joining(t, nil)
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex"); w.Discover() })
+	r.pass()
+	r.expect(configured + "+Joined")
+	r.cloud.Edit(func(w *openstacktest.World) { w.Report(hostName, false) })
+	r.pass()
+	r.expect(configured+"-Joined:ServiceDown", "nova-compute", hostName)
+	r.settled()
+	r.cloud.Edit(func(w *openstacktest.World) { w.Report(hostName, true) })
+	r.pass()
+	r.expect(configured + "+Joined")
+}
+
+func TestSilentCloudTakesNothingBack(t *testing.T) {
+	r := joining(t, nil)
+	silent := fault.New(fault.Transient, "OpenStack at https://keystone.example.com:5000 does not answer: connection refused")
+	r.cloud.Fail(silent)
+	r.pass()
+	r.expect(configured+"-Joined:Transient", "keystone.example.com:5000")
+	r.settled()
+
+	r.cloud.Fail(nil)
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex"); w.Discover() })
+	r.pass()
+	r.expect(configured + "+Joined")
+	r.cloud.Fail(silent)
+	for range 2 {
+		r.pass()
+		r.expect(configured+"?Joined:Transient", "had joined", "keystone.example.com:5000")
+	}
+	r.settled()
+	r.cloud.Fail(nil)
+	r.cloud.Edit(func(w *openstacktest.World) { w.Report(hostName, false) })
+	r.pass()
+	r.expect(configured + "-Joined:ServiceDown")
+	r.cloud.Fail(silent)
+	r.pass()
+	r.expect(configured + "-Joined:Transient")
+}
+
+func TestPlacesTheCompute(t *testing.T) {
+	r := joining(t, func(s *v1alpha1.NodeSet) {
+		s.Spec.OpenStack.AvailabilityZone = "rack7"
+		s.Spec.OpenStack.Aggregates, s.Spec.OpenStack.Traits = []string{"gpu"}, []string{"CUSTOM_RACK7"}
+	})
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex"); w.Discover() })
+	if result := r.pass(); result.RequeueAfter != step.Soon {
+		t.Errorf("looks again after %s, want soon", result.RequeueAfter)
+	}
+	r.expect(configured + "-Joined:WaitingForAggregates")
+	r.pass()
+	r.expect(configured + "+Joined")
+	want := []provisioner.CloudAction{
+		{Verb: provisioner.MakeAggregate, Aggregate: "rack7", Zone: "rack7"},
+		{Verb: provisioner.JoinAggregate, Aggregate: "rack7", Host: hostName},
+		{Verb: provisioner.MakeAggregate, Aggregate: "gpu"},
+		{Verb: provisioner.JoinAggregate, Aggregate: "gpu", Host: hostName},
+		{Verb: provisioner.SetTrait, Provider: "hypervisor-" + hostName, Trait: "CUSTOM_RACK7"},
+	}
+	if diff := cmp.Diff(want, r.cloud.Effects()); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
+func TestCloudInputProblems(t *testing.T) {
+	for name, c := range map[string]struct {
+		data  map[string]string
+		words []string
+	}{
+		"no Secret":      {nil, []string{"Secret site/clouds", "does not exist", "clouds.yaml"}},
+		"no key":         {map[string]string{"other": "x"}, []string{"has no key clouds.yaml"}},
+		"no YAML":        {map[string]string{"clouds.yaml": "a: [hunter2"}, []string{"not a clouds.yaml"}},
+		"no such cloud":  {map[string]string{"clouds.yaml": strings.ReplaceAll(cloudsYAML, "default:", "site7:")}, []string{"no cloud default", "site7", "spec.openstack.cloud"}},
+		"wrong password": {map[string]string{"clouds.yaml": strings.ReplaceAll(cloudsYAML, "hunter2", "hunter3")}, []string{"refuses the credentials", "Secret site/clouds"}},
+		"not verified":   {map[string]string{"clouds.yaml": cloudsYAML + "    verify: false\n"}, []string{"verify: false", "ca.crt"}},
+		"no certificate": {map[string]string{"clouds.yaml": cloudsYAML, "ca.crt": "x"}, []string{"key ca.crt holds no PEM"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := joining(t, nil)
+			if err := r.Plain.Delete(t.Context(), &corev1.Secret{ObjectMeta: steptest.Meta("clouds")}); err != nil {
+				t.Fatal(err)
+			}
+			secret := &corev1.Secret{ObjectMeta: steptest.Meta("clouds"), Data: map[string][]byte{}}
+			for key, text := range c.data {
+				secret.Data[key] = []byte(text)
+			}
+			if c.data != nil {
+				if err := r.Plain.Create(t.Context(), secret); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if result := r.pass(); result.RequeueAfter != 10*time.Second {
+				t.Errorf("tried again after %s, want 10s", result.RequeueAfter)
+			}
+			reason := "InvalidInput"
+			if name == "wrong password" {
+				reason = "Denied"
+			}
+			r.expect(configured+"-Joined:"+reason, c.words...)
+			for _, condition := range r.node().Status.Conditions {
+				if strings.Contains(condition.Message, "hunter") {
+					t.Errorf("a password is told: %s", condition.Message)
+				}
+			}
+			r.settled()
+		})
+	}
+}
+
+func discovering(t *testing.T) *cloudRig {
+	t.Helper()
+	r := joining(t, func(s *v1alpha1.NodeSet) { s.Spec.OpenStack.Discovery.CronJob = "discover" })
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex") })
+	cron := &batchv1.CronJob{ObjectMeta: steptest.Meta("discover")}
+	cron.UID = "uid-of-cron"
+	cron.Spec.JobTemplate.Spec.Template.Spec.Containers = []corev1.Container{{Name: "discover", Image: "nova-conductor"}}
+	if err := r.Plain.Create(t.Context(), cron); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *cloudRig) jobs() []batchv1.Job {
+	r.Helper()
+	var list batchv1.JobList
+	if err := r.Plain.List(r.Context(), &list); err != nil {
+		r.Fatal(err)
+	}
+	return list.Items
+}
+
+// end ends the youngest Job.
+func (r *cloudRig) end(kind batchv1.JobConditionType, reason string) {
+	r.Helper()
+	jobs := r.jobs()
+	job := slices.MaxFunc(jobs, func(a, b batchv1.Job) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	job.Status.Conditions = []batchv1.JobCondition{{Type: kind, Status: corev1.ConditionTrue, Reason: reason, LastTransitionTime: metav1.NewTime(r.Clock.Now())}}
+	if err := r.Plain.Status().Update(r.Context(), &job); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func TestDiscoveryJob(t *testing.T) {
+	r := discovering(t)
+	for range 3 {
+		r.pass()
+	}
+	jobs := r.jobs()
+	if len(jobs) != 1 || jobs[0].Spec.Template.Spec.Containers[0].Image != "nova-conductor" || jobs[0].OwnerReferences[0].Name != "discover" {
+		t.Fatalf("jobs %+v, want one made from the CronJob", jobs)
+	}
+	r.expect(configured+"-Joined:WaitingForMapping", "Job "+jobs[0].Name, "under way")
+	r.settled()
+
+	r.end(batchv1.JobFailed, "BackoffLimitExceeded")
+	r.pass()
+	r.expect(configured+"-Joined:WaitingForMapping", "failed", "BackoffLimitExceeded")
+	r.Clock.Step(time.Minute)
+	r.pass()
+	if jobs = r.jobs(); len(jobs) != 2 {
+		t.Fatalf("%d jobs after a failed one, want another", len(jobs))
+	}
+	r.end(batchv1.JobComplete, "")
+	r.pass()
+	r.expect(configured+"-Joined:WaitingForMapping", "did not find it")
+	r.cloud.Edit((*openstacktest.World).Discover)
+	r.pass()
+	r.expect(configured + "+Joined")
+}
+
+func TestDiscoveryIsNeverMadeTwice(t *testing.T) {
+	r := discovering(t)
+	r.Inject = func(verb string, obj client.Object) error {
+		if _, is := obj.(*batchv1.Job); is && verb == "create" {
+			// Another node's pass was a moment faster.
+			if err := r.Plain.Create(t.Context(), obj.DeepCopyObject().(client.Object)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	r.pass()
+	r.Inject = nil
+	r.pass()
+	if jobs := r.jobs(); len(jobs) != 1 {
+		t.Errorf("%d jobs, want 1", len(jobs))
+	}
+}
+
+func TestCronJobMissing(t *testing.T) {
+	r := joining(t, func(s *v1alpha1.NodeSet) { s.Spec.OpenStack.Discovery.CronJob = "discover" })
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex") })
+	r.pass()
+	r.expect(configured+"-Joined:WaitingForMapping", "CronJob site/discover", "create it")
+}
+
+func TestRefusedPlacementIsTold(t *testing.T) {
+	r := joining(t, func(s *v1alpha1.NodeSet) { s.Spec.OpenStack.Traits = []string{"HW_NO_SUCH"} })
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex"); w.Discover() })
+	r.pass()
+	r.expect(configured+"-Joined:Rejected", "HW_NO_SUCH")
+	r.settled()
+}

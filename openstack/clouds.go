@@ -1,0 +1,180 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/rackplane/rackplane/provisioner"
+)
+
+const (
+	// fresh is how long an answer is the answer.
+	fresh = 5 * time.Second
+	// freshFailure is the same for a failure: credentials that are refused must not be tried in a hurry.
+	freshFailure = 15 * time.Second
+	// bearable is how long an answer will do while another is being fetched.
+	bearable = time.Minute
+	// forgotten is how long after its last use a cloud is dropped, with its credentials.
+	forgotten = 10 * time.Minute
+	// defaultTimeout bounds one call.
+	defaultTimeout = 15 * time.Second
+)
+
+// Clouds is the adapter to real OpenStacks. Safe for concurrent use. Make one with New.
+type Clouds struct {
+	clock   clock.PassiveClock
+	timeout time.Duration
+
+	mu       sync.Mutex
+	sessions map[provisioner.CloudAccess]*session
+}
+
+var _ provisioner.Cloud = (*Clouds)(nil)
+
+// New returns the adapter. It makes no call. timeout bounds one call; 0 means 15 s.
+func New(c clock.PassiveClock, timeout time.Duration) *Clouds {
+	return &Clouds{clock: c, timeout: cmp.Or(timeout, defaultTimeout), sessions: map[provisioner.CloudAccess]*session{}}
+}
+
+// See implements provisioner.Cloud.
+func (c *Clouds) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
+	s := c.session(access)
+	seen, err := s.sight(ctx)
+	if err != nil {
+		return provisioner.Compute{}, err
+	}
+	compute := seen.Of(host)
+	for i := range compute.Providers {
+		if err := s.stock(ctx, seen, &compute, i); err != nil {
+			return provisioner.Compute{}, err
+		}
+	}
+	return compute, nil
+}
+
+// session is the one of an access. Those nobody asks for any more are dropped.
+func (c *Clouds) session(access provisioner.CloudAccess) *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
+	for key, s := range c.sessions {
+		if now.Sub(s.used) > forgotten {
+			delete(c.sessions, key)
+		}
+	}
+	s := c.sessions[access]
+	if s == nil {
+		s = &session{clouds: c, access: access, stocks: map[string]stock{}}
+		c.sessions[access] = s
+	}
+	s.used = now
+	return s
+}
+
+// session is what is known of one cloud.
+type session struct {
+	clouds *Clouds
+	access provisioner.CloudAccess
+	used   time.Time // guarded by clouds.mu
+
+	mu      sync.Mutex
+	api     *api             // nil until logged in
+	last    *answer          // nil after a Do
+	epoch   int              // counts Dos: an answer that was fetched across one is not kept
+	fetched chan struct{}    // closed when the survey under way ends; nil when there is none
+	stocks  map[string]stock // by provider
+}
+
+// answer is what a survey brought.
+type answer struct {
+	survey *survey
+	err    error
+	at     time.Time
+}
+
+// sight is an answer that is fresh enough.
+func (s *session) sight(ctx context.Context) (*survey, error) {
+	for {
+		last, fetched, mine, epoch := s.turn()
+		switch {
+		case last != nil:
+			return last.survey, last.err
+		case mine:
+			return s.fetch(ctx, epoch)
+		}
+		select {
+		case <-fetched:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// turn is a usable answer, else the survey under way to wait for; mine when the caller has to make it.
+func (s *session) turn() (last *answer, fetched chan struct{}, mine bool, epoch int) { //nolint:revive // four results that belong together, for one caller
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil {
+		age, limit := s.clouds.clock.Since(s.last.at), fresh
+		if s.last.err != nil {
+			limit = freshFailure
+		}
+		if age < limit || (s.fetched != nil && age < bearable) {
+			return s.last, nil, false, 0
+		}
+	}
+	if s.fetched != nil {
+		return nil, s.fetched, false, 0
+	}
+	s.fetched = make(chan struct{})
+	return nil, s.fetched, true, s.epoch
+}
+
+// fetch makes a survey and keeps it, unless the caller gave up or something was done meanwhile.
+func (s *session) fetch(ctx context.Context, epoch int) (*survey, error) {
+	made, err := s.survey(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.fetched)
+	s.fetched = nil
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		s.api = nil // logs in anew: token, catalog or endpoints may have changed
+	}
+	if epoch == s.epoch {
+		s.last = &answer{made, err, s.clouds.clock.Now()}
+	}
+	return made, err
+}
+
+// forget drops the last answer.
+func (s *session) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.last = nil
+}
+
+// login is the logged-in API.
+func (s *session) login(ctx context.Context) (*api, error) {
+	s.mu.Lock()
+	known := s.api
+	s.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	made, err := login(ctx, s.access, s.clouds.timeout)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.api = made
+	return made, nil
+}

@@ -1,0 +1,127 @@
+package openstack
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/aggregates"
+	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
+	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/traits"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+// Do implements provisioner.Cloud.
+func (c *Clouds) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+	s := c.session(access)
+	defer s.forget() // also after a failure: the answer may have been lost
+	ctx, cancel := context.WithTimeout(ctx, 2*c.timeout)
+	defer cancel()
+	a, err := s.login(ctx)
+	if err != nil {
+		return err
+	}
+	d := doer{api: a, blame: blame{access: access}, action: action}
+	switch action.Verb {
+	case provisioner.MakeAggregate:
+		return d.makeAggregate(ctx)
+	case provisioner.JoinAggregate:
+		return d.joinAggregate(ctx)
+	case provisioner.SetTrait:
+		return d.setTrait(ctx)
+	}
+	return fault.New(fault.Unsupported, "no cloud knows the action %q", action.Verb)
+}
+
+// doer does one action.
+type doer struct {
+	*api
+	blame
+	action provisioner.CloudAction
+}
+
+// aggregate finds the action's aggregate; nil when there is none.
+func (d *doer) aggregate(ctx context.Context) (*aggregates.Aggregate, error) {
+	all, err := listAggregates(ctx, d.compute)
+	if err != nil {
+		return nil, d.classify("list host aggregates", err)
+	}
+	i := slices.IndexFunc(all, func(a aggregates.Aggregate) bool { return a.Name == d.action.Aggregate })
+	if i < 0 {
+		return nil, nil
+	}
+	return &all[i], nil
+}
+
+func (d *doer) makeAggregate(ctx context.Context) error {
+	_, err := aggregates.Create(ctx, d.compute, aggregates.CreateOpts{Name: d.action.Aggregate, AvailabilityZone: d.action.Zone}).Extract()
+	if !gophercloud.ResponseCodeIs(err, http.StatusConflict) {
+		return d.classify("make host aggregate "+d.action.Aggregate, err)
+	}
+	there, err := d.aggregate(ctx)
+	switch {
+	case err != nil:
+		return err
+	case there == nil:
+		return fault.New(fault.Busy, "host aggregate %s is there and not yet listed", d.action.Aggregate)
+	case d.action.Zone != "" && there.AvailabilityZone != d.action.Zone:
+		return fault.New(fault.Rejected, "host aggregate %s is there and of availability zone %q, not %s: set its zone, or name another",
+			there.Name, there.AvailabilityZone, d.action.Zone)
+	}
+	return nil
+}
+
+func (d *doer) joinAggregate(ctx context.Context) error {
+	there, err := d.aggregate(ctx)
+	switch {
+	case err != nil:
+		return err
+	case there == nil:
+		return fault.New(fault.Missing, "there is no host aggregate %s", d.action.Aggregate)
+	case slices.Contains(there.Hosts, d.action.Host):
+		return nil
+	}
+	_, err = aggregates.AddHost(ctx, d.compute, there.ID, aggregates.AddHostOpts{Host: d.action.Host}).Extract()
+	if !gophercloud.ResponseCodeIs(err, http.StatusConflict) {
+		return d.classify("put host "+d.action.Host+" into host aggregate "+there.Name, err)
+	}
+	// Nova answers 409 both for a member and for a host of another zone.
+	if now, again := d.aggregate(ctx); again == nil && now != nil && slices.Contains(now.Hosts, d.action.Host) {
+		return nil
+	}
+	return fault.New(fault.Rejected, "host %s cannot be put into host aggregate %s: %s", d.action.Host, there.Name, conflict(err))
+}
+
+func (d *doer) setTrait(ctx context.Context) error {
+	doing := "set trait " + d.action.Trait + " on resource provider " + d.action.Provider
+	held, err := resourceproviders.GetTraits(ctx, d.placement, d.action.Provider).Extract()
+	if err != nil {
+		return d.classify(doing, err)
+	}
+	if slices.Contains(held.Traits, d.action.Trait) {
+		return nil
+	}
+	if strings.HasPrefix(d.action.Trait, "CUSTOM_") {
+		if err := traits.Create(ctx, d.placement, d.action.Trait).Err; err != nil {
+			return d.classify("make trait "+d.action.Trait, err)
+		}
+	}
+	held.Traits = append(held.Traits, d.action.Trait)
+	err = resourceproviders.UpdateTraits(ctx, d.placement, d.action.Provider, *held).Err
+	if gophercloud.ResponseCodeIs(err, http.StatusBadRequest) {
+		return fault.New(fault.Rejected, "Placement knows no trait %s: correct spec.openstack.traits; traits of one's own begin with CUSTOM_", d.action.Trait)
+	}
+	return d.classify(doing, err)
+}
+
+// conflict is what an HTTP 409 said.
+func conflict(err error) string {
+	if answer, ok := err.(gophercloud.ErrUnexpectedResponseCode); ok { //nolint:errorlint // ResponseCodeIs found it
+		return said(answer.Body)
+	}
+	return innermost(err)
+}

@@ -1,0 +1,221 @@
+package openstacktest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+var _ provisioner.Cloud = (*Simulator)(nil)
+
+// World is all a cloud holds.
+type World struct {
+	provisioner.Compute
+	// Traits that Placement knows.
+	Traits []string
+}
+
+// Simulator is an OpenStack in memory. Safe for concurrent use. Make one with New.
+type Simulator struct {
+	mu       sync.Mutex
+	world    World
+	password provisioner.Secret
+	failure  error
+	effects  []provisioner.CloudAction
+}
+
+// New returns a cloud without computes, whose Keystone admits the password and no other.
+func New(password provisioner.Secret) *Simulator {
+	return &Simulator{password: password, world: World{Traits: []string{"HW_CPU_X86_AVX2", "COMPUTE_NODE"}}}
+}
+
+// Edit changes what there is.
+func (s *Simulator) Edit(change func(*World)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.world)
+}
+
+// Fail makes every call fail with the error until Fail(nil).
+func (s *Simulator) Fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure = err
+}
+
+// Effects are the actions that changed something, in order.
+func (s *Simulator) Effects() []provisioner.CloudAction {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.effects)
+}
+
+// Start lets nova-compute and the network agents of a host report, with a chassis of one encapsulation address. The
+// compute is not mapped. What the host is already is left as it is.
+func (w *World) Start(host, encapIP string, mappings ...string) {
+	if !slices.ContainsFunc(w.Services, func(s provisioner.ComputeService) bool { return s.Host == host }) {
+		w.Services = append(w.Services, provisioner.ComputeService{ID: "service-" + host, Host: host, Up: true})
+	}
+	for _, binary := range []string{"ovn-controller", "neutron-ovn-metadata-agent"} {
+		if !slices.ContainsFunc(w.Agents, func(a provisioner.NetworkAgent) bool { return a.Host == host && a.Binary == binary }) {
+			w.Agents = append(w.Agents, provisioner.NetworkAgent{Binary: binary, Host: host, Alive: true})
+		}
+	}
+	if !slices.ContainsFunc(w.Chassis, func(c provisioner.Chassis) bool { return c.Host == host }) {
+		w.Chassis = append(w.Chassis, provisioner.Chassis{Name: "chassis-" + host, Host: host, EncapIPs: []string{encapIP}, BridgeMappings: mappings})
+	}
+}
+
+// Discover maps every compute that is up into its cell, as nova-manage cell_v2 discover_hosts does.
+func (w *World) Discover() {
+	for _, s := range w.Services {
+		if !s.Up || slices.ContainsFunc(w.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ServiceHost == s.Host }) {
+			continue
+		}
+		id := "hypervisor-" + s.Host
+		w.Hypervisors = append(w.Hypervisors, provisioner.Hypervisor{ID: id, Name: s.Host, ServiceHost: s.Host, Up: true})
+		w.Providers = append(w.Providers, provisioner.ResourceProvider{
+			ID: id, Name: s.Host, Usable: map[string]int{"VCPU": 8, "MEMORY_MB": 15872, "DISK_GB": 100}, Traits: []string{"COMPUTE_NODE"},
+		})
+	}
+}
+
+// Report makes the compute service of a host up or down.
+func (w *World) Report(host string, up bool) { //nolint:revive // what is reported is the service's state
+	for i := range w.Services {
+		if w.Services[i].Host == host {
+			w.Services[i].Up = up
+		}
+	}
+}
+
+// See implements provisioner.Cloud.
+func (s *Simulator) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admit(ctx, access); err != nil {
+		return provisioner.Compute{}, err
+	}
+	seen := s.world.Of(host)
+	if access.Southbound.Endpoints == "" {
+		seen.Chassis = nil
+	}
+	for i := range seen.Providers {
+		p := &seen.Providers[i]
+		if !slices.ContainsFunc(seen.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ID == p.ID }) {
+			p.Usable, p.Traits = nil, nil
+		}
+		p.Traits = slices.Sorted(slices.Values(p.Traits))
+	}
+	seen.Aggregates = slices.Clone(seen.Aggregates)
+	for i := range seen.Aggregates {
+		seen.Aggregates[i].Hosts = slices.Clone(seen.Aggregates[i].Hosts)
+	}
+	return seen, nil
+}
+
+func (s *Simulator) admit(ctx context.Context, access provisioner.CloudAccess) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.failure != nil:
+		return s.failure
+	case access.Password != s.password:
+		return fault.New(fault.Denied, "%s: Keystone at %s refuses the credentials: correct them in the Secret", access.Source, access.AuthURL)
+	}
+	return nil
+}
+
+// Do implements provisioner.Cloud.
+func (s *Simulator) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admit(ctx, access); err != nil {
+		return err
+	}
+	changed, err := s.do(action)
+	if changed {
+		s.effects = append(s.effects, action)
+	}
+	return err
+}
+
+func (s *Simulator) do(action provisioner.CloudAction) (changed bool, err error) {
+	switch action.Verb {
+	case provisioner.MakeAggregate:
+		return s.makeAggregate(action)
+	case provisioner.JoinAggregate:
+		return s.joinAggregate(action)
+	case provisioner.SetTrait:
+		return s.setTrait(action)
+	}
+	return false, fault.New(fault.Unsupported, "no cloud knows the action %q", action.Verb)
+}
+
+func (s *Simulator) makeAggregate(action provisioner.CloudAction) (bool, error) {
+	if there := s.aggregate(action.Aggregate); there != nil {
+		if action.Zone != "" && there.Zone != action.Zone {
+			return false, fault.New(fault.Rejected, "host aggregate %s is there and of availability zone %q, not %s", there.Name, there.Zone, action.Zone)
+		}
+		return false, nil
+	}
+	s.world.Aggregates = append(s.world.Aggregates, provisioner.HostAggregate{Name: action.Aggregate, Zone: action.Zone})
+	return true, nil
+}
+
+func (s *Simulator) aggregate(name string) *provisioner.HostAggregate {
+	for i := range s.world.Aggregates {
+		if s.world.Aggregates[i].Name == name {
+			return &s.world.Aggregates[i]
+		}
+	}
+	return nil
+}
+
+func (s *Simulator) joinAggregate(action provisioner.CloudAction) (bool, error) {
+	there := s.aggregate(action.Aggregate)
+	switch {
+	case there == nil:
+		return false, fault.New(fault.Missing, "there is no host aggregate %s", action.Aggregate)
+	case slices.Contains(there.Hosts, action.Host):
+		return false, nil
+	case !slices.ContainsFunc(s.world.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ServiceHost == action.Host }):
+		return false, fault.New(fault.Missing, "there is no compute host %s", action.Host)
+	}
+	for _, other := range s.world.Aggregates {
+		if there.Zone != "" && other.Zone != "" && other.Zone != there.Zone && slices.Contains(other.Hosts, action.Host) {
+			return false, fault.New(fault.Rejected, "host %s cannot be put into host aggregate %s: it is in availability zone %s", action.Host, there.Name, other.Zone)
+		}
+	}
+	there.Hosts = append(there.Hosts, action.Host)
+	return true, nil
+}
+
+func (s *Simulator) setTrait(action provisioner.CloudAction) (bool, error) {
+	i := slices.IndexFunc(s.world.Providers, func(p provisioner.ResourceProvider) bool { return p.ID == action.Provider })
+	switch {
+	case i < 0:
+		return false, fault.New(fault.Missing, "there is no resource provider %s", action.Provider)
+	case slices.Contains(s.world.Providers[i].Traits, action.Trait):
+		return false, nil
+	}
+	if !slices.Contains(s.world.Traits, action.Trait) {
+		if len(action.Trait) < 7 || action.Trait[:7] != "CUSTOM_" {
+			return false, fault.New(fault.Rejected, "Placement knows no trait %s", action.Trait)
+		}
+		s.world.Traits = append(s.world.Traits, action.Trait)
+	}
+	s.world.Providers[i].Traits = append(slices.Clone(s.world.Providers[i].Traits), action.Trait)
+	return true, nil
+}
+
+// String names the world's computes, for failures of tests.
+func (s *Simulator) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprintf("%+v", s.world)
+}

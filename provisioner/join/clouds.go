@@ -1,0 +1,151 @@
+package join
+
+import (
+	"cmp"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+// cloud is an entry of clouds.yaml, as far as it is used (openstacksdk 4.4, openstack/config/schema.json).
+type cloud struct {
+	Auth struct {
+		AuthURL           string `json:"auth_url"`
+		Username          string `json:"username"`
+		UserID            string `json:"user_id"`
+		Password          string `json:"password"`
+		UserDomainName    string `json:"user_domain_name"`
+		UserDomainID      string `json:"user_domain_id"`
+		ProjectName       string `json:"project_name"`
+		ProjectID         string `json:"project_id"`
+		ProjectDomainName string `json:"project_domain_name"`
+		ProjectDomainID   string `json:"project_domain_id"`
+		SystemScope       string `json:"system_scope"`
+		CredentialID      string `json:"application_credential_id"`
+		CredentialName    string `json:"application_credential_name"`
+		CredentialSecret  string `json:"application_credential_secret"`
+	} `json:"auth"`
+	AuthType     string `json:"auth_type"`
+	Region       string `json:"region_name"`
+	Interface    string `json:"interface"`
+	EndpointType string `json:"endpoint_type"`
+	Verify       *bool  `json:"verify"`
+	CACert       string `json:"cacert"`
+	Cert         string `json:"cert"`
+	Profile      string `json:"profile"`
+}
+
+// ParseClouds is the access that an entry of a clouds.yaml describes; ca is the PEM file of the CA, empty for the
+// machine's. Errors are fault.Rejected or fault.Missing, begin with the key and hold nothing of the file but names.
+func ParseClouds(text, ca []byte, entry string) (provisioner.CloudAccess, error) {
+	var file struct {
+		Clouds map[string]cloud `json:"clouds"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		return provisioner.CloudAccess{}, fault.New(fault.Rejected, "key clouds.yaml is not a clouds.yaml as openstacksdk reads it%s: correct it", where(err))
+	}
+	c, ok := file.Clouds[entry]
+	switch {
+	case len(file.Clouds) == 0:
+		return provisioner.CloudAccess{}, fault.New(fault.Rejected, "key clouds.yaml has no clouds: put the cloud under clouds.%s", entry)
+	case !ok:
+		return provisioner.CloudAccess{}, fault.New(fault.Missing, "key clouds.yaml has no cloud %s, but %s: correct spec.openstack.cloud",
+			entry, strings.Join(slices.Sorted(maps.Keys(file.Clouds)), ", "))
+	}
+	if wrong := c.wrong(len(ca) > 0); wrong != "" {
+		return provisioner.CloudAccess{}, fault.New(fault.Rejected, "key clouds.yaml, cloud %s: %s", entry, wrong)
+	}
+	return c.access(string(ca)), nil
+}
+
+// wrong says what keeps the entry from being used; "" when nothing does. What would be ignored is refused.
+func (c *cloud) wrong(ca bool) string {
+	a := &c.Auth
+	credential := a.CredentialID != "" || a.CredentialName != ""
+	target, err := url.Parse(a.AuthURL)
+	switch {
+	case err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") || target.User != nil:
+		return "auth.auth_url must look like https://keystone.example.com:5000/v3"
+	case !slices.Contains([]string{"", "password", "v3password", "v3applicationcredential"}, c.AuthType):
+		return "auth_type " + c.AuthType + " is not known here: use password or v3applicationcredential"
+	case c.Profile != "":
+		return "profile is not read: write the values out"
+	case c.Verify != nil && !*c.Verify:
+		return "verify: false is refused: put the CA's certificate into the key ca.crt instead"
+	case c.CACert != "" && !ca:
+		return "cacert names a file, which is not read: put the certificate into the key ca.crt"
+	case c.Cert != "":
+		return "cert names a file, which is not read: client certificates are not supported"
+	case !slices.Contains([]string{"", "public", "internal", "admin"}, c.iface()):
+		return "interface must be public, internal or admin"
+	case c.AuthType == "v3applicationcredential" && !credential:
+		return "auth.application_credential_id is missing"
+	case credential && a.CredentialSecret == "":
+		return "auth.application_credential_secret is missing"
+	case credential && a.CredentialID == "" && a.Username == "" && a.UserID == "":
+		return "auth.application_credential_name needs the user it belongs to: add auth.username with its domain, or use auth.application_credential_id"
+	case credential:
+		return ""
+	}
+	return c.wrongPassword()
+}
+
+func (c *cloud) wrongPassword() string {
+	a := &c.Auth
+	switch {
+	case a.Username == "" && a.UserID == "":
+		return "auth.username is missing"
+	case a.Password == "":
+		return "auth.password is missing"
+	case a.UserID == "" && a.UserDomainName == "" && a.UserDomainID == "":
+		return "auth.user_domain_name is missing (usually Default)"
+	case a.SystemScope != "" && a.SystemScope != "all":
+		return "auth.system_scope must be all"
+	case a.SystemScope == "" && a.ProjectName == "" && a.ProjectID == "":
+		return "auth.project_name is missing"
+	case a.SystemScope == "" && a.ProjectID == "" && a.ProjectDomainName == "" && a.ProjectDomainID == "":
+		return "auth.project_domain_name is missing (usually Default)"
+	}
+	return ""
+}
+
+// iface is the catalog's interface; endpoint_type is its old name, with values such as publicURL.
+func (c *cloud) iface() string {
+	return strings.TrimSuffix(cmp.Or(c.Interface, c.EndpointType), "URL")
+}
+
+func (c *cloud) access(ca string) provisioner.CloudAccess {
+	a := &c.Auth
+	return provisioner.CloudAccess{
+		AuthURL: a.AuthURL, Username: a.Username, UserID: a.UserID, UserDomainName: a.UserDomainName, UserDomainID: a.UserDomainID,
+		Password: provisioner.Secret(a.Password), ProjectName: a.ProjectName, ProjectID: a.ProjectID,
+		ProjectDomainName: a.ProjectDomainName, ProjectDomainID: a.ProjectDomainID, SystemScope: a.SystemScope,
+		ApplicationCredentialID: a.CredentialID, ApplicationCredentialName: a.CredentialName,
+		ApplicationCredentialSecret: provisioner.Secret(a.CredentialSecret),
+		Region:                      c.Region, Interface: c.iface(), CA: ca,
+	}
+}
+
+var (
+	lineNumber = regexp.MustCompile(`line \d+`)
+	fieldName  = regexp.MustCompile(`field [\w.]+`)
+)
+
+// where is the place an error of the parser names. Its other words may quote the file, which holds passwords.
+func where(err error) string {
+	text := err.Error()
+	switch {
+	case lineNumber.MatchString(text):
+		return " (" + lineNumber.FindString(text) + ")"
+	case fieldName.MatchString(text):
+		return " (" + fieldName.FindString(text) + " must be text: quote it)"
+	}
+	return ""
+}
