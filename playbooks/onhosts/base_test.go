@@ -1,0 +1,59 @@
+package onhosts_test
+
+import "github.com/rackplane/rackplane/test/rack"
+
+// baseSuite proves the services that make a host a node of its rack.
+func baseSuite() suite {
+	return suite{
+		name: "base",
+		services: []service{
+			{name: "bootstrap", tasks: 9},
+			{name: "configure_network", tasks: 2},
+			{name: "install_os", tasks: 4},
+			{name: "configure_os", tasks: 6},
+			{name: "ssh_known_hosts", tasks: 3},
+		},
+		vars: baseVars(),
+		drift: map[string]string{
+			"bootstrap":         "sysctl -qw net.ipv4.ip_forward=0; sed -i /osp.edpm/,/osp.edpm/d /etc/hosts; systemctl stop NetworkManager",
+			"configure_network": "ip address del 172.17.0.21/24 dev eth1; ip link set eth1 mtu 1400",
+			"install_os":        "DEBIAN_FRONTEND=noninteractive dpkg --purge chrony; systemctl disable -q --now rsyslog",
+			"configure_os":      "nft delete table inet edpm; echo PermitRootLogin yes >/etc/ssh/sshd_config.d/10-edpm.conf; ln -sf /usr/share/zoneinfo/Japan /etc/localtime",
+			"ssh_known_hosts":   "rm /etc/ssh/ssh_known_hosts",
+		},
+		effects: map[string]string{
+			"net.ipv4.ip_forward is on":           `test "$(cat /proc/sys/net/ipv4/ip_forward)" = 1`,
+			"the host knows its own name":         `getent hosts server-0.ctlplane.example.com`,
+			"eth1 has its address":                `ip -4 address show dev eth1 | grep -q 172.17.0.21/24`,
+			"cloud-init's profile is gone":        `! ls /etc/NetworkManager/system-connections/cloud-init-*`,
+			"the network's hash is there for all": `test "$(cat /var/lib/rackplane/network-hash)" = hash-0`,
+			"chrony has its server":               `grep -q '^server 192.168.122.1 iburst' /etc/chrony/chrony.conf`,
+			"the firewall is loaded":              `sudo nft list table inet edpm | grep -q 'policy drop'`,
+			"passwords are refused":               `sudo sshd -T | grep -qx 'passwordauthentication no'`,
+			"the time zone is set":                `test "$(date +%Z)" = CET -o "$(date +%Z)" = CEST`,
+			"the other host's key is known":       `ssh-keygen -F 192.168.122.202 -f /etc/ssh/ssh_known_hosts`,
+			"no unit has failed":                  `test -z "$(systemctl --failed --no-legend)"`,
+		},
+		badInput: []badInput{
+			{"bootstrap", `{"edpm_bootstrap_repos": [{"name": "x", "url": "mirror", "suites": ["./"]}]}`, "edpm_bootstrap_repos[0].url"},
+			{"bootstrap", `{"edpm_bootstrap_packages": ["no-such-package"]}`, "cannot install no-such-package"},
+			{"configure_network", `{"edpm_network_config_nmstate": {"interfaces": [{"name": "br-ex", "type": "ovs-bridge"}]}}`, "interfaces[br-ex]: type ovs-bridge"},
+			{"configure_network", `{"edpm_network_config_nmstate": {"interfaces": [{"name": "eth0", "ipv4": {"enabled": true, "address": [{"ip": "192.168.122.99", "prefix-length": 24}]}}]}}`, "takes 192.168.122.201 off eth0"},
+			{"configure_network", `{"edpm_network_config_nmstate": {"interfaces": [{"name": "eth7", "ipv4": {"enabled": true, "dhcp": true}}]}}`, "interfaces[eth7]"},
+			{"configure_os", `{"edpm_sshd_allowed_ranges": ["10.0.0.0/8"]}`, "edpm_sshd_allowed_ranges"},
+			{"configure_os", `{"edpm_timezone": "Mars/Phobos"}`, "edpm_timezone"},
+			{"configure_os", `{"edpm_configure_os_sshd_options": {"NoSuchOption": "yes"}}`, "the old ones are back"},
+			{"ssh_known_hosts", `{"edpm_known_hosts": [{"names": ["n1"], "key": "nonsense"}]}`, "edpm_known_hosts[0].key"},
+		},
+	}
+}
+
+// baseVars are what a user gives for the services of this suite.
+func baseVars() map[string]any {
+	return map[string]any{
+		"timesync_ntp_servers":     []any{map[string]any{"hostname": rack.Gateway}},
+		"edpm_timezone":            "Europe/Berlin",
+		"edpm_sshd_allowed_ranges": []string{"192.168.122.0/24"},
+		"edpm_nftables_user_rules": []any{map[string]any{"rule_name": "110 console", "rule": map[string]any{"proto": "tcp", "dport": "5900-6923"}}},
+	}
+}
