@@ -121,4 +121,11 @@ type AdoptionSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
 	Accept []AdoptionFinding `json:"accept,omitempty"`
+
+	// minFreeGiB is the least free space in GiB on each file system that services write to (/, /var, /var/lib/nova).
+	// Default: 10 with nova or libvirt among the services, else 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1048576
+	MinFreeGiB int32 `json:"minFreeGiB,omitempty"`
 }

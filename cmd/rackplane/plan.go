@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/provisioner/ssh"
 )
 
 // exitChanges is plan's exit code when something would change.
@@ -42,6 +42,8 @@ type setPlan struct {
 	Others []claim.Refusal `json:"otherHosts,omitempty"`
 	// Inventory is what Ansible would get, as YAML.
 	Inventory string `json:"inventory,omitempty"`
+
+	inputs inputs.Set // what the set's runs are made from
 }
 
 type nodePlan struct {
@@ -52,6 +54,10 @@ type nodePlan struct {
 	Host      string             `json:"host,omitempty"`
 	Addresses []v1alpha1.Address `json:"addresses,omitempty"`
 	NMState   map[string]any     `json:"nmstate,omitempty"`
+	// Check is what a look at the node brought; nil without --check, and on bare metal.
+	Check *nodeCheck `json:"check,omitempty"`
+
+	node v1alpha1.DataPlaneNode // as planned
 }
 
 func (p plan) changes() bool {
@@ -60,50 +66,72 @@ func (p plan) changes() bool {
 	})
 }
 
+// planFlags are plan's command line.
+type planFlags struct {
+	files             []string
+	output, namespace string
+	summary, check    bool
+}
+
 func planCommand() *cobra.Command {
-	var files []string
-	var output, namespace string
-	var summary bool
+	var f planFlags
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE...",
-		Short: "Show, offline, which server each node would get, addresses, nmstate and inventory",
+		Short: "Show which server each node would get, addresses, nmstate and inventory; look at servers that already run",
 		Long: `Reads NodeSets, BareMetalHosts, NetConfig and, where given, DataPlaneNodes, HardwareData, Secrets and DataPlaneServices
 from files or folders ("-" for standard input), and prints what the engine would decide. Nothing is contacted or changed.
-Exit code: 0 nothing to do, 2 there are changes, 1 an error.`,
+
+With --check the nodes of preProvisioned NodeSets are looked at, as the engine does before it runs anything on them: one
+SSH login with the key of the Secret in the files, trusting only the sshHostKeys in the NodeSet, and one script that
+reads and changes nothing. What is found is held against what is wanted.
+
+Exit code: 0 nothing to do, 2 there are changes, 1 an error. With --check, a node that could not be seen or would be
+refused is an error: 1, after everything was printed.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"text", "json", "yaml"}, output) {
-				return fmt.Errorf("-o %s: use text, json or yaml", output)
-			}
-			m, err := readManifests(newScheme(), cmd.InOrStdin(), namespace, files)
-			if err != nil {
-				return err
-			}
-			p, err := makePlan(cmd.Context(), m)
-			if err != nil {
-				return err
-			}
-			more := details
-			if summary {
-				more = nothing
-			}
-			if err := p.print(cmd.OutOrStdout(), output, more); err != nil {
-				return err
-			}
-			if p.changes() {
-				return exitError{exitChanges}
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	cmd.Flags().StringSliceVarP(&files, "filename", "f", nil, "manifest file or folder, - for standard input; repeatable")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
-	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace of objects that name none (default: the first NodeSet's)")
-	cmd.Flags().BoolVar(&summary, "summary", false, "in text, leave out nmstate and inventory")
+	cmd.Flags().StringSliceVarP(&f.files, "filename", "f", nil, "manifest file or folder, - for standard input; repeatable")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or yaml")
+	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of objects that name none (default: the first NodeSet's)")
+	cmd.Flags().BoolVar(&f.summary, "summary", false, "in text, leave out nmstate, inventory and what is found as wanted")
+	cmd.Flags().BoolVar(&f.check, "check", false, "log in to the nodes of preProvisioned NodeSets and tell whether they can be adopted")
 	if err := cmd.MarkFlagRequired("filename"); err != nil {
 		panic(err) // the flag is defined above
 	}
 	return cmd
+}
+
+func (f *planFlags) run(cmd *cobra.Command) error {
+	if !slices.Contains([]string{"text", "json", "yaml"}, f.output) {
+		return fmt.Errorf("-o %s: use text, json or yaml", f.output)
+	}
+	m, err := readManifests(newScheme(), cmd.InOrStdin(), f.namespace, f.files)
+	if err != nil {
+		return err
+	}
+	p, err := makePlan(cmd.Context(), m)
+	if err != nil {
+		return err
+	}
+	if f.check {
+		if err := p.check(cmd.Context(), m, ssh.Examiner{}); err != nil {
+			return err
+		}
+	}
+	text := planText{details: details, check: checkText{style: style(), brief: f.summary}}
+	if f.summary {
+		text.details = nothing
+	}
+	if err := p.print(cmd.OutOrStdout(), f.output, text); err != nil {
+		return err
+	}
+	if err := p.verdict(); err != nil {
+		return err
+	}
+	if p.changes() {
+		return exitError{exitChanges}
+	}
+	return nil
 }
 
 // makePlan decides as the engine's NodeSet controller does, with the same code, over what the files hold.
@@ -188,6 +216,7 @@ func planSet(ctx context.Context, m *manifests, world inputs.World, set *v1alpha
 	if err != nil {
 		return out, err
 	}
+	out.inputs = in
 	for _, problem := range in.Problems {
 		out.Problems = append(out.Problems, problem.Error())
 	}
@@ -237,7 +266,7 @@ func changeOf(existed bool, old, node *v1alpha1.DataPlaneNode) string {
 }
 
 func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in inputs.Set, world *inputs.World) nodePlan {
-	n := nodePlan{Name: node.Name, HostName: node.Spec.HostName, Addresses: node.Spec.Networks}
+	n := nodePlan{Name: node.Name, HostName: node.Spec.HostName, Addresses: node.Spec.Networks, node: *node}
 	if node.Spec.Host != nil {
 		n.Host = node.Spec.Host.Namespace + "/" + node.Spec.Host.Name
 	}
@@ -316,7 +345,7 @@ func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {
 	return err
 }
 
-func (p plan) print(w io.Writer, format string, details func(*bytes.Buffer, setPlan) error) error {
+func (p plan) print(w io.Writer, format string, text planText) error {
 	switch format {
 	case "json":
 		e := json.NewEncoder(w)
@@ -330,5 +359,5 @@ func (p plan) print(w io.Writer, format string, details func(*bytes.Buffer, setP
 		_, err = w.Write(data)
 		return err
 	}
-	return p.text(w, details)
+	return p.text(w, text)
 }

@@ -10,8 +10,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// planText says how much of a plan a person gets to read.
+type planText struct {
+	details func(*bytes.Buffer, setPlan) error
+	check   checkText
+}
+
 // text prints the plan for a person.
-func (p plan) text(w io.Writer, details func(*bytes.Buffer, setPlan) error) error {
+func (p plan) text(w io.Writer, t planText) error {
 	var b bytes.Buffer
 	for i, s := range p.NodeSets {
 		if i > 0 {
@@ -20,7 +26,8 @@ func (p plan) text(w io.Writer, details func(*bytes.Buffer, setPlan) error) erro
 		if err := s.text(&b); err != nil {
 			return err
 		}
-		if err := details(&b, s); err != nil {
+		t.check.set(&b, s)
+		if err := t.details(&b, s); err != nil {
 			return err
 		}
 	}

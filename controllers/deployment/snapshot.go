@@ -136,13 +136,18 @@ func (p *pass) findSet(world *inputs.World) step.Outcome {
 }
 
 // choose picks the nodes to run on: those that are asked for, as far as they are there; when all are, those that are
-// deployed.
+// deployed. One that is not fit to be adopted is left alone, whoever asks.
 func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv inputs.Inventory, hashes inputs.Hashes) step.Outcome {
 	asked := p.deployment.Spec.Nodes
+	var unfit []string
 	for i := range members {
 		node := &members[i]
 		deployed := meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed)
 		if !inv.Has(node.Name) || (len(asked) > 0 && !slices.Contains(asked, node.Name)) || (len(asked) == 0 && !deployed) {
+			continue
+		}
+		if !inputs.Adopted(p.set, node) {
+			unfit = append(unfit, node.Name)
 			continue
 		}
 		t := target{Name: node.Name, UID: node.UID, Hashes: map[string]string{}}
@@ -154,6 +159,8 @@ func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv inputs.Inventory, ha
 	switch {
 	case len(p.snapshot.Nodes) > 0:
 		return step.Outcome{}
+	case len(unfit) > 0:
+		return step.Waiting(v1alpha1.ReasonNotAdoptable, fmt.Sprintf("nothing runs on %s yet: condition Adoptable of the DataPlaneNode tells why", strings.Join(unfit, ", ")), step.Resync/20)
 	case len(asked) > 0:
 		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf("DataPlaneDeployment %s: spec.nodes: none of %s is a node of NodeSet %s with its addresses: make a deployment with others",
 			p.deployment.Name, strings.Join(asked, ", "), p.set.Name))

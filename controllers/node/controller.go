@@ -28,6 +28,8 @@ type Reconciler struct {
 	Prober provisioner.Prober
 	// Cloud is asked about nodes whose set has spec.openstack.
 	Cloud provisioner.Cloud
+	// Examiner looks at pre-provisioned nodes before anything runs on them.
+	Examiner provisioner.Examiner
 	// Random makes host keys; nil is crypto/rand, and nothing less will do outside of tests.
 	Random io.Reader
 	// Clock tells how long a node has not answered.
@@ -79,6 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		{Condition: v1alpha1.ConditionDeployed, Run: p.handOver},
 		{Condition: v1alpha1.ConditionDeployed, Run: p.provisioned},
 		{Condition: v1alpha1.ConditionDeployed, Run: p.answers},
+		{Condition: v1alpha1.ConditionAdoptable, Run: p.adoptable},
 		{Condition: v1alpha1.ConditionNetworked, Run: p.networked},
 		{Condition: v1alpha1.ConditionConfigured, Run: p.configured},
 		{Condition: v1alpha1.ConditionJoined, Run: p.joined},

@@ -156,16 +156,14 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 
 // answers logs in to the node with the pinned host key.
 func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
-	login, ok := inputs.LoginOf(p.set, p.node, p.nets)
-	if !ok {
+	target := p.target()
+	if target.Address == "" {
 		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf(
 			"NodeSet %s: node %s has neither ansible.ansibleHost nor an address on the %s network: add one", p.set.Name, p.node.Name, v1alpha1.CtlplaneNetwork)), nil
 	}
 	var err error
-	p.seen, err = p.Prober.Probe(ctx, provisioner.SSHTarget{
-		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: inputs.HostKeys(p.set, p.node),
-	})
-	where := fmt.Sprintf("%s@%s port %d", login.User, login.Address, login.Port)
+	p.seen, err = p.Prober.Probe(ctx, target)
+	where := fmt.Sprintf("%s@%s port %d", target.User, target.Address, target.Port)
 	overdue := p.Clock.Since(p.upSince()) > sshExpected
 	switch {
 	case err == nil:
@@ -180,6 +178,14 @@ func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 		return step.Waiting(v1alpha1.ReasonDenied, where+": "+err.Error(), sshSlowPoll), nil
 	default:
 		return step.Waiting(v1alpha1.ReasonSSHUnreachable, where+": "+err.Error(), sshSlowPoll), nil
+	}
+}
+
+// target is where and how the node is logged in to; without an address while it has none.
+func (p *pass) target() provisioner.SSHTarget {
+	login, _ := inputs.LoginOf(p.set, p.node, p.nets)
+	return provisioner.SSHTarget{
+		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: inputs.HostKeys(p.set, p.node),
 	}
 }
 

@@ -47,6 +47,7 @@ type rig struct {
 	*testing.T
 	*steptest.API
 	prober     prober
+	examiner   examiner
 	controller node.Reconciler
 }
 
@@ -69,7 +70,7 @@ func planned() *v1alpha1.DataPlaneNode {
 func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	r := &rig{T: t, API: steptest.New(t, objects...)}
-	r.controller = node.Reconciler{Client: r.API, Reader: r.Plain, Prober: &r.prober, Clock: r.Clock, Events: &events.FakeRecorder{}}
+	r.controller = node.Reconciler{Client: r.API, Reader: r.Plain, Prober: &r.prober, Examiner: &r.examiner, Clock: r.Clock, Events: &events.FakeRecorder{}}
 	return r
 }
 
@@ -502,7 +503,7 @@ func TestPreProvisioned(t *testing.T) {
 	n.Spec.Host = nil
 	r := newRig(t, append(steptest.Site(t, 1), set, n)...)
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork +Configured")
+	r.expect("+Claimed +Addressed +Deployed +Adoptable -Networked:WaitingForNetwork +Configured")
 	if c := r.node().Status.Conditions[0]; c.Reason != v1alpha1.ReasonNotNeeded {
 		t.Errorf("Claimed: %+v", c)
 	}

@@ -31,19 +31,11 @@ func (p *pass) release() []step.Step {
 
 // unused waits until no Ansible run uses the node. No new run begins on a node that is being deleted.
 func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
-	var list v1alpha1.DataPlaneDeploymentList
-	if err := p.Reader.List(ctx, &list, client.InNamespace(p.node.Namespace)); err != nil {
-		return step.Outcome{}, fmt.Errorf("list DataPlaneDeployments in %s: %w", p.node.Namespace, err)
+	run, err := p.running(ctx)
+	if err != nil || run == "" {
+		return step.Outcome{}, err
 	}
-	slices.SortFunc(list.Items, func(a, b v1alpha1.DataPlaneDeployment) int { return strings.Compare(a.Name, b.Name) })
-	for _, d := range list.Items {
-		for _, run := range d.Status.Runs {
-			if run.State == v1alpha1.RunRunning && slices.Contains(run.Nodes, p.node.Name) {
-				return step.Waiting(v1alpha1.ReasonReleasing, fmt.Sprintf("waits for the run of %s in DataPlaneDeployment %s to end", run.Service, d.Name), runPoll), nil
-			}
-		}
-	}
-	return step.Outcome{}, nil
+	return step.Waiting(v1alpha1.ReasonReleasing, "waits for the run of "+run+" to end", runPoll), nil
 }
 
 // undeployed takes the image off every host that carries the claim, and waits until it is clean and off.

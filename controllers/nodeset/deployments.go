@@ -89,7 +89,7 @@ func (p *pass) states() []rollout.NodeState {
 		node := &p.members[i]
 		states = append(states, rollout.NodeState{
 			Name: node.Name, UID: node.UID,
-			Reachable: p.inventory.Has(node.Name) && meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed),
+			Reachable: p.inventory.Has(node.Name) && inputs.MayRun(p.set, node),
 			Wanted:    node.Spec.Services, Results: node.Status.Services,
 		})
 	}

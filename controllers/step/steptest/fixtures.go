@@ -2,6 +2,7 @@ package steptest
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -90,4 +92,17 @@ func Site(tb testing.TB, hosts int) []client.Object {
 		objects = append(objects, s)
 	}
 	return objects
+}
+
+// Vars are Ansible variables, from a JSON object.
+func Vars(object string) map[string]apiextensionsv1.JSON {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(object), &raw); err != nil {
+		panic(err) // the test's own text
+	}
+	vars := make(map[string]apiextensionsv1.JSON, len(raw))
+	for name, value := range raw {
+		vars[name] = apiextensionsv1.JSON{Raw: value}
+	}
+	return vars
 }

@@ -1,0 +1,216 @@
+package inputs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/provisioner/adoption"
+)
+
+// MayRun reports whether services may run on the node: it answers, and one that was there before has been looked at.
+func MayRun(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
+	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed) && Adopted(set, node)
+}
+
+// Adopted reports whether nothing that was found on the node holds its services back; always so on bare metal.
+func Adopted(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
+	return !set.Spec.PreProvisioned || meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionAdoptable)
+}
+
+// Adoption is what a pre-provisioned node must be like before the set's services run on it, as far as the set's objects
+// tell: what a service will find missing in them is that service's to say. now is the time the node's clock is held against.
+func (s *Set) Adoption(ctx context.Context, r client.Reader, node *v1alpha1.DataPlaneNode, now time.Time) (adoption.Wanted, error) {
+	cloud, err := s.controlPlane(ctx, r)
+	if err != nil {
+		return adoption.Wanted{}, err
+	}
+	set := s.NodeSet
+	w := adoption.Wanted{
+		HostName: CanonicalName(node, s.Networks), Now: now,
+		Architecture: set.Spec.Hosts.Requirements.CPU.Arch, MinFreeGiB: set.Spec.Adoption.MinFreeGiB,
+		Southbound: cloud.southbound, Transport: cloud.transport,
+		Encapsulation: encapIP(set, node, s.Networks), BridgeMappings: bridgeMappings(set, node),
+	}
+	types := s.serviceTypes()
+	for _, name := range set.Spec.Services {
+		w.Services = append(w.Services, cmp.Or(types[name], name))
+	}
+	for _, a := range node.Spec.Networks {
+		w.Addresses = append(w.Addresses, a.Address)
+	}
+	decode(set, node, "edpm_nova_allow_qemu", &w.Emulation)
+	var arguments string
+	decode(set, node, "edpm_kernel_args", &arguments)
+	w.KernelArguments = strings.Fields(arguments)
+	var repositories []repository
+	decode(set, node, "edpm_bootstrap_repos", &repositories)
+	w.Endpoints = endpoints(w.Services, repositories, cloud)
+	return w, nil
+}
+
+// decode reads an Ansible variable that the user gave. One that is absent, a template or of another form leaves into
+// alone: its role judges it.
+func decode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, name string, into any) {
+	raw := variable(set, node, name)
+	if len(raw) == 0 || bytes.Contains(raw, []byte("{{")) {
+		return
+	}
+	_ = json.Unmarshal(raw, into)
+}
+
+// repository is an entry of edpm_bootstrap_repos.
+type repository struct{ Name, URL string }
+
+// endpoints are what the services connect to. Repositories are needed by the first of them already.
+func endpoints(services []string, repositories []repository, cloud controlPlane) []adoption.Endpoint {
+	var all []adoption.Endpoint
+	add := func(name, address string, early bool) {
+		known := slices.ContainsFunc(all, func(e adoption.Endpoint) bool { return e.Address == address })
+		if address != "" && !known && len(all) < maxEndpoints {
+			all = append(all, adoption.Endpoint{Name: name, Address: address, Early: early})
+		}
+	}
+	for _, r := range repositories {
+		add("package repository "+r.Name, hostPort(r.URL), true)
+	}
+	if slices.Contains(services, "ovn") {
+		for _, s := range cloud.southbound {
+			_, address, _ := strings.Cut(s, ":")
+			add("OVN's southbound database", address, false)
+		}
+	}
+	if slices.Contains(services, "nova") {
+		add("Keystone", hostPort(cloud.keystone), false)
+		for _, address := range cloud.transport {
+			add("Nova's message bus", address, false)
+		}
+	}
+	if slices.Contains(services, "neutron-metadata") {
+		add("Nova's metadata service", cloud.metadata, false)
+	}
+	return all
+}
+
+// maxEndpoints bounds how many connections a node is asked to try.
+const maxEndpoints = 64
+
+// hostPort is where a URL points; "" for one that is none.
+func hostPort(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	ports := map[string]string{"http": "80", "https": "443"}
+	if port := cmp.Or(u.Port(), ports[u.Scheme]); port != "" {
+		return net.JoinHostPort(u.Hostname(), port)
+	}
+	return ""
+}
+
+// controlPlane is where the cloud is, as far as it is told; no credentials.
+type controlPlane struct {
+	keystone, metadata    string
+	southbound, transport []string
+}
+
+// controlPlane puts together what spec.openstack and the services' files say. The set's own word wins, then RHOSO's
+// objects (ovncontroller-config, nova-cell1-compute-config), then openstack-control-plane.
+func (s *Set) controlPlane(ctx context.Context, r client.Reader) (controlPlane, error) {
+	var c, described controlPlane
+	for i := range s.Services {
+		data := s.Services[i].Data
+		for line := range strings.Lines(string(data["ovsdb-config"])) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "ovn-remote" {
+				c.southbound = strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,\"'\n", r) })
+			}
+		}
+		if found := transportLine().FindSubmatch(data["01-nova.conf"]); found != nil {
+			c.transport = buses(string(found[1]))
+		}
+		if text := data["control-plane.yaml"]; len(text) > 0 {
+			described = describe(text)
+		}
+	}
+	if join := s.NodeSet.Spec.OpenStack; join != nil {
+		if join.Southbound != nil {
+			c.southbound = join.Southbound.Endpoints
+		}
+		access, err := ReadCloud(ctx, r, s.NodeSet)
+		if err != nil && !IsProblem(err) {
+			return controlPlane{}, err
+		}
+		c.keystone = access.AuthURL // what is wrong with the Secret, joining tells
+	}
+	c.keystone, c.metadata = cmp.Or(c.keystone, described.keystone), described.metadata
+	if len(c.southbound) == 0 {
+		c.southbound = described.southbound
+	}
+	if len(c.transport) == 0 {
+		c.transport = described.transport
+	}
+	return c, nil
+}
+
+func transportLine() *regexp.Regexp { return regexp.MustCompile(`(?m)^\s*transport_url\s*=\s*(\S+)`) }
+
+// describe reads control-plane.yaml of the Secret openstack-control-plane. One that cannot be read is its services' to
+// tell of.
+func describe(text []byte) controlPlane {
+	var d struct {
+		Keystone struct {
+			AuthURL string `json:"auth_url"`
+		} `json:"keystone"`
+		Nova struct {
+			TransportURL string `json:"transport_url"`
+		} `json:"nova"`
+		Metadata struct {
+			Host string      `json:"host"`
+			Port json.Number `json:"port"`
+		} `json:"metadata"`
+		OVN struct {
+			Southbound []string `json:"southbound"`
+		} `json:"ovn"`
+	}
+	if yaml.Unmarshal(text, &d) != nil {
+		return controlPlane{}
+	}
+	c := controlPlane{keystone: d.Keystone.AuthURL, southbound: d.OVN.Southbound, transport: buses(d.Nova.TransportURL)}
+	if d.Metadata.Host != "" {
+		c.metadata = net.JoinHostPort(d.Metadata.Host, cmp.Or(d.Metadata.Port.String(), "8775"))
+	}
+	return c
+}
+
+// buses are the host:port of a transport_url (oslo.messaging: rabbit://USER:PASSWORD@HOST:PORT,USER:PASSWORD@HOST:PORT/VHOST),
+// sorted. Parts that may be a piece of a password are left out.
+func buses(transport string) []string {
+	_, rest, _ := strings.Cut(transport, "://")
+	var out []string
+	for part := range strings.SplitSeq(rest, ",") {
+		if strings.Contains(rest, "@") && !strings.Contains(part, "@") {
+			continue
+		}
+		host, _, _ := strings.Cut(part[strings.LastIndexByte(part, '@')+1:], "/")
+		if _, _, err := net.SplitHostPort(host); err != nil && host != "" {
+			host = net.JoinHostPort(strings.Trim(host, "[]"), "5672")
+		}
+		if host != "" {
+			out = append(out, host)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

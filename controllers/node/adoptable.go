@@ -1,0 +1,102 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/adoption"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+// adoptPoll is how often a node that is not as wanted is looked at again.
+const adoptPoll = time.Minute
+
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices,verbs=get
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
+
+// adoptable looks at a pre-provisioned node before the first service runs on it; nothing is due on a node while this is
+// False. Once a service has run there is nothing left to ask: what a look finds then is, or may be, our own doing, and a
+// run that failed half way is for its service to repeat. That a service has run is seen, never remembered: in the node's
+// results, in a run under way, or, should both be lost, in what the services keep on the node itself. Losing all three
+// means looking again.
+func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
+	if !p.set.Spec.PreProvisioned {
+		return step.Pass(v1alpha1.ReasonNotNeeded, ""), nil
+	}
+	if len(p.node.Status.Services) > 0 {
+		return step.Pass(v1alpha1.ReasonDone, begun), nil
+	}
+	if run, err := p.running(ctx); err != nil || run != "" {
+		return step.Pass(v1alpha1.ReasonDone, begun), err
+	}
+	in, err := inputs.ReadSet(ctx, p.Reader, p.set, p.set.Spec.Services)
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	wanted, err := in.Adoption(ctx, p.Reader, p.node, p.Clock.Now())
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	target := p.target()
+	facts, err := p.Examiner.Examine(ctx, target, wanted.Question())
+	if err != nil {
+		return p.unseen(ctx, target, err)
+	}
+	wanted.Now = p.Clock.Now() // the node's clock was read last
+	if adoption.Ours(facts, wanted) {
+		return step.Pass(v1alpha1.ReasonDone, begun), nil
+	}
+	findings := adoption.Decide(facts, wanted, p.set.Spec.Adoption.Accept)
+	if refused := adoption.Refused(findings); len(refused) > 0 {
+		return step.Waiting(v1alpha1.ReasonNotAdoptable, adoption.Message(refused), adoptPoll), nil
+	}
+	return step.Pass(v1alpha1.ReasonDone, adoption.Message(adoption.Noted(findings))), nil
+}
+
+// begun is the message once a service has run.
+const begun = "services of Rackplane have run on the node"
+
+// unseen is the outcome of a look that brought no facts.
+func (p *pass) unseen(ctx context.Context, t provisioner.SSHTarget, err error) (step.Outcome, error) {
+	if ctx.Err() != nil {
+		return step.Outcome{}, ctx.Err()
+	}
+	reason := v1alpha1.ReasonWaitingForSSH
+	switch fault.KindOf(err) {
+	case fault.Denied:
+		reason = v1alpha1.ReasonDenied
+	case fault.Rejected:
+		reason = v1alpha1.ReasonHostKeyMismatch
+	case fault.Unsupported:
+		reason = v1alpha1.ReasonUnsupported
+	case fault.Transient, fault.Busy, fault.Lost, fault.Missing:
+	}
+	return step.Waiting(reason, fmt.Sprintf("node %s: %s@%s: %s", p.node.Name, t.User, t.Address, err), adoptPoll), nil
+}
+
+// running names a run that uses the node; "" when there is none.
+func (p *pass) running(ctx context.Context) (string, error) {
+	var list v1alpha1.DataPlaneDeploymentList
+	if err := p.Reader.List(ctx, &list, client.InNamespace(p.node.Namespace)); err != nil {
+		return "", fmt.Errorf("list DataPlaneDeployments in %s: %w", p.node.Namespace, err)
+	}
+	slices.SortFunc(list.Items, func(a, b v1alpha1.DataPlaneDeployment) int { return strings.Compare(a.Name, b.Name) })
+	for i := range list.Items {
+		d := &list.Items[i]
+		for j := range d.Status.Runs {
+			if run := &d.Status.Runs[j]; run.State == v1alpha1.RunRunning && slices.Contains(run.Nodes, p.node.Name) {
+				return run.Service + " in DataPlaneDeployment " + d.Name, nil
+			}
+		}
+	}
+	return "", nil
+}
