@@ -33,7 +33,7 @@ type Line struct {
 	Host string
 	// Address on the control-plane network; empty while none is held.
 	Address string
-	// Phase is what the node is going through: Planning, Claiming, Addressing, Deploying, Networking, Configuring, Joining, Ready, Releasing.
+	// Phase is what the node is going through: Planning, Claiming, Addressing, Deploying, Adopting, Networking, Configuring, Joining, Ready, Releasing.
 	Phase string
 	// Step is the smaller step inside the phase, for example the host's state or the running service.
 	Step string
@@ -51,6 +51,7 @@ func phases() []struct{ condition, phase string } {
 		{v1alpha1.ConditionClaimed, "Claiming"},
 		{v1alpha1.ConditionAddressed, "Addressing"},
 		{v1alpha1.ConditionDeployed, "Deploying"},
+		{v1alpha1.ConditionAdoptable, "Adopting"},
 		{v1alpha1.ConditionNetworked, "Networking"},
 		{v1alpha1.ConditionConfigured, "Configuring"},
 		{v1alpha1.ConditionJoined, "Joining"},

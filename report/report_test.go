@@ -90,7 +90,7 @@ NodeSet demo/rack  1/6 ready
 ├─ n1  Deploying    h1  192.168.122.5  host provisioning  1m00s  says WaitingForHost
 ├─ n2  Configuring  h2  192.168.122.5  0/2 services       40s    says ServiceFailed
 ├─ n3  Configuring  h3  192.168.122.5  install-os (2/2)   20s    says ServiceFailed
-├─ n4  Ready        h4  192.168.122.5  1/2 services       1m24s
+├─ n4  Ready        h4  192.168.122.5  1/2 services       1m23s
 └─ n5  Releasing    h5  192.168.122.5  -                  30s
 unclaimed hosts: h6 (available), h7: credentials refused
 `, "\n")
