@@ -12,8 +12,8 @@ BMO_API := github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1
 
 ##@ Use
 .PHONY: demo
-demo: build demo-deps ## Run the main job on a simulated rack (MODE=preprovisioned, KEEP=1)
-	@bin/demo --mode "$(or $(MODE),baremetal)" $(if $(KEEP),--keep)
+demo: build demo-deps ## Run the main job on a simulated rack (MODE=preprovisioned, OPENSTACK=1: computes of a real cloud, KEEP=1)
+	@bin/demo --mode "$(or $(MODE),baremetal)" $(if $(OPENSTACK),--openstack) $(if $(KEEP),--keep)
 
 .PHONY: demo-stop
 demo-stop: build ## Stop what KEEP=1 left running
@@ -44,7 +44,7 @@ ansible-assets: ## the Ansible virtual environment in the cache
 
 .PHONY: rack-assets
 rack-assets: ## system packages, Ironic, sushy-tools and the demo's node image
-	@hack/rack/deps.sh && hack/rack/venv.sh >/dev/null && hack/rack/image.sh >/dev/null
+	@hack/deps.sh rack && hack/rack/venv.sh >/dev/null && hack/rack/image.sh >/dev/null
 
 .PHONY: demo-deps
 demo-deps: rack-assets kube-assets ansible-assets
@@ -53,10 +53,18 @@ demo-deps: rack-assets kube-assets ansible-assets
 test-deps: demo-deps
 	@hack/test-deps.sh
 
+.PHONY: image
+image: ## The node image for servers, qcow2 and raw with checksums: Debian 13 and all default services (PACKAGES="firmware-...")
+	@hack/deps.sh rack && RACKPLANE_IMAGE_PACKAGES="$(PACKAGES)" hack/rack/publish.sh
+
 ##@ Test
 .PHONY: test
 test: vet-modules test-deps build ## All tests: unit, API, crash, adapters and the demo itself on a real Ironic
 	go test -timeout 40m ./...
+
+.PHONY: e2e-openstack
+e2e-openstack: demo-deps build ## Nodes become computes of a real OpenStack; needs about 15 minutes, the first time 10 more for images
+	go test -count=1 -timeout 40m -tags e2eopenstack -run 'OpenStack|ControlPlane|Conformance' -v ./test/openstack ./test/e2e
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
@@ -65,6 +73,10 @@ test-unit: ## Only what needs no assets
 .PHONY: test-race
 test-race: ## The unit tests under the race detector
 	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./provisioner/lifecycle/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/...
+
+.PHONY: test-image
+test-image: ## Boot the node image as a virtual machine, emulated by QEMU (about 8 minutes; not part of make test)
+	go test -tags e2eguest -count 1 -timeout 20m -v ./test/guest
 
 .PHONY: bench
 bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/benchmarks.md

@@ -143,11 +143,14 @@ clean_root() {
 	rm -rf "$root/usr/sbin/policy-rc.d" "$root/etc/apt/apt.conf.d/90build" "$root/etc/resolv.conf" "$root/etc/hostname" \
 		"$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/usr/share/{man,locale}/* "$root"/var/log/*.log \
 		"$root"/etc/ssh/ssh_host_*_key* "$root"/var/lib/dbus/machine-id "$root"/var/lib/systemd/{random-seed,credential.secret} \
-		"$root"/etc/{iscsi/initiatorname.iscsi,nvme/hostnqn,nvme/hostid} "$root"/etc/multipath/* \
-		"$root"/etc/openvswitch/{system-id.conf,.conf.db.~lock~} "$root"/var/lib/openvswitch/conf.db \
-		"$root"/var/lib/nova/compute_id "$root"/etc/ssl/private/ssl-cert-snakeoil.key "$root"/etc/ssl/certs/ssl-cert-snakeoil.pem
+		"$root"/etc/nvme/host{nqn,id} "$root"/etc/openvswitch/system-id.conf "$root"/var/lib/openvswitch/conf.db \
+		"$root"/var/lib/nova/compute_id
+	# open-iscsi gives the host its name when the daemon starts for the first time, and only when the file says so.
+	[ ! -d "$root/etc/iscsi" ] || echo GenerateName=yes >"$root/etc/iscsi/initiatorname.iscsi"
 	find "$root/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete
 	: >"$root/etc/machine-id"
+	# Caches of what is in /usr are fresh; older than /usr these stamps would have the first boot build them again.
+	touch "$root/etc/.updated" "$root/var/.updated"
 }
 
 # Writes what the firmware starts: Debian's signed shim and GRUB, which find the root by its UUID.
@@ -187,7 +190,7 @@ build_disk() {
 		rm "$qcow.esp" "$qcow.esp.cfg"
 	fi
 	mkfs.ext4 -q -F -L root -U "$uuid" -O "$features" -d "$root" -E offset=$(((1 + esp_mib) * 1024 * 1024)) "$raw" $((root_mib * 1024))k
-	qemu-img convert -f raw -O qcow2 "$raw" "$qcow"
+	qemu-img convert -c -f raw -O qcow2 -o compression_type=zstd "$raw" "$qcow"
 	rm "$raw"
 	(cd "$(dirname "$qcow")" && sha256sum "$(basename "$qcow")" >"$(basename "$qcow").sha256")
 }

@@ -57,6 +57,8 @@ func startContainer(ctx context.Context, h *Host, root string) (*container, erro
 		argv: []string{
 			"systemd-nspawn", "--directory=" + root, "--machine=" + h.Name, "--boot", "--register=no", "--keep-unit",
 			"--network-namespace-path=/run/netns/" + h.Name, "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
+			// Open vSwitch's userspace datapath and virtual machines' cards are taps.
+			"--bind=/dev/net/tun",
 			"--kill-signal=SIGRTMIN+4", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
 		},
 		// systemd 257 refuses cgroup version 1, and systemd-nspawn 252 would offer it where the host still has it.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/rackplane/rackplane/test/assets"
 )
 
 // Config says what rack to build. The zero value of a field means its default.
@@ -30,7 +32,7 @@ type Config struct {
 	Source string
 	// Profile names the node image, a folder of hack/rack/image: base, the default, or compute.
 	Profile string
-	// PreProvisioned, when set, makes a rack without BMCs and Ironic whose hosts already run.
+	// PreProvisioned, when set, makes some or all hosts run already. A rack of such hosts only has no BMCs and no Ironic.
 	PreProvisioned *PreProvisioned
 	// NoFastTrack makes Ironic switch a host off after inspection and on again to deploy. By default, as in
 	// Metal3's Ironic, the agent keeps running and is deployed to at once.
@@ -64,7 +66,7 @@ type Rack struct {
 	Image Image
 
 	cfg     Config
-	assets  assets
+	assets  products
 	bmcs    *bmcs
 	ironic  *ironicServer
 	servers []*http.Server
@@ -73,6 +75,8 @@ type Rack struct {
 }
 
 func (c Config) profile() string { return cmp.Or(c.Profile, "base") }
+
+func (c Config) tree() assets.Tree { return assets.Tree{Source: c.Source, Cache: c.Cache} }
 
 // DefaultHosts describes n equal servers: 8 CPUs, 32 GiB, one 20 GiB disk, two 25 Gbit/s cards.
 func DefaultHosts(n int) []Host {
@@ -137,14 +141,15 @@ func (r *Rack) start(ctx context.Context) error {
 	r.Image = r.assets.describe()
 	var life context.Context
 	life, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if r.cfg.PreProvisioned != nil {
-		return r.bootPreProvisioned(life)
+	installed, bare := r.split()
+	if err := r.bootPreProvisioned(life, installed); err != nil || len(bare) == 0 {
+		return err
 	}
-	return r.startControl(ctx, life)
+	return r.startControl(ctx, life, bare)
 }
 
-// startControl starts sushy-tools and Ironic side by side, and then the hosts' power circuits.
-func (r *Rack) startControl(ctx, life context.Context) error {
+// startControl starts sushy-tools and Ironic side by side, and then the power circuits of the hosts with a BMC.
+func (r *Rack) startControl(ctx, life context.Context, hosts []*Host) error {
 	media := filepath.Join(r.cfg.Dir, "media")
 	server, err := serveMedia(ctx, media, r.notify)
 	if err != nil {
@@ -154,7 +159,7 @@ func (r *Rack) startControl(ctx, life context.Context) error {
 	root := "http://" + server.Addr
 	group, starting := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		r.bmcs, err = startBMCs(starting, r.cfg.Dir, r.assets.venv, root+"/changes", r.Hosts)
+		r.bmcs, err = startBMCs(starting, r.cfg.Dir, r.assets.venv, root+"/changes", hosts)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -168,7 +173,7 @@ func (r *Rack) startControl(ctx, life context.Context) error {
 		return err
 	}
 	r.IronicURL = r.ironic.url
-	for _, h := range r.Hosts {
+	for _, h := range hosts {
 		h.bmc = r.bmcs
 		h.BMCAddress = "redfish-virtualmedia+" + r.bmcs.url + "/redfish/v1/Systems/" + h.UUID
 		r.hosts.Go(func() { h.live(life) })

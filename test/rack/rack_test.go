@@ -29,9 +29,11 @@ func TestMain(m *testing.M) {
 		hold(ctx)
 	}
 	if !rack.Isolated() {
-		if err := rack.Prepare(ctx, rack.Config{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+		for _, profile := range []string{"base", "compute"} {
+			if err := rack.Prepare(ctx, rack.Config{Profile: profile}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
 		}
 	}
 	rack.Isolate(ctx)
