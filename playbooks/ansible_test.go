@@ -13,7 +13,8 @@ const collectionDir = "ansible_collections/osp/edpm"
 
 // services are the playbooks that a node set can name, as RHOSO users know them.
 func services() []string {
-	return []string{"bootstrap", "configure_network", "install_os", "configure_os", "ssh_known_hosts", "install_certs", "ovn", "neutron_metadata"}
+	return []string{"bootstrap", "configure_network", "install_os", "configure_os", "ssh_known_hosts", "install_certs", "ovn", "neutron_metadata",
+		"libvirt", "nova", "telemetry"}
 }
 
 func TestEveryPlaybookParses(t *testing.T) {

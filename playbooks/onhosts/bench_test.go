@@ -240,7 +240,9 @@ func (b *bench) play(t *testing.T, service string, args ...string) ([]event, err
 	cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(environmentVariable), "bin", "ansible-playbook"), append(words, args...)...)
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(),
-		"ANSIBLE_COLLECTIONS_PATH="+b.path("playbooks"), "ANSIBLE_HOME="+b.path(".ansible"), "ANSIBLE_PIPELINING=True",
+		"ANSIBLE_COLLECTIONS_PATH="+b.path("playbooks"), "ANSIBLE_HOME="+b.path(".ansible"),
+		// Racks have the same addresses: without a folder of its own for each, one rack's connections would be taken for another's.
+		"ANSIBLE_SSH_CONTROL_PATH_DIR="+b.path("cp"), "ANSIBLE_PIPELINING=True",
 		"ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3", "ANSIBLE_NOCOLOR=True", "ANSIBLE_SSH_ARGS="+strings.Join(b.sshOptions(), " "),
 		"ANSIBLE_CALLBACKS_ENABLED=osp.edpm.rackplane", "RACKPLANE_EVENTS="+b.path("events"))
 	out, runErr := cmd.CombinedOutput()

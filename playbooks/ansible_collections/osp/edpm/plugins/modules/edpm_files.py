@@ -99,8 +99,8 @@ import os
 import pwd
 import stat
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.osp.edpm.plugins.module_utils.node import one_line, read_text, text_diff, write_text
+from ansible_collections.osp.edpm.plugins.module_utils.quiet import QuietModule
 
 
 BEGIN = "# BEGIN osp.edpm"
@@ -250,7 +250,7 @@ def _install(module, entries):
 
 def main():
     """Run the module."""
-    module = AnsibleModule(
+    module = QuietModule(
         argument_spec={
             "files": {
                 "type": "list", "elements": "dict", "required": True,
@@ -272,19 +272,15 @@ def main():
             "verify": {"type": "list", "elements": "list", "default": []},
         },
         supports_check_mode=True,
-        # The texts may be secrets: without this every call would be in the node's journal, texts and all.
-        no_log=True,
     )
-    invocation = {"paths": [spec["path"] for spec in module.params["files"]]}
     try:
         wanted = module.params["files"] + leftovers(module.params["files"], module.params["prune"])
         entries = [entry for entry in (Entry(spec, module.check_mode) for spec in wanted) if entry.changed()]
         if entries and not module.check_mode:
             _install(module, entries)
     except (BundleError, OSError, ValueError) as error:
-        module.fail_json(msg=one_line(str(error), 500), invocation=invocation)
-    module.exit_json(changed=bool(entries), paths=[e.path for e in entries], diff=[e.diff() for e in entries],
-                     invocation=invocation)
+        module.fail_json(msg=one_line(str(error), 500))
+    module.exit_json(changed=bool(entries), paths=[e.path for e in entries], diff=[e.diff() for e in entries])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,171 @@
+package onhosts_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/rackplane/rackplane/test/openstack"
+)
+
+// computeSuite proves the services that make a host a compute of a real cloud.
+func computeSuite() suite {
+	return suite{
+		name: "compute",
+		services: []service{
+			{name: "libvirt", tasks: 8},
+			{name: "nova", tasks: 9},
+			{name: "telemetry", tasks: 8},
+		},
+		vars:    map[string]any{"edpm_nova_allow_qemu": true},
+		prepare: prepareCompute,
+		effects: map[string]string{
+			"libvirt answers nova":                 `sudo -u nova virsh --connect qemu:///system list`,
+			"the migration user is known":          `sudo sasldblistusers2 -f /etc/libvirt/passwd.db | grep -q ^migration@openstack:`,
+			"only root reads the password":         `test "$(sudo stat -c %a:%U /etc/libvirt/passwd.db /etc/libvirt/auth.conf | sort -u)" = 600:root`,
+			"only nova reads its layers":           `test "$(sudo stat -c %a:%U:%G /etc/nova/nova.conf.d/01-nova.conf)" = 640:root:nova`,
+			"nobody else reads the migration key":  `test "$(sudo stat -c %a:%U /var/lib/nova/.ssh/ssh-privatekey)" = 600:nova`,
+			"no secret is in the journal":          `! sudo journalctl --output cat | grep -v COMMAND | grep -e LibvirtSecret -e 'PRIVATE KEY' -e rabbit://nova`,
+			"nova-compute runs with the layers":    `systemctl is-active nova-compute && sudo grep -q 'virt_type = qemu' /etc/nova/nova.conf.d/02-nova-host-specific.conf`,
+			"the user's layer is there":            `sudo grep -q reserved_host_memory_mb /etc/nova/nova.conf.d/25-nova-extra.conf`,
+			"the node has an identity":             `sudo grep -Eq '^[0-9a-f-]{36}$' /var/lib/nova/compute_id`,
+			"nova reaches the other host":          `sudo -u nova ssh 192.168.122.202 hostname | grep -qx server-1`,
+			"consoles and migration are let in":    `sudo nft list table inet edpm | grep -q 61152-61215`,
+			"the node's metrics are given out":     `curl --silent --fail http://192.168.122.201:9100/metrics | grep -q ^node_load1`,
+			"the servers' metrics are given out":   `curl --silent --fail http://192.168.122.201:9177/metrics | grep -q '^libvirt_up 1'`,
+			"servers are ended in order":           `systemctl is-active libvirt-guests && grep -qx ON_SHUTDOWN=shutdown /etc/default/libvirt-guests`,
+			"no unit has failed once it is a node": `test -z "$(systemctl --failed --no-legend)"`,
+		},
+		drift: map[string]string{
+			"libvirt":   "systemctl disable -q --now libvirtd.socket; rm /etc/nftables/edpm.d/libvirt.nft; printf x | saslpasswd2 -p -f /etc/libvirt/passwd.db -a libvirt -u openstack migration",
+			"nova":      "systemctl stop nova-compute; echo host = other >>/etc/nova/nova.conf.d/25-nova-extra.conf; touch /etc/nova/nova.conf.d/99-left.conf; usermod -s /usr/sbin/nologin nova",
+			"telemetry": "systemctl disable -q --now prometheus-node-exporter; rm /etc/default/prometheus-libvirt-exporter",
+		},
+		badInput: []badInput{
+			{"libvirt", `{"edpm_tls_certs_enabled": true}`, "/var/lib/openstack/certs/libvirt/default/ca.crt does not exist"},
+			{"libvirt", `{"edpm_service_data_dir": "bad/empty"}`, "Secret libvirt-secret, key LibvirtPassword is empty"},
+			{"libvirt", `{"edpm_libvirt_firewall_rules": [{"rule_name": "1 x", "rule": {"proto": "tcp", "dport": "99999"}}]}`, "edpm_libvirt_firewall_rules[0]"},
+			{"nova", `{"edpm_service_data_dir": "bad/empty"}`, "neither the Secret nova-cell1-compute-config"},
+			{"nova", `{"edpm_service_data_dir": "bad/nokey"}`, "Secret nova-migration-ssh-key lacks the key ssh-privatekey"},
+			{"nova", `{"edpm_service_data_dir": "bad/layer"}`, "ConfigMap nova-extra-config, key 01-mine.conf"},
+			{"nova", `{"edpm_service_data_dir": "bad/rabbit"}`, "RabbitMQ at 192.168.122.10:5672 refuses user nova: wrong name or password: correct transport_url in Secret nova-cell1-compute-config, key 01-nova.conf"},
+			{"nova", `{"edpm_service_data_dir": "bad/port"}`, "RabbitMQ at 192.168.122.10:5999 cannot be reached from the node: connection refused"},
+			{"nova", `{"edpm_service_data_dir": "bad/keystone"}`, "refuses user nova: wrong name, password, domain or project: correct [placement] in Secret nova-cell1-compute-config, key 01-nova.conf"},
+			{"nova", `{"edpm_service_data_dir": "bad/region"}`, "Keystone's catalog has no internal endpoint of placement in region nowhere"},
+			{"nova", `{"edpm_nova_allow_qemu": false}`, "set edpm_nova_allow_qemu: true to emulate"},
+			{"nova", `{"edpm_nova_min_free_disk_mb": 99999999}`, "make room"},
+			{"nova", `{"canonical_hostname": "other.example.com"}`, "a compute never changes its name: call it server-0.ctlplane.example.com again"},
+			{"nova", `{"edpm_nova_compute_id": "00000000-0000-0000-0000-000000000001"}`, "edpm_nova_compute_id is 00000000-0000-0000-0000-000000000001, but the node is compute"},
+			{"telemetry", `{"edpm_telemetry_address": "here"}`, "edpm_telemetry_address"},
+		},
+		more: moreOfCompute,
+	}
+}
+
+// cloud is a real control plane beside the hosts. It is started once, when it is first asked for.
+func (b *bench) cloud(t *testing.T) *openstack.Cloud {
+	t.Helper()
+	if b.running != nil {
+		return b.running
+	}
+	cloud, err := openstack.Start(b.group.Context(), openstack.Config{
+		Dir: b.group.TempDir(), Bridge: "ctlplane", Address: netip.MustParsePrefix("192.168.122.10/24"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.group.Cleanup(func() {
+		if err := cloud.Stop(context.WithoutCancel(b.group.Context())); err != nil {
+			b.group.Error(err)
+		}
+	})
+	b.running = cloud
+	return cloud
+}
+
+func prepareCompute(t *testing.T, b *bench) {
+	t.Helper()
+	nova := map[string]string{"25-nova-extra.conf": "[DEFAULT]\nreserved_host_memory_mb = 256\n"}
+	nova["ssh-privatekey"], nova["ssh-publickey"] = keyPair(t)
+	for key, text := range b.cloud(t).ComputeConfig["nova-cell1-compute-config"] {
+		nova[key] = string(text)
+	}
+	b.data(t, "nova", nova)
+	b.data(t, "libvirt", map[string]string{"LibvirtPassword": "LibvirtSecret-1"})
+	b.badData(t, nova)
+}
+
+// badData lays out what the services refuse, one folder each.
+func (b *bench) badData(t *testing.T, nova map[string]string) {
+	t.Helper()
+	layer := nova["01-nova.conf"]
+	for name, change := range map[string]map[string]string{
+		"nokey":    {"ssh-privatekey": ""},
+		"layer":    {"01-mine.conf": "[DEFAULT]\ndebug = true\n"},
+		"rabbit":   {"01-nova.conf": strings.Replace(layer, "rabbit://nova:", "rabbit://nova:not", 1)},
+		"port":     {"01-nova.conf": strings.Replace(layer, ":5672/", ":5999/", 1)},
+		"keystone": {"01-nova.conf": strings.ReplaceAll(layer, "\npassword = ", "\npassword = not")},
+		"region":   {"01-nova.conf": strings.ReplaceAll(layer, "region_name = regionOne", "region_name = nowhere")},
+		"empty":    {"01-nova.conf": "", "nova-blank.conf": ""},
+	} {
+		folder := filepath.Join("bad", name)
+		if err := os.MkdirAll(b.path(filepath.Join(folder, "nova")), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, keys := range []map[string]string{nova, change} {
+			for key, text := range keys {
+				file := filepath.Join(folder, "nova", key)
+				b.write(t, file, []byte(text))
+				if text == "" {
+					_ = os.Remove(b.path(file))
+				}
+			}
+		}
+	}
+	if err := os.MkdirAll(b.path("bad/empty/libvirt"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.write(t, "bad/empty/libvirt/LibvirtPassword", []byte("\n"))
+}
+
+func keyPair(t *testing.T) (private, public string) {
+	t.Helper()
+	publicKey, privateKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(privateKey, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorized, err := ssh.NewPublicKey(publicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block)), string(ssh.MarshalAuthorizedKey(authorized))
+}
+
+// moreOfCompute proves what takes more than variables.
+func moreOfCompute(t *testing.T, b *bench) {
+	t.Helper()
+	t.Run("lost identity", func(t *testing.T) {
+		id, err := b.ssh(t, "sudo cat /var/lib/nova/compute_id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := b.ssh(t, "sudo systemctl stop nova-compute; sudo rm /var/lib/nova/compute_id"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		b.refuses(t, badInput{"nova", `{}`, "Placement knows compute " + id})
+		b.run(t, "nova", "--limit", "server-0", "--extra-vars", `{"edpm_nova_compute_id": "`+id+`"}`)
+		b.unchanged(t, "nova")
+	})
+}
