@@ -81,6 +81,8 @@ type session struct {
 	access provisioner.CloudAccess
 	used   time.Time // guarded by clouds.mu
 
+	entry sync.Mutex // held while logging in, so that nobody else does
+
 	mu      sync.Mutex
 	api     *api             // nil until logged in
 	last    *answer          // nil after a Do
@@ -163,6 +165,8 @@ func (s *session) forget() {
 
 // login is the logged-in API.
 func (s *session) login(ctx context.Context) (*api, error) {
+	s.entry.Lock()
+	defer s.entry.Unlock()
 	s.mu.Lock()
 	known := s.api
 	s.mu.Unlock()

@@ -45,12 +45,12 @@ type doer struct {
 }
 
 // aggregate finds the action's aggregate; nil when there is none.
-func (d *doer) aggregate(ctx context.Context) (*aggregates.Aggregate, error) {
-	all, err := listAggregates(ctx, d.compute)
+func (d *doer) aggregate(ctx context.Context) (*aggregate, error) {
+	all, err := listAggregates(ctx, d.api)
 	if err != nil {
 		return nil, d.classify("list host aggregates", err)
 	}
-	i := slices.IndexFunc(all, func(a aggregates.Aggregate) bool { return a.Name == d.action.Aggregate })
+	i := slices.IndexFunc(all, func(a aggregate) bool { return a.Name == d.action.Aggregate })
 	if i < 0 {
 		return nil, nil
 	}
@@ -68,9 +68,9 @@ func (d *doer) makeAggregate(ctx context.Context) error {
 		return err
 	case there == nil:
 		return fault.New(fault.Busy, "host aggregate %s is there and not yet listed", d.action.Aggregate)
-	case d.action.Zone != "" && there.AvailabilityZone != d.action.Zone:
+	case d.action.Zone != "" && there.Zone != d.action.Zone:
 		return fault.New(fault.Rejected, "host aggregate %s is there and of availability zone %q, not %s: set its zone, or name another",
-			there.Name, there.AvailabilityZone, d.action.Zone)
+			there.Name, there.Zone, d.action.Zone)
 	}
 	return nil
 }

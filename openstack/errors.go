@@ -3,6 +3,7 @@ package openstack
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 
@@ -20,6 +22,9 @@ import (
 // blame turns what a call answered into a fault. Its texts are one line and stay the same while nothing changes.
 type blame struct{ access provisioner.CloudAccess }
 
+// loggingIn is what is being done while Keystone is asked for a token.
+const loggingIn = "log in"
+
 // classify names the kind of err, which came of trying to do what the text says. nil stays nil.
 func (b *blame) classify(doing string, err error) error {
 	var answer gophercloud.ErrUnexpectedResponseCode
@@ -28,7 +33,7 @@ func (b *blame) classify(doing string, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &reauth):
-		return b.classify("log in again", reauth.ErrReauth)
+		return b.classify(loggingIn, reauth.ErrReauth)
 	case errors.As(err, &answer):
 		return b.answered(doing, &answer)
 	}
@@ -41,9 +46,9 @@ func (b *blame) classify(doing string, err error) error {
 			source, doing, b.access.AuthURL, b.region())
 	case errors.As(err, &untrusted):
 		return fault.New(fault.Denied, "%s: the certificate of %s is not trusted (%s): renew it, or put its CA into the key ca.crt",
-			source, at, strings.TrimPrefix(innermost(untrusted), "x509: "))
+			source, at, distrust(untrusted))
 	case errors.Is(err, errTooLarge), isNonsense(err):
-		return fault.New(fault.Rejected, "%s: what answers at %s is no OpenStack API (%s): correct auth.auth_url, or the endpoint in the catalog", source, at, nonsense(err))
+		return b.foreign(at, nonsense(err))
 	case errors.Is(err, context.Canceled):
 		return err
 	}
@@ -57,6 +62,8 @@ func (b *blame) answered(doing string, answer *gophercloud.ErrUnexpectedResponse
 		said = http.StatusText(answer.Actual)
 	}
 	switch code := answer.Actual; {
+	case code < http.StatusMultipleChoices:
+		return b.foreign(at, "its answer is not the one that is expected")
 	case code == http.StatusUnauthorized:
 		return fault.New(fault.Denied, "%s: Keystone at %s refuses the credentials: correct them in the Secret", source, b.access.AuthURL)
 	case code == http.StatusForbidden:
@@ -67,11 +74,26 @@ func (b *blame) answered(doing string, answer *gophercloud.ErrUnexpectedResponse
 		return fault.New(fault.Transient, "OpenStack at %s fails: HTTP %d, %s", at, code, said)
 	case code == http.StatusConflict:
 		return fault.New(fault.Busy, "%s: cannot %s: %s", source, doing, said)
+	case code == http.StatusNotFound && doing == loggingIn:
+		return b.foreign(at, "HTTP 404, "+said)
 	case code == http.StatusNotFound:
 		return fault.New(fault.Missing, "%s: cannot %s: %s has no such thing (%s)", source, doing, at, said)
 	default:
 		return fault.New(fault.Rejected, "%s: cannot %s: %s answers HTTP %d, %s", source, doing, at, code, said)
 	}
+}
+
+// distrust is why a certificate is not trusted, without the time it was looked at.
+func distrust(err error) string {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return "it is valid from " + invalid.Cert.NotBefore.UTC().Format(time.RFC3339) + " to " + invalid.Cert.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return strings.TrimPrefix(innermost(err), "x509: ")
+}
+
+func (b *blame) foreign(at, why string) error {
+	return fault.New(fault.Rejected, "%s: what answers at %s is no OpenStack API (%s): correct auth.auth_url, or the endpoint in the catalog", b.access.Source, at, why)
 }
 
 func (b *blame) region() string {
@@ -159,6 +181,7 @@ func said(body []byte) string {
 
 var (
 	credentialsInURL = regexp.MustCompile(`://[^/@\s]+@`)
+	timeLookedAt     = regexp.MustCompile(`: current time \S+ is (after|before) `)
 	requestID        = regexp.MustCompile(`\s*\(?req-[0-9a-f-]{36}\)?`)
 )
 
@@ -167,7 +190,7 @@ const longestLine = 300
 // oneLine makes text fit for a status: one line, not endless, without logins in URLs and what differs from call to call.
 func oneLine(text string) string {
 	line := credentialsInURL.ReplaceAllString(strings.Join(strings.Fields(text), " "), "://[redacted]@")
-	line = requestID.ReplaceAllString(line, "")
+	line = timeLookedAt.ReplaceAllString(requestID.ReplaceAllString(line, ""), ": now is $1 ")
 	if len(line) > longestLine {
 		line = strings.ToValidUTF8(line[:longestLine], "") + "..."
 	}

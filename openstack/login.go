@@ -48,7 +48,7 @@ func login(ctx context.Context, access provisioner.CloudAccess, timeout time.Dur
 	provider.HTTPClient = http.Client{Transport: transport, Timeout: timeout}
 	provider.UserAgent.Prepend("rackplane")
 	if err := openstack.Authenticate(ctx, provider, authOptions(access)); err != nil {
-		return nil, rules.classify("log in", err)
+		return nil, rules.classify(loggingIn, err)
 	}
 	where := gophercloud.EndpointOpts{
 		Region: access.Region, Availability: gophercloud.Availability(cmp.Or(access.Interface, string(gophercloud.AvailabilityPublic))),

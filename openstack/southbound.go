@@ -158,7 +158,9 @@ func southboundFault(access provisioner.SouthboundAccess, err error) error {
 	case strings.Contains(said, "x509: ") || strings.Contains(said, "tls: "):
 		return fault.New(fault.Denied, "%s: no trust between us and OVN's southbound database (%s): renew the certificates, or correct spec.openstack.southbound.tlsSecret",
 			access.Source, said)
-	default:
-		return fault.New(fault.Transient, "OVN's southbound database does not answer (%s): %s", access.Source, said)
+	case access.CA != "" && strings.Contains(said, "not connected"):
+		// With TLS 1.3 a client learns from the first read alone that its certificate was refused, or not even then.
+		said = strings.ReplaceAll(said, "not connected", "the connection was closed; our certificate may not be trusted there (spec.openstack.southbound.tlsSecret)")
 	}
+	return fault.New(fault.Transient, "OVN's southbound database does not answer (%s): %s", access.Source, said)
 }

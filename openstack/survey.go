@@ -5,13 +5,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/aggregates"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/hypervisors"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/services"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/agents"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
-	"github.com/gophercloud/gophercloud/v2/pagination"
 
 	"github.com/rackplane/rackplane/provisioner"
 )
@@ -66,103 +60,82 @@ func (s *session) survey(ctx context.Context) (*survey, error) {
 }
 
 func (v *survey) listServices(ctx context.Context, a *api) error {
-	page, err := services.List(a.compute, services.ListOpts{Binary: "nova-compute"}).AllPages(ctx)
-	if err != nil {
-		return err
-	}
-	found, err := services.ExtractServices(page)
-	for _, s := range found {
+	rows, err := list[struct {
+		ID         string `json:"id"`
+		Host       string `json:"host"`
+		State      string `json:"state"`
+		Status     string `json:"status"`
+		ForcedDown bool   `json:"forced_down"`
+		Reason     string `json:"disabled_reason"`
+	}](ctx, a.compute, "services", "os-services?binary=nova-compute")
+	for _, r := range rows {
 		v.Services = append(v.Services, provisioner.ComputeService{
-			ID: s.ID, Host: s.Host, Up: s.State == "up", Unknown: s.Status == "UNKNOWN",
-			ForcedDown: s.ForcedDown, Disabled: s.Status == "disabled", DisabledReason: s.DisabledReason,
+			ID: r.ID, Host: r.Host, Up: r.State == "up", Unknown: r.Status == "UNKNOWN",
+			ForcedDown: r.ForcedDown, Disabled: r.Status == "disabled", DisabledReason: r.Reason,
 		})
 	}
 	return err
 }
 
-// Hypervisors and agents are decoded here and not by gophercloud: its types insist on fields that drivers leave out.
-
 func (v *survey) listHypervisors(ctx context.Context, a *api) error {
-	page, err := hypervisors.List(a.compute, nil).AllPages(ctx)
-	if err != nil {
-		return err
+	rows, err := list[struct {
+		ID      string `json:"id"`
+		Name    string `json:"hypervisor_hostname"`
+		State   string `json:"state"`
+		Service struct {
+			Host string `json:"host"`
+		} `json:"service"`
+	}](ctx, a.compute, "hypervisors", "os-hypervisors/detail")
+	for _, r := range rows {
+		v.Hypervisors = append(v.Hypervisors, provisioner.Hypervisor{ID: r.ID, Name: r.Name, ServiceHost: r.Service.Host, Up: r.State == "up"})
 	}
-	var found struct {
-		Hypervisors []struct {
-			ID      string `json:"id"`
-			Name    string `json:"hypervisor_hostname"`
-			State   string `json:"state"`
-			Service struct {
-				Host string `json:"host"`
-			} `json:"service"`
-		} `json:"hypervisors"`
-	}
-	all, ok := page.(hypervisors.HypervisorPage)
-	if !ok {
-		return nil // no page: there are none
-	}
-	if err := all.ExtractInto(&found); err != nil {
-		return err
-	}
-	for _, h := range found.Hypervisors {
-		v.Hypervisors = append(v.Hypervisors, provisioner.Hypervisor{ID: h.ID, Name: h.Name, ServiceHost: h.Service.Host, Up: h.State == "up"})
-	}
-	return nil
+	return err
 }
 
 func (v *survey) listAgents(ctx context.Context, a *api) error {
-	page, err := agents.List(a.network, nil).AllPages(ctx)
-	if err != nil {
-		return err
-	}
-	var found struct {
-		Agents []struct {
-			Binary string `json:"binary"`
-			Host   string `json:"host"`
-			Alive  bool   `json:"alive"`
-		} `json:"agents"`
-	}
-	all, ok := page.(agents.AgentPage)
-	if !ok {
-		return nil // no page: there are none
-	}
-	if err := all.ExtractInto(&found); err != nil {
-		return err
-	}
-	for _, agent := range found.Agents {
-		v.Agents = append(v.Agents, provisioner.NetworkAgent{Binary: agent.Binary, Host: agent.Host, Alive: agent.Alive})
-	}
-	return nil
-}
-
-func (v *survey) listAggregates(ctx context.Context, a *api) error {
-	found, err := listAggregates(ctx, a.compute)
-	for _, aggregate := range found {
-		v.Aggregates = append(v.Aggregates, provisioner.HostAggregate{Name: aggregate.Name, Zone: aggregate.AvailabilityZone, Hosts: aggregate.Hosts})
+	rows, err := list[struct {
+		Binary string `json:"binary"`
+		Host   string `json:"host"`
+		Alive  bool   `json:"alive"`
+	}](ctx, a.network, "agents", "agents")
+	for _, r := range rows {
+		v.Agents = append(v.Agents, provisioner.NetworkAgent(r))
 	}
 	return err
-}
-
-func listAggregates(ctx context.Context, compute *gophercloud.ServiceClient) ([]aggregates.Aggregate, error) {
-	return pages(ctx, aggregates.List(compute), aggregates.ExtractAggregates)
 }
 
 func (v *survey) listProviders(ctx context.Context, a *api) error {
-	found, err := pages(ctx, resourceproviders.List(a.placement, nil), resourceproviders.ExtractResourceProviders)
-	v.generations = make(map[string]int, len(found))
-	for _, p := range found {
-		v.Providers = append(v.Providers, provisioner.ResourceProvider{ID: p.UUID, Name: p.Name})
-		v.generations[p.UUID] = p.Generation
+	rows, err := list[struct {
+		UUID       string `json:"uuid"`
+		Name       string `json:"name"`
+		Generation int    `json:"generation"`
+	}](ctx, a.placement, "resource_providers", "resource_providers")
+	v.generations = make(map[string]int, len(rows))
+	for _, r := range rows {
+		v.Providers = append(v.Providers, provisioner.ResourceProvider{ID: r.UUID, Name: r.Name})
+		v.generations[r.UUID] = r.Generation
 	}
 	return err
 }
 
-func pages[T any](ctx context.Context, pager pagination.Pager, extract func(pagination.Page) ([]T, error)) ([]T, error) {
-	page, err := pager.AllPages(ctx)
-	if err != nil {
-		return nil, err
+func (v *survey) listAggregates(ctx context.Context, a *api) error {
+	rows, err := listAggregates(ctx, a)
+	for _, r := range rows {
+		v.Aggregates = append(v.Aggregates, provisioner.HostAggregate{Name: r.Name, Zone: r.Zone, Hosts: r.Hosts})
 	}
-	return extract(page)
+	return err
+}
+
+// aggregate is a row of os-aggregates.
+type aggregate struct {
+	ID    int      `json:"id"`
+	Name  string   `json:"name"`
+	Zone  string   `json:"availability_zone"`
+	Hosts []string `json:"hosts"`
+}
+
+func listAggregates(ctx context.Context, a *api) ([]aggregate, error) {
+	return list[aggregate](ctx, a.compute, "aggregates", "os-aggregates")
 }
 
 // stock is what a provider held at a generation. Placement counts a provider's generation up with each change of its

@@ -52,7 +52,7 @@ type OpenStackJoin struct {
 // OVNSouthbound is how OVN's southbound database is reached.
 // +kubebuilder:validation:XValidation:rule="!self.endpoints.exists(e, e.startsWith('ssl:')) || has(self.tlsSecret)",message="ssl endpoints need tlsSecret: name the Secret with tls.crt, tls.key and ca.crt"
 type OVNSouthbound struct {
-	// endpoints, each tcp:ADDRESS:PORT or ssl:ADDRESS:PORT.
+	// endpoints are each tcp:ADDRESS:PORT or ssl:ADDRESS:PORT.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

@@ -124,8 +124,8 @@ func CloudSecrets(set *v1alpha1.NodeSet) []string {
 	}
 }
 
-// WantJoined is what a set asks its cloud to have of a node. types are the service types on it. It is pure.
-func WantJoined(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, types []string) join.Want {
+// WantJoined is what a set asks its cloud to have of a node. serviceTypes are those of its services. It is pure.
+func WantJoined(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, serviceTypes []string) join.Want {
 	spec := set.Spec.OpenStack
 	want := join.Want{
 		Set: "NodeSet " + set.Namespace + "/" + set.Name, Chassis: spec.Southbound != nil,
@@ -137,12 +137,12 @@ func WantJoined(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alph
 	if node.Status.OpenStack != nil {
 		want.Host.Chassis = node.Status.OpenStack.Chassis
 	}
-	for _, serviceType := range types {
+	for _, serviceType := range serviceTypes {
 		if agent := agentOf(serviceType); agent != "" && !slices.Contains(want.Agents, agent) {
 			want.Agents = append(want.Agents, agent)
 		}
 	}
-	if slices.Contains(types, "ovn") {
+	if slices.Contains(serviceTypes, "ovn") {
 		want.Host.EncapIP = encapIP(set, node, nets)
 		want.BridgeMappings = bridgeMappings(set, node)
 	}
@@ -164,7 +164,7 @@ func agentOf(serviceType string) string {
 
 // ServiceTypes are the types of the set's services; a service that is not there is of its name's type.
 func ServiceTypes(set *v1alpha1.NodeSet, known []v1alpha1.DataPlaneService) []string {
-	var types []string
+	var all []string
 	for _, name := range set.Spec.Services {
 		serviceType := name
 		for i := range known {
@@ -172,9 +172,9 @@ func ServiceTypes(set *v1alpha1.NodeSet, known []v1alpha1.DataPlaneService) []st
 				serviceType = known[i].Spec.EDPMServiceType
 			}
 		}
-		types = append(types, serviceType)
+		all = append(all, serviceType)
 	}
-	return types
+	return all
 }
 
 // networkAddress is a variable that says: my address on this network.

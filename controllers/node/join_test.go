@@ -41,7 +41,7 @@ type cloudRig struct {
 
 func joining(t *testing.T, change func(*v1alpha1.NodeSet)) *cloudRig {
 	t.Helper()
-	r := &cloudRig{rig: site(t), cloud: openstacktest.New("hunter2")}
+	r := &cloudRig{rig: site(t), cloud: openstacktest.New("https://keystone.example.com:5000/v3", "hunter2")}
 	r.controller.Cloud = r.cloud
 	if err := r.Plain.Create(t.Context(), &corev1.Secret{ObjectMeta: steptest.Meta("clouds"), Data: map[string][]byte{"clouds.yaml": []byte(cloudsYAML)}}); err != nil {
 		t.Fatal(err)
@@ -273,13 +273,11 @@ func TestDiscoveryJob(t *testing.T) {
 func TestDiscoveryIsNeverMadeTwice(t *testing.T) {
 	r := discovering(t)
 	r.Inject = func(verb string, obj client.Object) error {
-		if _, is := obj.(*batchv1.Job); is && verb == "create" {
-			// Another node's pass was a moment faster.
-			if err := r.Plain.Create(t.Context(), obj.DeepCopyObject().(client.Object)); err != nil {
-				return err
-			}
+		job, is := obj.(*batchv1.Job)
+		if !is || verb != "create" {
+			return nil
 		}
-		return nil
+		return r.Plain.Create(t.Context(), job.DeepCopy()) // another node's pass was a moment faster
 	}
 	r.pass()
 	r.Inject = nil

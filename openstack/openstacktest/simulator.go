@@ -2,8 +2,8 @@ package openstacktest
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rackplane/rackplane/provisioner"
@@ -23,14 +23,15 @@ type World struct {
 type Simulator struct {
 	mu       sync.Mutex
 	world    World
+	authURL  string
 	password provisioner.Secret
 	failure  error
 	effects  []provisioner.CloudAction
 }
 
-// New returns a cloud without computes, whose Keystone admits the password and no other.
-func New(password provisioner.Secret) *Simulator {
-	return &Simulator{password: password, world: World{Traits: []string{"HW_CPU_X86_AVX2", "COMPUTE_NODE"}}}
+// New returns a cloud without computes, whose Keystone is at authURL and admits the password; nothing answers elsewhere.
+func New(authURL string, password provisioner.Secret) *Simulator {
+	return &Simulator{authURL: authURL, password: password, world: World{Traits: []string{"HW_CPU_X86_AVX2", "COMPUTE_NODE"}}}
 }
 
 // Edit changes what there is.
@@ -85,7 +86,7 @@ func (w *World) Discover() {
 }
 
 // Report makes the compute service of a host up or down.
-func (w *World) Report(host string, up bool) { //nolint:revive // what is reported is the service's state
+func (w *World) Report(host string, up bool) {
 	for i := range w.Services {
 		if w.Services[i].Host == host {
 			w.Services[i].Up = up
@@ -124,6 +125,8 @@ func (s *Simulator) admit(ctx context.Context, access provisioner.CloudAccess) e
 		return ctx.Err()
 	case s.failure != nil:
 		return s.failure
+	case access.AuthURL != s.authURL:
+		return fault.New(fault.Transient, "OpenStack at %s does not answer: connection refused", access.AuthURL)
 	case access.Password != s.password:
 		return fault.New(fault.Denied, "%s: Keystone at %s refuses the credentials: correct them in the Secret", access.Source, access.AuthURL)
 	}
@@ -204,18 +207,11 @@ func (s *Simulator) setTrait(action provisioner.CloudAction) (bool, error) {
 		return false, nil
 	}
 	if !slices.Contains(s.world.Traits, action.Trait) {
-		if len(action.Trait) < 7 || action.Trait[:7] != "CUSTOM_" {
+		if !strings.HasPrefix(action.Trait, "CUSTOM_") {
 			return false, fault.New(fault.Rejected, "Placement knows no trait %s", action.Trait)
 		}
 		s.world.Traits = append(s.world.Traits, action.Trait)
 	}
 	s.world.Providers[i].Traits = append(slices.Clone(s.world.Providers[i].Traits), action.Trait)
 	return true, nil
-}
-
-// String names the world's computes, for failures of tests.
-func (s *Simulator) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return fmt.Sprintf("%+v", s.world)
 }

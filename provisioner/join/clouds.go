@@ -59,58 +59,103 @@ func ParseClouds(text, ca []byte, entry string) (provisioner.CloudAccess, error)
 		return provisioner.CloudAccess{}, fault.New(fault.Missing, "key clouds.yaml has no cloud %s, but %s: correct spec.openstack.cloud",
 			entry, strings.Join(slices.Sorted(maps.Keys(file.Clouds)), ", "))
 	}
-	if wrong := c.wrong(len(ca) > 0); wrong != "" {
+	if wrong := c.wrong(string(ca)); wrong != "" {
 		return provisioner.CloudAccess{}, fault.New(fault.Rejected, "key clouds.yaml, cloud %s: %s", entry, wrong)
 	}
 	return c.access(string(ca)), nil
 }
 
-// wrong says what keeps the entry from being used; "" when nothing does. What would be ignored is refused.
-func (c *cloud) wrong(ca bool) string {
-	a := &c.Auth
-	credential := a.CredentialID != "" || a.CredentialName != ""
-	target, err := url.Parse(a.AuthURL)
+// wrong says what keeps the entry from being used; "" when nothing does.
+func (c *cloud) wrong(ca string) string {
+	for _, check := range []func() string{
+		c.wrongPlace, c.refused, func() string { return c.wrongTrust(ca) }, c.wrongCredential, c.wrongUser, c.wrongProject,
+	} {
+		if wrong := check(); wrong != "" {
+			return wrong
+		}
+	}
+	return ""
+}
+
+func (c *cloud) wrongPlace() string {
+	target, err := url.Parse(c.Auth.AuthURL)
 	switch {
 	case err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") || target.User != nil:
 		return "auth.auth_url must look like https://keystone.example.com:5000/v3"
+	case !slices.Contains([]string{"", "public", "internal", "admin"}, c.iface()):
+		return "interface must be public, internal or admin"
+	}
+	return ""
+}
+
+// refused is what would otherwise be ignored.
+func (c *cloud) refused() string {
+	switch {
 	case !slices.Contains([]string{"", "password", "v3password", "v3applicationcredential"}, c.AuthType):
 		return "auth_type " + c.AuthType + " is not known here: use password or v3applicationcredential"
 	case c.Profile != "":
 		return "profile is not read: write the values out"
-	case c.Verify != nil && !*c.Verify:
-		return "verify: false is refused: put the CA's certificate into the key ca.crt instead"
-	case c.CACert != "" && !ca:
-		return "cacert names a file, which is not read: put the certificate into the key ca.crt"
 	case c.Cert != "":
 		return "cert names a file, which is not read: client certificates are not supported"
-	case !slices.Contains([]string{"", "public", "internal", "admin"}, c.iface()):
-		return "interface must be public, internal or admin"
-	case c.AuthType == "v3applicationcredential" && !credential:
-		return "auth.application_credential_id is missing"
-	case credential && a.CredentialSecret == "":
-		return "auth.application_credential_secret is missing"
-	case credential && a.CredentialID == "" && a.Username == "" && a.UserID == "":
-		return "auth.application_credential_name needs the user it belongs to: add auth.username with its domain, or use auth.application_credential_id"
-	case credential:
-		return ""
 	}
-	return c.wrongPassword()
+	return ""
 }
 
-func (c *cloud) wrongPassword() string {
+func (c *cloud) wrongTrust(ca string) string {
+	switch {
+	case c.Verify != nil && !*c.Verify:
+		return "verify: false is refused: put the CA's certificate into the key ca.crt instead"
+	case c.CACert != "" && ca == "":
+		return "cacert names a file, which is not read: put the certificate into the key ca.crt"
+	}
+	return ""
+}
+
+// credential reports whether an application credential is used; it knows its user and project.
+func (c *cloud) credential() bool {
+	return c.AuthType == "v3applicationcredential" || c.Auth.CredentialID != "" || c.Auth.CredentialName != ""
+}
+
+func (c *cloud) wrongCredential() string {
 	a := &c.Auth
 	switch {
+	case !c.credential():
+		return ""
+	case a.CredentialID == "" && a.CredentialName == "":
+		return "auth.application_credential_id is missing"
+	case a.CredentialSecret == "":
+		return "auth.application_credential_secret is missing"
+	case a.CredentialID == "" && a.Username == "" && a.UserID == "":
+		return "auth.application_credential_name needs the user it belongs to: add auth.username with its domain, or use auth.application_credential_id"
+	}
+	return ""
+}
+
+func (c *cloud) wrongUser() string {
+	a := &c.Auth
+	switch {
+	case c.credential():
+		return ""
 	case a.Username == "" && a.UserID == "":
 		return "auth.username is missing"
 	case a.Password == "":
 		return "auth.password is missing"
 	case a.UserID == "" && a.UserDomainName == "" && a.UserDomainID == "":
 		return "auth.user_domain_name is missing (usually Default)"
-	case a.SystemScope != "" && a.SystemScope != "all":
+	}
+	return ""
+}
+
+func (c *cloud) wrongProject() string {
+	a := &c.Auth
+	switch {
+	case c.credential() || a.SystemScope == "all":
+		return ""
+	case a.SystemScope != "":
 		return "auth.system_scope must be all"
-	case a.SystemScope == "" && a.ProjectName == "" && a.ProjectID == "":
+	case a.ProjectName == "" && a.ProjectID == "":
 		return "auth.project_name is missing"
-	case a.SystemScope == "" && a.ProjectID == "" && a.ProjectDomainName == "" && a.ProjectDomainID == "":
+	case a.ProjectID == "" && a.ProjectDomainName == "" && a.ProjectDomainID == "":
 		return "auth.project_domain_name is missing (usually Default)"
 	}
 	return ""
@@ -145,7 +190,7 @@ func where(err error) string {
 	case lineNumber.MatchString(text):
 		return " (" + lineNumber.FindString(text) + ")"
 	case fieldName.MatchString(text):
-		return " (" + fieldName.FindString(text) + " must be text: quote it)"
+		return " (" + fieldName.FindString(text) + ")"
 	}
 	return ""
 }

@@ -1,0 +1,69 @@
+package openstack_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/openstacktest"
+	"github.com/rackplane/rackplane/provisioner"
+)
+
+// stage is a simulated cloud behind HTTP and OVSDB, and the adapter.
+type stage struct {
+	*openstacktest.Server
+	clouds *openstack.Clouds
+	clock  *clocktesting.FakeClock
+	access provisioner.CloudAccess
+}
+
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+func newStage(tb testing.TB) *stage {
+	tb.Helper()
+	s := &stage{Server: openstacktest.Serve(tb, "secret"), clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	southbound := listen(tb)
+	openstacktest.ServeSouthbound(tb, southbound, "OVN_Southbound", s.Simulator)
+	s.clouds = openstack.New(s.clock, 5*time.Second)
+	s.access = provisioner.CloudAccess{
+		Source: "Secret site/clouds, cloud default", AuthURL: s.URL + "/v3", Username: "rackplane", UserDomainName: "Default", Password: "secret",
+		ProjectName: "service", ProjectDomainName: "Default", Region: "RegionOne",
+		Southbound: provisioner.SouthboundAccess{Source: "spec.openstack.southbound.endpoints of NodeSet site/rack", Endpoints: "tcp:" + southbound.Addr().String()},
+	}
+	return s
+}
+
+func host(name, ip string) provisioner.CloudHost {
+	return provisioner.CloudHost{Names: []string{name}, EncapIP: ip}
+}
+
+func TestCloudsConform(t *testing.T) {
+	s := newStage(t)
+	s.Edit(func(w *openstacktest.World) {
+		w.Start("c0.example.com", "192.0.2.10", "datacentre:br-ex")
+		w.Start("c1.example.com", "192.0.2.11")
+		w.Discover()
+	})
+	openstacktest.Conformance(t, openstacktest.Subject{
+		Cloud: s.clouds, Access: s.access, Host: provisioner.CloudHost{Names: []string{"c0.example.com", "c0"}, EncapIP: "192.0.2.10"},
+		Silent: func(a provisioner.CloudAccess) provisioner.CloudAccess {
+			l := listen(t)
+			l.Close()
+			a.AuthURL = "http://" + l.Addr().String() + "/v3"
+			return a
+		},
+		Stop:   func(*testing.T) { s.Edit(func(w *openstacktest.World) { w.Report("c0.example.com", false) }) },
+		Start:  func(*testing.T) { s.Edit(func(w *openstacktest.World) { w.Report("c0.example.com", true) }) },
+		Unique: "1", Pause: func() { s.clock.Step(time.Second) }, Patience: 20,
+	})
+}
