@@ -186,12 +186,14 @@ class Check:
 
     def _disk(self):
         place = self._config.get("DEFAULT", "instances_path")
+        looked = set()
         for place in (place if place.startswith("/") else f"{STATE}/instances", "/var/log"):
             while not os.path.isdir(place):
                 place = os.path.dirname(place)
             free = shutil.disk_usage(place).free >> 20
-            if free < self._params["min_free_mb"]:
+            if free < self._params["min_free_mb"] and os.stat(place).st_dev not in looked:
                 self._say(f"the disk of {place} has {free} MB left, edpm_nova_min_free_disk_mb wants {self._params['min_free_mb']}: make room, or lower it")
+            looked.add(os.stat(place).st_dev)
 
     def _is_new(self):
         """Report whether the service has to be given something it does not have."""

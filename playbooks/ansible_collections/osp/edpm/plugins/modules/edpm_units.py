@@ -40,6 +40,10 @@ options:
         description: The unit is started by its socket. It is neither enabled nor started, and takes a changed file only while it runs.
         type: bool
         default: false
+      wanted:
+        description: Whether the unit is to run; one that is not is neither enabled nor running.
+        type: bool
+        default: true
       log:
         description: The daemon's own log, whose last error explains a start that failed. The journal is asked without it.
         type: path
@@ -101,9 +105,11 @@ def plan(unit, seen, given, changed_paths):
 
     seen is what systemctl shows, given the digest recorded at its last (re)start or None, unit["digest"] today's.
     """
+    runs = seen["ActiveState"] in ("active", "reloading", "activating") and seen["SubState"] != "auto-restart"
+    if not unit["wanted"]:
+        return [verb for verb, needed in (("disable", seen["UnitFileState"] == "enabled"), ("stop", runs)) if needed]
     verbs = []
     stale = bool(unit["config"]) and (given != unit["digest"] or bool(set(unit["config"]) & set(changed_paths)))
-    runs = seen["ActiveState"] in ("active", "reloading", "activating") and seen["SubState"] != "auto-restart"
     if unit["demand"]:
         return [unit["on_change"]] if runs and stale else []
     if seen["UnitFileState"] not in ENABLED:
@@ -195,9 +201,9 @@ class Job:
 
     def _bring(self, unit, seen):
         name = unit["name"]
-        if seen["LoadState"] != "loaded" and not self._module.check_mode:
+        if seen["LoadState"] != "loaded" and unit["wanted"] and not self._module.check_mode:
             raise UnitError(f"unit {name} is {seen['LoadState'] or 'unknown'} on the node: "
-                            "run the install-os service first, and check that no one masked it")
+                            "run the service that installs it first, and check that no one masked it")
         for verb in plan(unit, seen, self._record.get(name), self._module.params["changed_paths"]):
             self._act(verb, unit, seen)
         if not self._module.check_mode and unit["config"] and self._record.get(name) != unit["digest"]:
@@ -208,6 +214,8 @@ class Job:
         name = unit["name"]
         if verb != "start":
             self._do(verb, name, log=unit["log"])
+            if verb == "stop" and self._served(name, seen):
+                self._do("restart", seen["Triggers"])  # it holds the socket itself
             return
         if not self._module.check_mode:
             self._start(unit, seen)
@@ -218,11 +226,14 @@ class Job:
             self.actions.append(f"start {name}")
 
     def _start(self, unit, seen):
-        name, service = unit["name"], seen["Triggers"]
-        if name.endswith(".socket") and service and self._systemd.show(service)["ActiveState"] == "active":
-            self._systemd.start_socket(name, service)
+        if self._served(unit["name"], seen):
+            self._systemd.start_socket(unit["name"], seen["Triggers"])
         else:
-            self._systemd.do("start", name, log=unit["log"])
+            self._systemd.do("start", unit["name"], log=unit["log"])
+
+    def _served(self, name, seen):
+        """Report whether the unit is a socket whose service runs."""
+        return name.endswith(".socket") and seen["Triggers"] != "" and self._systemd.show(seen["Triggers"])["ActiveState"] == "active"
 
     def _do(self, verb, *names, log=None):
         if not self._module.check_mode:
@@ -241,6 +252,7 @@ def main():
                     "config": {"type": "list", "elements": "path", "default": []},
                     "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
                     "demand": {"type": "bool", "default": False},
+                    "wanted": {"type": "bool", "default": True},
                     "log": {"type": "path"},
                 },
             },

@@ -10,8 +10,8 @@ import unittest
 
 from ansible_collections.osp.edpm.plugins.callback import rackplane
 from ansible_collections.osp.edpm.plugins.lookup import service_data
-from ansible_collections.osp.edpm.plugins.module_utils import daemonlog, node
-from ansible_collections.osp.edpm.plugins.modules import edpm_files, edpm_kernel, edpm_nftables, edpm_packages, edpm_units
+from ansible_collections.osp.edpm.plugins.module_utils import daemonlog, node, packages
+from ansible_collections.osp.edpm.plugins.modules import edpm_files, edpm_kernel, edpm_nftables, edpm_units
 
 SPEC = {"content": None, "source": None, "link": None, "block": None, "mode": "0640", "owner": "root", "group": "root", "secret": False, "variable": ""}
 
@@ -95,7 +95,7 @@ class Files(unittest.TestCase):
 class Units(unittest.TestCase):
     """What a unit needs."""
 
-    UNIT = {"name": "chrony.service", "config": ["/etc/chrony.conf"], "on_change": "restart", "digest": "d1", "demand": False}
+    UNIT = {"name": "chrony.service", "config": ["/etc/chrony.conf"], "on_change": "restart", "digest": "d1", "demand": False, "wanted": True}
     GOOD = {"UnitFileState": "enabled", "ActiveState": "active", "SubState": "running"}
 
     def test_plan(self):
@@ -124,6 +124,13 @@ class Units(unittest.TestCase):
         self.assertEqual(["restart"], edpm_units.plan(unit, {**self.GOOD, "UnitFileState": "disabled"}, "d0", []))
         self.assertEqual([], edpm_units.plan(unit, self.GOOD, "d1", []))
 
+    def test_unwanted(self):
+        """A unit that is not to run is stopped, once."""
+        unit = {**self.UNIT, "wanted": False}
+        self.assertEqual(["disable", "stop"], edpm_units.plan(unit, self.GOOD, "d1", []))
+        stopped = {"UnitFileState": "disabled", "ActiveState": "inactive", "SubState": "dead"}
+        self.assertEqual([], edpm_units.plan(unit, stopped, None, ["/etc/chrony.conf"]))
+
     def test_no_config(self):
         """A unit without files is never restarted."""
         unit = {**self.UNIT, "config": []}
@@ -147,7 +154,7 @@ class Packages(unittest.TestCase):
             self.commands.append(command)
             return answers[command[1]]
 
-        return edpm_packages.Apt(run, 0)
+        return packages.Apt(run, 0)
 
     def test_missing(self):
         """Removed packages with files left, and unknown ones, are missing."""
@@ -162,8 +169,8 @@ class Packages(unittest.TestCase):
 
     def test_a_broken_repository_that_matters(self):
         """Both causes are told, in one line."""
-        apt = self.apt({"update": (100, "", "noise\nE: Failed to fetch http://dead/"), "install": (100, "", "E: Unable to locate package chrony\n")})
-        self.assertEqual("E: Unable to locate package chrony; apt-get update: E: Failed to fetch http://dead/", apt.install(["chrony"]))
+        apt = self.apt({"update": (100, "", "noise\nE: Failed to fetch http://dead/x  refused"), "install": (100, "", "E: Unable to locate package chrony\n")})
+        self.assertEqual("E: Unable to locate package chrony; repository of an unknown file does not serve http://dead/x: refused", apt.install(["chrony"]))
 
 
 class Kernel(unittest.TestCase):
