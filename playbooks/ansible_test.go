@@ -5,16 +5,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 const collectionDir = "ansible_collections/osp/edpm"
 
-// services are the playbooks that a node set can name, as RHOSO users know them.
+// taskBudget is what the default services may take on a node: an executed task costs the engine about 80 ms of CPU.
+const taskBudget = 150
+
+// defaultServices are the playbooks of the default services, in the order RHOSO runs them.
+func defaultServices() []string {
+	return []string{
+		"download_cache", "bootstrap", "configure_network", "validate_network", "install_os", "configure_os", "ssh_known_hosts",
+		"run_os", "reboot_os", "install_certs", "ovn", "neutron_metadata", "libvirt", "nova", "telemetry",
+	}
+}
+
+// services are all playbooks that a node set can name. reboot is RHOSO's name of reboot_os.
 func services() []string {
-	return []string{"bootstrap", "configure_network", "install_os", "configure_os", "ssh_known_hosts", "install_certs", "ovn", "neutron_metadata",
-		"libvirt", "nova", "telemetry"}
+	return append(defaultServices(), "reboot", "update", "update_services")
 }
 
 func TestEveryPlaybookParses(t *testing.T) {
@@ -30,6 +41,56 @@ func TestEveryPlaybookParses(t *testing.T) {
 				t.Errorf("the syntax check warns:\n%s", out)
 			}
 		})
+	}
+}
+
+// Every task counts, also one that a node skips, and so do the facts that a play gathers.
+func TestTasksOfTheDefaultServices(t *testing.T) {
+	words := []string{"--list-tasks", "-i", "localhost,"}
+	for _, name := range defaultServices() {
+		words = append(words, "osp.edpm."+name)
+	}
+	total := 0
+	books := strings.Split(ansible(t, extracted(t), "ansible-playbook", words...), "playbook: ")[1:]
+	for i, book := range books {
+		name := defaultServices()[i]
+		text, err := os.ReadFile(filepath.Join(collectionDir, "playbooks", name+".yml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tasks := strings.Count(book, "TAGS: [") - strings.Count(book, "  play #") + strings.Count(string(text), "gather_facts: true")
+		t.Logf("%-20s %3d", name, tasks)
+		total += tasks
+	}
+	t.Logf("%-20s %3d", "together", total)
+	if len(books) != len(defaultServices()) || total == 0 || total > taskBudget {
+		t.Errorf("%d playbooks take %d tasks, want %d with at most %d", len(books), total, len(defaultServices()), taskBudget)
+	}
+}
+
+// A service that has no playbook, or a playbook that no service names, is of no use to a node set.
+func TestServicesNamePlaybooks(t *testing.T) {
+	named := map[string]bool{"osp.edpm.reboot_os": true} // The service is called reboot-os and runs RHOSO's playbook, reboot.
+	files, err := filepath.Glob("../config/services/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, playbook, _ := strings.Cut(string(text), "playbook: ")
+		playbook, _, _ = strings.Cut(playbook, "\n")
+		named[playbook] = true
+		if !slices.Contains(services(), strings.TrimPrefix(playbook, "osp.edpm.")) {
+			t.Errorf("%s runs %q, which the collection does not have", file, playbook)
+		}
+	}
+	for _, name := range services() {
+		if !named["osp.edpm."+name] {
+			t.Errorf("no service runs osp.edpm.%s", name)
+		}
 	}
 }
 

@@ -72,7 +72,8 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result):
         """A task ended well on a host."""
-        self._task(result, "changed" if result._result.get("changed") else "ok")
+        notice = result._result.get("notice")
+        self._task(result, "changed" if result._result.get("changed") else "ok", **({"notice": notice} if notice else {}))
 
     def v2_runner_on_skipped(self, result):
         """A task was not needed on a host."""

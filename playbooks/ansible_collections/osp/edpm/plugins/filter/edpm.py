@@ -46,6 +46,30 @@ def sysctl_problems(settings):
             for name in sorted(settings) if not SETTING.match(name)]
 
 
+def hugepage_problems(pages):
+    """Check edpm_kernel_hugepages, {size in kB: {count, default}} as edpm-ansible takes it."""
+    problems = []
+    for size, want in sorted(pages.items(), key=lambda one: str(one[0])):
+        where = f"edpm_kernel_hugepages[{size}]"
+        if not re.match(r"^[1-9]\d*$", str(size)):
+            problems.append(f"{where}: {size!r} is no size in kB: use 2048 or 1048576")
+        if not isinstance(want, dict) or not re.match(r"^\d+$", str(want.get("count", ""))):
+            problems.append(f"{where}.count is no number of pages: set it")
+    if len([size for size, want in pages.items() if isinstance(want, dict) and want.get("default")]) > 1:
+        problems.append("edpm_kernel_hugepages has more than one default size: keep one")
+    return problems
+
+
+def kernel_arguments(text, pages):
+    """Return edpm_kernel_args and edpm_kernel_hugepages as a list of kernel arguments; hugepage_problems has found nothing."""
+    words = str(text).split()
+    default = [size for size, want in pages.items() if want.get("default")] or (list(pages) if len(pages) == 1 else [])
+    words += [f"default_hugepagesz={size}k" for size in default]
+    for size, want in sorted(pages.items(), key=lambda one: int(one[0])):
+        words += [f"hugepagesz={size}k", f"hugepages={want['count']}"]
+    return words
+
+
 def ntp_problems(servers):
     """Check timesync_ntp_servers."""
     problems = []
@@ -80,6 +104,32 @@ def hosts_problems(address, names):
         problems.append(f"ctlplane_ip {address!r} is no address: give the node's control-plane address")
     problems += [f"canonical_hostname {name!r} is no host name: correct it" for name in names if not HOST.match(str(name))]
     return problems
+
+
+def reach_targets(networks, gateways, addresses):
+    """Return what must answer, each {address, role, mtu}, for the node's networks [name, address, prefix, mtu, gateway].
+
+    gateways True means those of the networks. An address of one of them is also asked with packets of that network's MTU.
+    """
+    named = [(gateway, f"gateway of {name}") for name, _ip, _prefix, _mtu, gateway in networks if gateway]
+    wanted = (named if gateways is True else [(one, "gateway") for one in gateways]) + [(one, "test address") for one in addresses]
+    targets = {}
+    for address, role in wanted:
+        mtu = next((int(mtu) for _name, ip, prefix, mtu, _gateway in networks if inside(address, ip, prefix)), 0)
+        targets.setdefault(str(address), {"address": str(address), "role": role, "mtu": mtu})
+    return list(targets.values())
+
+
+def inside(address, ip, prefix):
+    """Report whether the address is in the network of ip/prefix."""
+    network, one = network_of(f"{ip}/{prefix}"), network_of(address)
+    return bool(network and one and network.version == one.version and one.subnet_of(network))
+
+
+def target_problems(targets):
+    """Check the addresses of edpm_nodes_validation."""
+    return [f"edpm_nodes_validation: {target['role']} {target['address']!r} is no address: correct it"
+            for target in targets if "/" in target["address"] or not network_of(target["address"])]
 
 
 def known_host_problems(hosts):
@@ -131,13 +181,17 @@ class FilterModule:
     def filters(self):
         """Return them by name."""
         return {
+            "reach_targets": reach_targets,
             "repo_problems": repo_problems,
+            "target_problems": target_problems,
             "sysctl_problems": sysctl_problems,
             "ntp_problems": ntp_problems,
             "timezone_problems": timezone_problems,
             "range_problems": range_problems,
             "rule_problems": rule_problems,
             "hosts_problems": hosts_problems,
+            "hugepage_problems": hugepage_problems,
+            "kernel_arguments": kernel_arguments,
             "known_host_problems": known_host_problems,
             "known_host_lines": known_host_lines,
             "family": family,

@@ -7,6 +7,7 @@ Nothing here decides; every function either reads the node or does the one thing
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 
@@ -24,6 +25,15 @@ def read_text(path):
 
 def write_text(path, text, mode=0o644, uid=0, gid=0):
     """Write the file so that a reader sees the old text or the new one, never a part."""
+    try:
+        _write(path, text, mode, uid, gid)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OSError(f"the node's disk is full, so {path} cannot be written: make room, or use an image with a larger root") from error
+        raise
+
+
+def _write(path, text, mode, uid, gid):
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".rackplane-")

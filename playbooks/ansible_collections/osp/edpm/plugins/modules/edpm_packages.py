@@ -1,13 +1,13 @@
 #!/usr/bin/python
 # Copyright The Rackplane Authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Makes packages present, asking the repositories only when one is missing."""
+"""Makes packages present, fetched or up to date, asking the repositories only when that is needed."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: edpm_packages
-short_description: Make packages present, asking the repositories only when one is missing
+short_description: Make packages present, fetched or up to date
 version_added: 0.1.0
 author: Rackplane authors (@rackplane)
 description:
@@ -16,10 +16,31 @@ description:
   - Uses apt-get on Debian and Ubuntu and dnf on the EL family. Needs no Python binding of either on the node.
 options:
   name:
-    description: The packages.
+    description: The packages. Without any, O(state=latest) means all that are installed; the other states then do nothing.
     type: list
     elements: str
-    required: true
+    default: []
+  state:
+    description:
+      - V(present) installs what is missing.
+      - V(downloaded) fetches what installing the missing ones would need, so that an install later asks no repository for it.
+      - V(latest) upgrades those of the packages that are installed, and removes none. The index is always refreshed.
+    type: str
+    choices: [present, downloaded, latest]
+    default: present
+  held:
+    description: Shell patterns of packages that O(state=latest) leaves as they are.
+    type: list
+    elements: str
+    default: []
+  retries:
+    description: How often to try again when a repository fails.
+    type: int
+    default: 0
+  delay:
+    description: Seconds between tries.
+    type: int
+    default: 10
   lock_timeout:
     description: Seconds to wait for another holder of the package database's lock, such as a first-boot update.
     type: int
@@ -29,7 +50,7 @@ attributes:
     description: Predicts the packages; the index is not refreshed.
     support: full
   diff_mode:
-    description: Lists the missing packages.
+    description: Lists the packages.
     support: full
 """
 
@@ -37,114 +58,91 @@ EXAMPLES = r"""
 - name: Install the packages of this service
   osp.edpm.edpm_packages:
     name: [chrony, nftables]
+
+- name: Update the node but for Open vSwitch
+  osp.edpm.edpm_packages:
+    state: latest
+    held: [openvswitch*]
 """
 
 RETURN = r"""
 missing:
-  description: The packages that were missing, sorted.
+  description: The packages that were missing, or had a newer version, sorted.
   type: list
   elements: str
   returned: always
 """
 
-import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.osp.edpm.plugins.module_utils.node import one_line, text_diff
-
-ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
-
-
-class Apt:
-    """Debian and Ubuntu."""
-
-    def __init__(self, run, lock_timeout):
-        self._run = run
-        self._timeout = lock_timeout
-
-    def missing(self, names):
-        """Return the names that are not fully installed, sorted."""
-        out = self._run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *names])[1]
-        present = {line.split()[0] for line in out.splitlines() if line.endswith(" installed")}
-        return sorted(set(names) - present)
-
-    def install(self, names):
-        """Install names; returns "" or one line that says why not."""
-        refresh = self._refresh()
-        code, out, err = self._run([
-            "apt-get", "install", "--yes", "--no-install-recommends",
-            "-o", f"DPkg::Lock::Timeout={self._timeout}", "-o", "Dpkg::Options::=--force-confdef",
-            "-o", "Dpkg::Options::=--force-confold", *names])
-        if code == 0:
-            return ""
-        return "; ".join(filter(None, [_complaints(err + "\n" + out), refresh]))
-
-    def _refresh(self):
-        """Refresh the index; the lists' lock knows no waiting in apt-get itself (apt 2.6), so it is done here."""
-        deadline = time.monotonic() + self._timeout
-        while True:
-            code, out, err = self._run(["apt-get", "update", "-o", "APT::Update::Error-Mode=any"])
-            if code == 0:
-                return ""
-            if "Could not get lock" not in err or time.monotonic() > deadline:
-                return "apt-get update: " + _complaints(err + "\n" + out)
-            time.sleep(3)
+from ansible_collections.osp.edpm.plugins.module_utils.packages import tool_of
 
 
-class Dnf:
-    """The EL family."""
-
-    def __init__(self, run, lock_timeout):
-        self._run = run
-        self._timeout = lock_timeout
-
-    def missing(self, names):
-        """Return the names that no installed package provides, sorted."""
-        return sorted(name for name in set(names) if self._run(["rpm", "-q", "--whatprovides", name])[0] != 0)
-
-    def install(self, names):
-        """Install names; returns "" or one line that says why not. dnf waits for its own lock."""
-        code, out, err = self._run(["dnf", "--assumeyes", "--quiet", "--setopt=install_weak_deps=False",
-                                    "install", *names])
-        return "" if code == 0 else one_line(err or out)
+def persist(module, verb, *words):
+    """Do the verb until it succeeds or the retries are used up; return its last answer."""
+    for left in reversed(range(module.params["retries"] + 1)):
+        problem = verb(*words)
+        if not problem or not left:
+            return problem
+        time.sleep(module.params["delay"])
+    return ""
 
 
-def _complaints(text):
-    """Return apt's own error and warning lines as one line; all of the text when it has none."""
-    lines = [line for line in text.splitlines() if line.startswith(("E:", "W:"))]
-    return one_line(" ".join(lines) or text)
+def present(module, tool):
+    """Install what is missing; return those names and what went wrong."""
+    missing = tool.missing(module.params["name"]) if module.params["name"] else []
+    if not missing or module.check_mode:
+        return missing, ""
+    problem = persist(module, tool.install, missing)
+    return missing, f"cannot install {', '.join(missing)}: {problem}" if problem else ""
 
 
-def _backend(module):
-    def run(command):
-        return module.run_command(command, environ_update=ENVIRONMENT)
+def downloaded(module, tool):
+    """Fetch what is missing and not yet in the tool's cache; return those names and what went wrong."""
+    missing = tool.missing(module.params["name"]) if module.params["name"] else []
+    if not missing or tool.absent(missing) == []:
+        return [], ""
+    if module.check_mode:
+        return missing, ""
+    problem = persist(module, tool.download, missing)
+    return missing, f"cannot download {', '.join(missing)}: {problem}" if problem else ""
 
-    for tool, kind in (("apt-get", Apt), ("dnf", Dnf)):
-        if shutil.which(tool):
-            return kind(run, module.params["lock_timeout"])
-    module.fail_json(msg="neither apt-get nor dnf is on the node: use Debian 12 or 13, Ubuntu 24.04 or EL 9 or 10")
+
+def latest(module, tool):
+    """Upgrade what is old; return those names and what went wrong."""
+    names, held = module.params["name"] or None, module.params["held"]
+    problem = "" if module.check_mode else persist(module, tool.refresh)
+    if problem:
+        return [], f"cannot look for newer packages: {problem}"
+    old = tool.upgrades(names, held)
+    if not old or module.check_mode:
+        return old, ""
+    problem = persist(module, tool.upgrade, old, held)
+    return old, f"cannot upgrade {', '.join(old)}: {problem}" if problem else ""
 
 
 def main():
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "name": {"type": "list", "elements": "str", "required": True},
+            "name": {"type": "list", "elements": "str", "default": []},
+            "state": {"type": "str", "choices": ["present", "downloaded", "latest"], "default": "present"},
+            "held": {"type": "list", "elements": "str", "default": []},
+            "retries": {"type": "int", "default": 0},
+            "delay": {"type": "int", "default": 10},
             "lock_timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
     )
-    names = module.params["name"]
-    backend = _backend(module)
-    missing = backend.missing(names) if names else []
-    if missing and not module.check_mode:
-        problem = backend.install(missing)
-        if problem:
-            module.fail_json(msg=one_line(f"cannot install {', '.join(missing)}: {problem}; check edpm_bootstrap_repos", 500),
-                             missing=missing)
-    module.exit_json(changed=bool(missing), missing=missing,
-                     diff=text_diff("packages", None, "".join(f"{name}\n" for name in missing)))
+    state = {"present": present, "downloaded": downloaded, "latest": latest}[module.params["state"]]
+    names, problem = state(module, tool_of(module, module.params["lock_timeout"]))
+    if problem:
+        remedy = "" if "disk is full" in problem else "; check edpm_bootstrap_repos"
+        module.fail_json(msg=one_line(problem, 470) + remedy, missing=names)
+    module.exit_json(changed=bool(names), missing=names,
+                     diff=text_diff("packages", None, "".join(f"{name}\n" for name in names)))
 
 
 if __name__ == "__main__":
