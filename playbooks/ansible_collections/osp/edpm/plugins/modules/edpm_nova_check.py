@@ -107,6 +107,7 @@ asked:
 import fcntl
 import os
 import shutil
+import urllib.parse
 import uuid
 
 from ansible_collections.osp.edpm.plugins.module_utils import bus, identity
@@ -143,8 +144,7 @@ class Check:
         if self._is_new():
             self.asked = True
             self._try(self._bus)
-            name = self._libvirt()
-            self._cloud(known, name)
+            self._cloud(known, self._libvirt() or self._params["host"])
 
     def _say(self, problem):
         if problem not in self.problems:
@@ -228,14 +228,15 @@ class Check:
 
     def _cloud(self, known, name):
         """Sign in with each account once, and ask who the cloud thinks the node is."""
-        sessions = {}
+        seen = []
         for section in ACCOUNTS:
             account = identity.Account(self._config, section)
-            key = tuple(account.options.values())
-            if account.known and key not in sessions:
-                sessions[key] = self._try(self._sign_in, account)
-                if section == "placement" and sessions[key]:
-                    self._try(self._names, sessions[key], known, name)
+            if not account.known or account.options in seen:
+                continue
+            seen.append(account.options)
+            session = self._try(self._sign_in, account)
+            if session and section == "placement":
+                self._try(self._names, session, known, name)
 
     def _sign_in(self, account):
         try:
@@ -249,8 +250,7 @@ class Check:
 
     def _names(self, session, known, name):
         base = session.endpoint("placement", self._config, "placement")
-        path = f"/resource_providers?name={name}" if name else "/resource_providers?name=none"
-        status, body = session.get(base, path, "Placement")
+        status, body = session.get(base, f"/resource_providers?name={urllib.parse.quote(name)}", "Placement")
         if status != 200:
             raise identity.CloudError(f"Placement at {base} answers {status}: correct the endpoint, or give the user its role (service or admin)")
         for provider in body.get("resource_providers", []):
@@ -259,7 +259,7 @@ class Check:
                 return
         if known:
             status, body = session.get(base, f"/resource_providers/{known}", "Placement")
-            if status == 200 and name and body.get("name") != name:
+            if status == 200 and body.get("name") != name:
                 self._say(f"the node's compute_id {known} is that of {body.get('name')}, and the node is called {name}: if it is a copy of that node, "
                           f"remove {STATE}/compute_id, else give it its name again")
             return
