@@ -32,9 +32,11 @@ type chassisRow struct {
 	OtherConfig map[string]string `ovsdb:"other_config"`
 }
 
+// encapRow has the columns of the table's index too: libovsdb refuses a model without them.
 type encapRow struct {
 	UUID string `ovsdb:"_uuid"`
 	IP   string `ovsdb:"ip"`
+	Type string `ovsdb:"type"`
 }
 
 // chassis reads all chassis; nil when the access names no endpoint. A connection serves one reading: what is kept open
