@@ -40,7 +40,7 @@ func (d *demo) actOne(ctx context.Context) (report.View, error) {
 		return report.View{}, err
 	}
 	d.watch.lap("4 hosts registered and inspected by Ironic")
-	if err := d.order(ctx); err != nil {
+	if err := d.order(ctx, "nodeset"); err != nil {
 		return report.View{}, err
 	}
 	imaged := false

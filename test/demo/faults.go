@@ -86,7 +86,7 @@ func (d *demo) failingTaskAndDeadIronic(ctx context.Context) error {
 		return err
 	}
 	d.inputs.Services = []string{"bootstrap", "site-check"}
-	if err := d.order(ctx); err != nil {
+	if err := d.order(ctx, "nodeset"); err != nil {
 		return err
 	}
 	if _, err := d.view.until(ctx, "3 hosts provisioning", func(v report.View) bool {
@@ -104,14 +104,14 @@ func (d *demo) failingTaskAndDeadIronic(ctx context.Context) error {
 	}
 	d.say("-- Ironic started again")
 	v, err := d.view.until(ctx, "r7-n00 and r7-n02 ready, r7-n01 failing", func(v report.View) bool {
-		return phaseOf(v, "r7-n00") == "Ready" && phaseOf(v, "r7-n02") == "Ready" && strings.Contains(victimCause(v), "not wanted here")
+		return phaseOf(v, "r7-n00") == "Ready" && phaseOf(v, "r7-n02") == "Ready" && strings.Contains(causeOf(v, victim), "not wanted here")
 	})
 	if err != nil {
 		return err
 	}
-	d.say("r7-n01: %s", victimCause(v))
-	if !strings.Contains(victimCause(v), "site-check") {
-		return fmt.Errorf("node r7-n01: the message must name the service: %s", victimCause(v))
+	d.say("r7-n01: %s", causeOf(v, victim))
+	if !strings.Contains(causeOf(v, victim), "site-check") {
+		return fmt.Errorf("node r7-n01: the message must name the service: %s", causeOf(v, victim))
 	}
 	return nil
 }
@@ -168,10 +168,10 @@ func phaseOf(v report.View, node string) string {
 	return ""
 }
 
-// victimCause says what holds the node that the site check refuses.
-func victimCause(v report.View) string {
+// causeOf says what holds a node.
+func causeOf(v report.View, node string) string {
 	for _, l := range report.Lines(v) {
-		if l.Node == victim {
+		if l.Node == node {
 			return l.Cause
 		}
 	}

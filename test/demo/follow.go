@@ -18,13 +18,12 @@ import (
 
 // viewer reads the cluster and shows it while something is waited for.
 type viewer struct {
-	client    client.Client
-	namespace string
-	out       io.Writer
-	terminal  bool
-	changes   *report.Changes
-	screen    *report.Screen
-	engine    *engine
+	client   client.Client
+	out      io.Writer
+	terminal bool
+	changes  *report.Changes
+	screen   *report.Screen
+	engine   *engine
 	// every, if set, is how often the engine is killed with SIGKILL and started again while waiting.
 	every    time.Duration
 	nextKill time.Time
@@ -38,7 +37,7 @@ func (v *viewer) read(ctx context.Context) (report.View, error) {
 	var deps v1alpha1.DataPlaneDeploymentList
 	var hosts metal3v1alpha1.BareMetalHostList
 	for _, list := range []client.ObjectList{&sets, &nodes, &deps, &hosts} {
-		if err := v.client.List(ctx, list, client.InNamespace(v.namespace)); err != nil {
+		if err := v.client.List(ctx, list); err != nil {
 			return view, err
 		}
 	}
@@ -124,17 +123,24 @@ func countHosts(v report.View, state metal3v1alpha1.ProvisioningState) int {
 	return n
 }
 
-// nodesReady is true when the set has exactly n nodes, all ready and up to date, and says so itself.
-func nodesReady(n int) func(report.View) bool {
+// nodesReady is true when the only set has exactly n nodes, all ready and up to date, and says so itself.
+func nodesReady(n int) func(report.View) bool { return allReady(1, n) }
+
+// allReady is true when there are that many sets and nodes, all ready and up to date, and the sets say so themselves.
+func allReady(sets, nodes int) func(report.View) bool {
 	return func(v report.View) bool {
-		if len(v.NodeSets) != 1 || len(v.Nodes) != n {
+		if len(v.NodeSets) != sets || len(v.Nodes) != nodes {
 			return false
 		}
-		set := &v.NodeSets[0]
-		if set.Status.ObservedGeneration != set.Generation || int(set.Status.ReadyReplicas) != n || int(set.Status.UpdatedReplicas) != n {
-			return false
+		ready, updated := 0, 0
+		for i := range v.NodeSets {
+			set := &v.NodeSets[i]
+			if set.Status.ObservedGeneration != set.Generation || !meta.IsStatusConditionTrue(set.Status.Conditions, v1alpha1.ConditionReady) {
+				return false
+			}
+			ready, updated = ready+int(set.Status.ReadyReplicas), updated+int(set.Status.UpdatedReplicas)
 		}
-		return meta.IsStatusConditionTrue(set.Status.Conditions, v1alpha1.ConditionReady) &&
+		return ready == nodes && updated == nodes &&
 			!slices.ContainsFunc(report.Lines(v), func(l report.Line) bool { return l.Phase != "Ready" })
 	}
 }

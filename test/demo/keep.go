@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rackplane/rackplane/controlplane"
+	"github.com/rackplane/rackplane/test/openstack"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -28,7 +29,7 @@ func outside(o options) error {
 	case o.enter:
 		return enterKept()
 	}
-	if err := prepare(ctx); err != nil {
+	if err := prepare(ctx, o); err != nil {
 		return err
 	}
 	if o.keep && !o.detached {
@@ -39,8 +40,15 @@ func outside(o options) error {
 }
 
 // prepare installs and builds what is missing; each script says what it does and is silent when there is nothing to do.
-func prepare(ctx context.Context) error {
-	if err := rack.Prepare(ctx, rack.Config{}); err != nil {
+func prepare(ctx context.Context, o options) error {
+	cfg := rack.Config{}
+	if o.openstack {
+		cfg.Profile = openstackProfile
+		if err := openstack.Prepare(ctx, openstack.Config{}); err != nil {
+			return err
+		}
+	}
+	if err := rack.Prepare(ctx, cfg); err != nil {
 		return err
 	}
 	for _, script := range []string{"hack/kube-assets.sh", "hack/ansible/venv.sh"} {

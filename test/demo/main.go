@@ -28,6 +28,7 @@ type options struct {
 	detached  bool
 	firstOnly bool
 	faulty    bool
+	openstack bool
 	dir       string
 	rackplane string
 	killEvery time.Duration
@@ -43,6 +44,7 @@ func parse() (options, error) {
 	flag.BoolVar(&o.detached, "detached", false, "set by --keep on the process that stays")
 	flag.BoolVar(&o.firstOnly, "first-act-only", false, "end after the first act")
 	flag.BoolVar(&o.faulty, "faults", false, "put trouble in the way instead of scaling: a wrong password, a dead Ironic, a failing task, too few hosts")
+	flag.BoolVar(&o.openstack, "openstack", false, "make the nodes computes of a real OpenStack that runs beside the rack")
 	flag.StringVar(&o.dir, "dir", "", "where the run keeps its state (default: a new temporary directory, removed at the end)")
 	flag.StringVar(&o.rackplane, "rackplane", filepath.Join(filepath.Dir(os.Args[0]), "rackplane"), "the rackplane binary")
 	flag.DurationVar(&o.killEvery, "kill-every", 0, "kill the engine with SIGKILL this often and start it again")
@@ -81,6 +83,8 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	acts := d.bareMetal
 	switch {
+	case o.openstack:
+		acts = d.openStack
 	case o.mode == "preprovisioned":
 		acts = d.preProvisioned
 	case o.faulty:

@@ -25,6 +25,8 @@ var templates embed.FS
 // inputs fill the templates.
 type inputs struct {
 	Namespace      string
+	SecondNetwork  string // the one on eth1
+	Southbound     string
 	Hosts          []host
 	Nodes          []runningHost
 	Image          image

@@ -29,7 +29,7 @@ func servicesYAML() string {
 	return "---\n" + strings.Join(docs, "\n---\n")
 }
 
-func applyServices(ctx context.Context, c client.Client) error {
+func applyServices(ctx context.Context, c client.Client, namespace string) error {
 	f, err := os.CreateTemp("", "services-*.yaml")
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/report"
+	"github.com/rackplane/rackplane/test/openstack"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -29,13 +30,16 @@ const namespace = "openstack"
 // demo is one run: a rack, an engine, and what was applied.
 type demo struct {
 	options
-	out    io.Writer
-	watch  *stopwatch
-	rack   *rack.Rack
-	engine *engine
-	client client.Client
-	view   *viewer
-	signer ssh.Signer
+	out   io.Writer
+	watch *stopwatch
+	rack  *rack.Rack
+	cloud *openstack.Cloud // with --openstack
+	// patientHost is what the cloud calls the node that suffers its faults.
+	patientHost string
+	engine      *engine
+	client      client.Client
+	view        *viewer
+	signer      ssh.Signer
 	// private is the signer's key in OpenSSH form.
 	private []byte
 	inputs  inputs
@@ -73,8 +77,13 @@ func (d *demo) begin(ctx context.Context) error {
 		return err
 	}
 	d.watch.lap("rack (BMCs, Ironic) and engine (etcd, API server, controllers) up")
+	if d.openstack {
+		if err := d.startCloud(ctx, cfg.Log); err != nil {
+			return err
+		}
+	}
 	d.view = &viewer{
-		client: d.client, namespace: namespace, out: d.out, terminal: terminal(), engine: d.engine, every: d.killEvery,
+		client: d.client, out: d.out, terminal: terminal(), engine: d.engine, every: d.killEvery,
 		changes: report.NewChanges(d.out), screen: report.NewScreen(d.out, style()),
 	}
 	d.describe()
@@ -115,7 +124,11 @@ func (d *demo) rackConfig(public string) (rack.Config, error) {
 		return rack.Config{}, err
 	}
 	cfg := rack.Config{Dir: filepath.Join(d.dir, "rack"), Hosts: rack.DefaultHosts(4), Log: slog.New(slog.NewTextHandler(log, nil))}
-	if d.mode == "preprovisioned" {
+	switch {
+	case d.openstack:
+		cfg.Hosts, cfg.Profile = rack.DefaultHosts(computes), openstackProfile
+		cfg.PreProvisioned = &rack.PreProvisioned{AuthorizedKey: public, Hosts: []string{cfg.Hosts[computes-1].Name}}
+	case d.mode == "preprovisioned":
 		cfg.Hosts = rack.DefaultHosts(3)
 		cfg.PreProvisioned = &rack.PreProvisioned{AuthorizedKey: public}
 	}
@@ -125,13 +138,16 @@ func (d *demo) rackConfig(public string) (rack.Config, error) {
 // describe collects what the manifests say about this rack: addresses and credentials, nothing else.
 func (d *demo) describe() {
 	d.inputs = inputs{
-		Namespace: namespace, Replicas: 3, RepoURL: d.rack.RepoURL, PreProvisioned: d.mode == "preprovisioned",
+		Namespace: namespace, SecondNetwork: "internalapi", Replicas: 3, RepoURL: d.rack.RepoURL, PreProvisioned: d.mode == "preprovisioned",
 		Image:         image{URL: d.rack.Image.URL, Checksum: d.rack.Image.ChecksumURL},
 		Services:      []string{"bootstrap", "configure-network", "install-os", "configure-os", "ssh-known-hosts"},
 		SSHPrivateKey: base64.StdEncoding.EncodeToString(d.private),
 	}
+	if d.openstack {
+		d.inputs.SecondNetwork, d.inputs.Services, d.inputs.Southbound = "tenant", computeServices(), d.cloud.SBConnection
+	}
 	for _, h := range d.rack.Hosts {
-		if d.inputs.PreProvisioned {
+		if h.Address.IsValid() {
 			d.inputs.Nodes = append(d.inputs.Nodes, runningHost{Name: h.Name, Address: h.Address.String(), HostKey: h.HostKey})
 			continue
 		}
@@ -143,17 +159,29 @@ func (d *demo) manifests() string { return filepath.Join(d.dir, "manifests") }
 
 // applySite applies the services, the networks and the SSH key.
 func (d *demo) applySite(ctx context.Context) error {
-	if err := ensureNamespace(ctx, d.client, namespace); err != nil {
-		return err
+	namespaces := []string{namespace}
+	if d.openstack {
+		namespaces = append(namespaces, lab)
 	}
-	if err := applyServices(ctx, d.client); err != nil {
-		return err
+	for _, in := range namespaces {
+		if err := ensureNamespace(ctx, d.client, in); err != nil {
+			return err
+		}
+		if err := applyServices(ctx, d.client, in); err != nil {
+			return err
+		}
+		if err := d.applyTemplate(ctx, in, "site"); err != nil {
+			return err
+		}
 	}
-	return d.applyTemplate(ctx, "site")
+	return nil
 }
 
-func (d *demo) applyTemplate(ctx context.Context, name string) error {
-	path, err := d.inputs.write(d.manifests(), name)
+// applyTemplate writes and applies the manifest of that name for a namespace.
+func (d *demo) applyTemplate(ctx context.Context, namespace, name string) error {
+	in := d.inputs
+	in.Namespace = namespace
+	path, err := in.write(filepath.Join(d.manifests(), namespace), name)
 	if err != nil {
 		return err
 	}
@@ -161,16 +189,17 @@ func (d *demo) applyTemplate(ctx context.Context, name string) error {
 }
 
 // enrol applies the BMC Secrets and the BareMetalHosts.
-func (d *demo) enrol(ctx context.Context) error { return d.applyTemplate(ctx, "hosts") }
+func (d *demo) enrol(ctx context.Context) error { return d.applyTemplate(ctx, namespace, "hosts") }
 
-// order shows what `rackplane plan` makes of the manifests, then applies the NodeSet.
-func (d *demo) order(ctx context.Context) error {
-	path, err := d.inputs.write(d.manifests(), "nodeset")
+// order shows what `rackplane plan` makes of the manifests, the named NodeSet's among them, then applies that.
+func (d *demo) order(ctx context.Context, name string) error {
+	manifests := filepath.Join(d.manifests(), namespace)
+	path, err := d.inputs.write(manifests, name)
 	if err != nil {
 		return err
 	}
-	d.say("\n$ rackplane plan -f %s", d.manifests())
-	cmd := exec.CommandContext(ctx, d.rackplane, "plan", "-f", d.manifests(), "-f", "-", "--summary")
+	d.say("\n$ rackplane plan -f %s", manifests)
+	cmd := exec.CommandContext(ctx, d.rackplane, "plan", "-f", manifests, "-f", "-", "--summary")
 	cmd.Stdin = strings.NewReader(servicesYAML())
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -183,12 +212,12 @@ func (d *demo) order(ctx context.Context) error {
 }
 
 // adopt applies the NodeSet of hosts that already run.
-func (d *demo) adopt(ctx context.Context) error { return d.applyTemplate(ctx, "nodeset") }
+func (d *demo) adopt(ctx context.Context) error { return d.applyTemplate(ctx, namespace, "nodeset") }
 
 // status prints what `rackplane status` prints.
 func (d *demo) status(ctx context.Context) error {
 	d.say("$ rackplane status")
-	cmd := exec.CommandContext(ctx, d.rackplane, "status", "--kubeconfig", d.engine.kubeconfig(), "-n", namespace)
+	cmd := exec.CommandContext(ctx, d.rackplane, "status", "--kubeconfig", d.engine.kubeconfig(), "--all-namespaces")
 	cmd.Stdout, cmd.Stderr = d.out, d.out
 	return cmd.Run()
 }
@@ -200,10 +229,14 @@ func (d *demo) end(ctx context.Context, failure error) error {
 	if d.engine != nil {
 		d.engine.stop()
 	}
-	var err error
-	if d.rack != nil {
-		err = d.rack.Stop(ctx)
+	var problems []error
+	if d.cloud != nil {
+		problems = append(problems, d.cloud.Stop(ctx))
 	}
+	if d.rack != nil {
+		problems = append(problems, d.rack.Stop(ctx))
+	}
+	err := errors.Join(problems...)
 	switch {
 	case failure != nil:
 		d.say("logs and state are kept in %s", d.dir)

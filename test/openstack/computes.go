@@ -33,13 +33,18 @@ func (c *Cloud) Computes(ctx context.Context) ([]Compute, error) {
 	if err != nil {
 		return nil, err
 	}
+	nova, err := openstack.NewComputeV2(provider, where)
+	if err != nil {
+		return nil, err
+	}
+	nova.Microversion = "2.90" // from 2.88 on, listing hypervisors asks none of them for anything
+	placement, err := openstack.NewPlacementV1(provider, where)
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]*Compute{}
-	for name, read := range map[string]func(context.Context, *gophercloud.ProviderClient, gophercloud.EndpointOpts, map[string]*Compute) error{
-		"nova": novaComputes, "placement": placementComputes,
-	} {
-		if err := read(ctx, provider, where, found); err != nil {
-			return nil, fmt.Errorf("computes in %s: %w", name, err)
-		}
+	if err := novaComputes(ctx, nova, placement, found); err != nil {
+		return nil, fmt.Errorf("computes in Nova and Placement: %w", err)
 	}
 	if err := c.ovnComputes(ctx, found); err != nil {
 		return nil, fmt.Errorf("computes in OVN: %w", err)
@@ -58,13 +63,8 @@ func at(found map[string]*Compute, host string) *Compute {
 	return found[host]
 }
 
-func novaComputes(ctx context.Context, provider *gophercloud.ProviderClient, where gophercloud.EndpointOpts, found map[string]*Compute) error {
-	client, err := openstack.NewComputeV2(provider, where)
-	if err != nil {
-		return err
-	}
-	client.Microversion = "2.90" // from 2.88 on, listing hypervisors asks none of them for anything
-	pages, err := services.List(client, services.ListOpts{Binary: "nova-compute"}).AllPages(ctx)
+func novaComputes(ctx context.Context, nova, placement *gophercloud.ServiceClient, found map[string]*Compute) error {
+	pages, err := services.List(nova, services.ListOpts{Binary: "nova-compute"}).AllPages(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func novaComputes(ctx context.Context, provider *gophercloud.ProviderClient, whe
 	for i := range daemons {
 		at(found, daemons[i].Host).Service = daemons[i].State
 	}
-	if pages, err = hypervisors.List(client, nil).AllPages(ctx); err != nil {
+	if pages, err = hypervisors.List(nova, nil).AllPages(ctx); err != nil {
 		return err
 	}
 	list, err := hypervisors.ExtractHypervisors(pages)
@@ -83,34 +83,16 @@ func novaComputes(ctx context.Context, provider *gophercloud.ProviderClient, whe
 		return err
 	}
 	for i := range list {
-		at(found, list[i].HypervisorHostname).Hypervisor = list[i].State
-	}
-	return nil
-}
-
-func placementComputes(ctx context.Context, provider *gophercloud.ProviderClient, where gophercloud.EndpointOpts, found map[string]*Compute) error {
-	client, err := openstack.NewPlacementV1(provider, where)
-	if err != nil {
-		return err
-	}
-	pages, err := resourceproviders.List(client, nil).AllPages(ctx)
-	if err != nil {
-		return err
-	}
-	providers, err := resourceproviders.ExtractResourceProviders(pages)
-	if err != nil {
-		return err
-	}
-	for _, p := range providers {
-		inventory, err := resourceproviders.GetInventories(ctx, client, p.UUID).Extract()
+		compute := at(found, list[i].Service.Host)
+		compute.Hypervisor, compute.Inventory = list[i].State, map[string]int{}
+		// A hypervisor's UUID is its resource provider's.
+		inventory, err := resourceproviders.GetInventories(ctx, placement, list[i].ID).Extract()
 		if err != nil {
-			return err
+			return fmt.Errorf("resource provider of %s: %w", list[i].HypervisorHostname, err)
 		}
-		totals := map[string]int{}
-		for class, i := range inventory.Inventories {
-			totals[class] = i.Total
+		for class, stock := range inventory.Inventories {
+			compute.Inventory[class] = stock.Total
 		}
-		at(found, p.Name).Inventory = totals
 	}
 	return nil
 }

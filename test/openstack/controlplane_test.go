@@ -4,6 +4,7 @@ package openstack
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ const (
 func TestMain(m *testing.M) {
 	ctx := context.Background() //nolint:forbidigo // the root of all contexts
 	if !rack.Isolated() {
-		if err := Prepare(ctx, Config{}); err != nil {
+		if err := errors.Join(Prepare(ctx, Config{}), rack.Prepare(ctx, rack.Config{Profile: "compute"})); err != nil {
 			panic(err)
 		}
 	}
@@ -50,12 +51,17 @@ func startCloud(t *testing.T) *Cloud {
 	})
 	ip(t, "address", "add", testGateway, "dev", testBridge)
 	ip(t, "link", "set", testBridge, "up")
+	return startOn(t, testBridge, testAddress)
+}
 
+// startOn starts a control plane on a bridge, and ends it with the test.
+func startOn(t *testing.T, bridge, address string) *Cloud {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	began := time.Now() //nolint:forbidigo // a measurement
 	cloud, err := Start(ctx, Config{
-		Dir: t.TempDir(), Bridge: testBridge, Address: netip.MustParsePrefix(testAddress),
+		Dir: t.TempDir(), Bridge: bridge, Address: netip.MustParsePrefix(address),
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -63,7 +69,7 @@ func startCloud(t *testing.T) *Cloud {
 	}
 	t.Logf("control plane: up in %.0f s", time.Since(began).Seconds()) //nolint:forbidigo // a measurement
 	t.Cleanup(func() {
-		if err := cloud.Stop(lasting); err != nil {
+		if err := cloud.Stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
