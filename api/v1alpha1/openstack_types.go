@@ -57,7 +57,7 @@ type OVNSouthbound struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=9
-	// +kubebuilder:validation:items:Pattern=`^(tcp|ssl):.+:[0-9]{1,5}$`
+	// +kubebuilder:validation:items:Pattern=`^(tcp|ssl):[^,\s]+:[0-9]{1,5}$`
 	// +kubebuilder:validation:items:MaxLength=300
 	Endpoints []string `json:"endpoints,omitempty"`
 
