@@ -94,6 +94,26 @@ func (d *demo) ails(v report.View, tells []string) bool {
 	return phaseOf(v, patient) != "Ready"
 }
 
+// takeName makes a compute that has the name the patient is going to have.
+func (d *demo) takeName(ctx context.Context) error {
+	_, err := d.cloud.Output(ctx, "openstack", "--os-cloud", "default", "resource", "provider", "create", patient)
+	return err
+}
+
+// giveName waits until the patient is refused for its name, and ends the other one.
+func (d *demo) giveName(ctx context.Context) error {
+	v, err := d.view.until(ctx, patient+" refused for its name", func(v report.View) bool {
+		return strings.Contains(causeOf(v, patient), "service nova failed") && strings.Contains(causeOf(v, patient), "by that name")
+	})
+	if err != nil {
+		return err
+	}
+	d.say("%s: %s", patient, causeOf(v, patient))
+	_, err = d.cloud.Output(ctx, "bash", "-c",
+		"export OS_CLOUD=default; openstack resource provider delete $(openstack resource provider list --name "+patient+" --format=value --column=uuid)")
+	return err
+}
+
 // inputFaults are mistakes in what the user writes.
 func (d *demo) inputFaults() []cloudFault {
 	const key = "control-plane.yaml"

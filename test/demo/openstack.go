@@ -55,6 +55,11 @@ func (d *demo) joinCloud(ctx context.Context) error {
 	if err := d.handOver(ctx); err != nil {
 		return err
 	}
+	if d.faulty {
+		if err := d.takeName(ctx); err != nil {
+			return err
+		}
+	}
 	if err := d.applyTemplate(ctx, lab, "running"); err != nil {
 		return err
 	}
@@ -67,6 +72,11 @@ func (d *demo) joinCloud(ctx context.Context) error {
 	d.watch.lap("2 hosts registered and inspected by Ironic")
 	if err := d.order(ctx, "computes"); err != nil {
 		return err
+	}
+	if d.faulty {
+		if err := d.giveName(ctx); err != nil {
+			return err
+		}
 	}
 	v, err := d.view.until(ctx, "3 computes ready", allReady(2, computes))
 	if err != nil {
@@ -258,15 +268,12 @@ func (d *demo) killCompute(ctx context.Context) error {
 	}
 	began := time.Now()
 	v, err := d.view.until(ctx, victim+" not ready, the others are", func(v report.View) bool {
-		return phaseOf(v, victim) != "Ready" && causeOf(v, victim) != "" && phaseOf(v, "r7-n00") == "Ready" && phaseOf(v, "server-2") == "Ready"
+		return phaseOf(v, victim) != "Ready" && strings.Contains(causeOf(v, victim), "nova-compute") && phaseOf(v, "r7-n00") == "Ready" && phaseOf(v, "server-2") == "Ready"
 	})
 	if err != nil {
 		return err
 	}
 	d.say("%s after %.0fs: %s", victim, time.Since(began).Seconds(), causeOf(v, victim))
-	if !strings.Contains(causeOf(v, victim), "nova-compute") {
-		return fmt.Errorf("node %s: the message must name nova-compute: %s", victim, causeOf(v, victim))
-	}
 	if err := d.onNode(ctx, victim, "sudo systemctl unmask --runtime nova-compute && sudo systemctl start nova-compute"); err != nil {
 		return err
 	}
