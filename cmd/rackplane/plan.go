@@ -79,7 +79,7 @@ func planCommand() *cobra.Command {
 		Use:   "plan -f FILE...",
 		Short: "Show which server each node would get, addresses, nmstate and inventory; look at servers that already run",
 		Long: `Reads NodeSets, BareMetalHosts, NetConfig and, where given, DataPlaneNodes, HardwareData, Secrets and DataPlaneServices
-from files or folders ("-" for standard input), and prints what the engine would decide. Nothing is contacted or changed.
+from files or folders ("-" for standard input), and prints what the engine would decide. Nothing is changed, and without --check nothing is contacted.
 
 With --check the nodes of preProvisioned NodeSets are looked at, as the engine does before it runs anything on them: one
 SSH login with the key of the Secret in the files, trusting only the sshHostKeys in the NodeSet, and one script that

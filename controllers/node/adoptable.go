@@ -20,13 +20,12 @@ import (
 // adoptPoll is how often a node that is not as wanted is looked at again.
 const adoptPoll = time.Minute
 
-// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices,verbs=get
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 
 // adoptable looks at a pre-provisioned node before the first service runs on it; nothing is due on a node while this is
 // False. Once a service has run there is nothing left to ask: what a look finds then is, or may be, our own doing, and a
 // run that failed half way is for its service to repeat. That a service has run is seen, never remembered: in the node's
-// results, in a run under way, or, should both be lost, in what the services keep on the node itself. Losing all three
+// results, in a run under way, or, should both be lost, in the name that bootstrap writes on the node first of all. Losing all three
 // means looking again.
 func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 	if !p.set.Spec.PreProvisioned {

@@ -137,7 +137,7 @@ func TestWhatWeDidOurselves(t *testing.T) {
 		}, 0, fit},
 		{"a run is under way", func(r *rig) { r.run("n0", v1alpha1.RunRunning) }, 0, fit},
 		{"all is lost but the record on the node", func(r *rig) {
-			r.examiner.change = func(f *adoption.Facts) { smallDisk(f); f.Record = true }
+			r.examiner.change = func(f *adoption.Facts) { smallDisk(f); f.Record = []string{"n0", "n0.example.com"} }
 		}, 1, fit},
 		{"a run elsewhere", func(r *rig) { r.run("n1", v1alpha1.RunRunning) }, 1, "+Claimed +Addressed +Deployed -Adoptable:NotAdoptable"},
 		{"an old run of which nothing is left", func(r *rig) { r.run("n0", v1alpha1.RunFailed) }, 1, "+Claimed +Addressed +Deployed -Adoptable:NotAdoptable"},

@@ -260,11 +260,11 @@ func TestOurs(t *testing.T) {
 	if Ours(f, wanted()) {
 		t.Error("a fresh server is ours")
 	}
-	if f.Record = true; !Ours(f, wanted()) {
+	if f.Record = []string{"compute-a", "compute-a.example.com"}; !Ours(f, wanted()) {
 		t.Error("one with our record is not")
 	}
-	if f.Identity.HostName = "node17"; Ours(f, wanted()) {
-		t.Error("one that served under another name is ours")
+	if f.Record = []string{"compute-a", "compute-a.other.example"}; Ours(f, wanted()) {
+		t.Error("one that served another site is ours")
 	}
 }
 

@@ -29,8 +29,9 @@ type Facts struct {
 	Identity  Identity          `json:"identity"`
 	// Addresses are the IP addresses on the node's interfaces.
 	Addresses []string `json:"addresses"`
-	// Record means that services of Rackplane have run on the node: /var/lib/rackplane holds what they keep.
-	Record bool `json:"record"`
+	// Record are the names that the service bootstrap has given the node in its part of /etc/hosts, which is the first
+	// thing it writes; empty where it never ran.
+	Record []string `json:"record"`
 	// Unread says why something could not be looked at.
 	Unread map[v1alpha1.AdoptionFinding]string `json:"unread"`
 }

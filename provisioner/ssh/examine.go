@@ -60,7 +60,7 @@ func (e Examiner) Examine(ctx context.Context, t provisioner.SSHTarget, q adopti
 	case errors.Is(err, errTalkative):
 		return adoption.Facts{}, fault.New(fault.Unsupported, "%s answers more than %d MiB when it is looked at: %s", address, longestFacts>>20, whatToDo)
 	case err != nil:
-		return adoption.Facts{}, fault.Wrap(fault.Transient, err, "%s: the connection broke while it was looked at", address)
+		return adoption.Facts{}, fault.New(fault.Transient, "%s: the connection broke while it was looked at: %s", address, cause(err))
 	}
 	facts, err := adoption.Parse(lastLine(out))
 	if err != nil {

@@ -269,6 +269,13 @@ def addresses():
     return sorted({one["local"] for link in links for one in link.get("addr_info", []) if "local" in one})
 
 
+def record():
+    """The names that the service bootstrap has given the node: the first thing it writes is its block in /etc/hosts."""
+    block = text("/etc/hosts").partition("# BEGIN osp.edpm")[2].partition("# END osp.edpm")[0]
+    names = {name for line in block.splitlines()[1:] for name in line.split()[1:]}
+    return sorted(names - {"localhost"})
+
+
 def connect(address, results):
     host, _, port = address.rpartition(":")
     try:
@@ -312,7 +319,7 @@ def main():
             "hostName": socket.gethostname(), "fqdn": "", "machineID": "", "systemID": "", "novaHost": "", "transport": [],
         }, identity),
         "addresses": look("RunningVMs", [], addresses),
-        "record": os.path.isdir("/var/lib/rackplane"),
+        "record": look("Identity", [], record),
         "unread": unread,
         "clock": {"synchronised": look("Time", None, synchronised), "unix": int(time.time() * 1000)},
     }
