@@ -7,7 +7,7 @@ umask 022
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=$("$here/image.sh" compute)
-exec 9>"$out/publish.lock"
+exec 9<"$out"
 flock 9
 cd "$out"
 if [ ! -e edpm.raw.sha256 ]; then
