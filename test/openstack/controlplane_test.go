@@ -29,7 +29,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	ctx := context.Background() //nolint:forbidigo // the root of all contexts
+	ctx := context.Background()
 	if !rack.Isolated() {
 		if err := errors.Join(Prepare(ctx, Config{}), rack.Prepare(ctx, rack.Config{Profile: "compute"})); err != nil {
 			panic(err)
@@ -59,7 +59,7 @@ func startOn(t *testing.T, bridge, address string) *Cloud {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	began := time.Now() //nolint:forbidigo // a measurement
+	began := time.Now()
 	cloud, err := Start(ctx, Config{
 		Dir: t.TempDir(), Bridge: bridge, Address: netip.MustParsePrefix(address),
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
@@ -67,7 +67,7 @@ func startOn(t *testing.T, bridge, address string) *Cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("control plane: up in %.0f s", time.Since(began).Seconds()) //nolint:forbidigo // a measurement
+	t.Logf("control plane: up in %.0f s", time.Since(began).Seconds())
 	t.Cleanup(func() {
 		if err := cloud.Stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
