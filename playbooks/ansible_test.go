@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,22 @@ func TestTasksOfTheDefaultServices(t *testing.T) {
 	t.Logf("%-20s %3d", "together", total)
 	if len(books) != len(defaultServices()) || total == 0 || total > taskBudget {
 		t.Errorf("%d playbooks take %d tasks, want %d with at most %d", len(books), total, len(defaultServices()), taskBudget)
+	}
+}
+
+// What the execution environment installs is what the engine runs by itself.
+func TestExecutionEnvironmentPinsTheSameAnsible(t *testing.T) {
+	definition, err := os.ReadFile("execution-environment.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned, err := os.ReadFile("../hack/ansible/requirements.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := regexp.MustCompile(`ansible-core==\S+`)
+	if want := core.FindString(string(pinned)); want == "" || core.FindString(string(definition)) != want {
+		t.Errorf("execution-environment.yml pins %q, hack/ansible/requirements.txt %q", core.FindString(string(definition)), want)
 	}
 }
 

@@ -90,13 +90,18 @@ def persist(module, verb, *words):
     return ""
 
 
+def some(names):
+    """Return the names as a person would say them: the first few, and how many more."""
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
 def present(module, tool):
     """Install what is missing; return those names and what went wrong."""
     missing = tool.missing(module.params["name"]) if module.params["name"] else []
     if not missing or module.check_mode:
         return missing, ""
     problem = persist(module, tool.install, missing)
-    return missing, f"cannot install {', '.join(missing)}: {problem}" if problem else ""
+    return missing, f"cannot install {some(missing)}: {problem}" if problem else ""
 
 
 def downloaded(module, tool):
@@ -107,7 +112,7 @@ def downloaded(module, tool):
     if module.check_mode:
         return missing, ""
     problem = persist(module, tool.download, missing)
-    return missing, f"cannot download {', '.join(missing)}: {problem}" if problem else ""
+    return missing, f"cannot download {some(missing)}: {problem}" if problem else ""
 
 
 def latest(module, tool):
@@ -120,7 +125,7 @@ def latest(module, tool):
     if not old or module.check_mode:
         return old, ""
     problem = persist(module, tool.upgrade, old, held)
-    return old, f"cannot upgrade {', '.join(old)}: {problem}" if problem else ""
+    return old, f"cannot upgrade {some(old)}: {problem}" if problem else ""
 
 
 def main():

@@ -97,8 +97,8 @@ class Job:
             self.diffs.append(text_diff(ACTIVE, None, f"{profile}\n"))
             return
         if profile not in profiles():
-            raise TunedError(f"edpm_tuned_profile {profile!r} is not on the node, which has {', '.join(profiles())}: "
-                             "use one of these, or install the package that brings it")
+            raise TunedError(f"edpm_tuned_profile {profile!r} is not on the node: install the package that brings it, "
+                             f"or use one of {', '.join(profiles())}")
         changed = self._file(*variables(profile, self._module.params["isolated_cores"]))
         if changed or self.active != profile or not self._runs():
             self.diffs.append(text_diff(ACTIVE, f"{self.active}\n", f"{profile}\n"))
