@@ -126,7 +126,7 @@ type checkText struct {
 }
 
 const (
-	nameWidth   = 16
+	nameWidth   = 17
 	foundWidth  = 44
 	wantedWidth = 34
 )

@@ -1,7 +1,6 @@
 package adoption
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -174,7 +173,7 @@ func openVSwitch(l *look) {
 	o := &l.facts.OVS
 	if !l.wanted.has(serviceOVN) {
 		if o.Running {
-			l.ok(fmt.Sprintf("%s; no service of the set touches them", bridgesOf(o)))
+			l.ok(bridgesOf(o) + "; no service of the set touches them")
 		}
 		l.otherwise("not running")
 		return

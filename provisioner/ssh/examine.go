@@ -112,7 +112,11 @@ func feed(client *ssh.Client, command, input string) (out []byte, complaint stri
 	}
 	defer session.Close()
 	errOut := &capped{}
-	session.Stdin, session.Stderr = strings.NewReader(input), errOut
+	session.Stderr = errOut
+	in, err := session.StdinPipe()
+	if err != nil {
+		return nil, "", err
+	}
 	pipe, err := session.StdoutPipe()
 	if err != nil {
 		return nil, "", err
@@ -120,6 +124,11 @@ func feed(client *ssh.Client, command, input string) (out []byte, complaint stri
 	if err := session.Start(command); err != nil {
 		return nil, "", err
 	}
+	go func() {
+		// A command that ends before it has read everything, such as a sudo that refuses, says why on its outputs.
+		_, _ = io.WriteString(in, input)
+		_ = in.Close()
+	}()
 	out, err = io.ReadAll(io.LimitReader(pipe, longestFacts+1))
 	if err != nil {
 		return nil, "", err
@@ -129,8 +138,7 @@ func feed(client *ssh.Client, command, input string) (out []byte, complaint stri
 	}
 	err = session.Wait()
 	var exit *ssh.ExitError
-	var none *ssh.ExitMissingError
-	if errors.As(err, &exit) || (errors.As(err, &none) && len(out) > 0) {
+	if errors.As(err, &exit) {
 		err = nil
 	}
 	return out, strings.TrimSpace(errOut.String()), err

@@ -2,11 +2,11 @@ package ssh_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +59,7 @@ func TestExamineRefuses(t *testing.T) {
 			t.Parallel()
 			target := sshd{host: newKey(t), known: newKey(t), output: c.output, complaint: c.complaint}.start(t)
 			_, err := ssh.Examiner{Timeout: 20 * time.Second}.Examine(t.Context(), target, adoption.Question{})
-			if !fault.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), net.JoinHostPort(target.Address, fmt.Sprint(target.Port))) {
+			if !fault.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), net.JoinHostPort(target.Address, strconv.Itoa(int(target.Port)))) {
 				t.Errorf("%s: %v, want %s with the address and %q", fault.KindOf(err), err, c.kind, c.text)
 			}
 			if err != nil && (strings.ContainsAny(err.Error(), "\n\x1b\x07") || len(err.Error()) > 600) {

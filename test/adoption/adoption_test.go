@@ -117,7 +117,12 @@ func (b *bench) onHost(h *rack.Host, command string) string {
 
 func (b *bench) remote(h *rack.Host, command string) (string, error) {
 	b.Helper()
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(h.HostKey))
+	_, encoded, _ := strings.Cut(h.HostKey, " ")
+	wire, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		b.Fatal(err)
+	}
+	key, err := ssh.ParsePublicKey(wire)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -267,6 +272,7 @@ func TestAdoption(t *testing.T) {
 }
 
 func (b *bench) foundAndWanted(t *testing.T) {
+	t.Helper()
 	out, code := b.check("", "--summary")
 	t.Log("\n" + out)
 	for _, words := range []string{
@@ -295,6 +301,7 @@ func (b *bench) foundAndWanted(t *testing.T) {
 
 // noTrace compares everything on both hosts' disks, what runs, and what is in /run, before and after a look.
 func (b *bench) noTrace(t *testing.T) {
+	t.Helper()
 	for _, h := range []*rack.Host{b.clean, b.unfit} {
 		before := b.onHost(h, fingerprint)
 		if strings.Count(before, "\n") < 10000 {
@@ -310,6 +317,7 @@ func (b *bench) noTrace(t *testing.T) {
 
 // runningVM puts something that looks like a virtual machine on the clean server: it alone refuses nothing, a change under it does.
 func (b *bench) runningVM(t *testing.T) {
+	t.Helper()
 	b.onHost(b.clean, `systemd-run --quiet --unit=guest bash -c "exec -a /usr/bin/qemu-system-x86_64 python3 -c \"import time; time.sleep(3600)\" -name guest=instance-00000001,debug-threads=on -uuid 5de6fa46-5aaa-469a-be5a-49cbdd8480a9"`)
 	defer b.onHost(b.clean, "systemctl stop guest")
 	facts := b.examine(t)
@@ -344,6 +352,7 @@ func (b *bench) examine(t *testing.T) adoption.Facts {
 
 // clock turns the engine's clock: hosts of the rack have none of their own.
 func (b *bench) clock(t *testing.T) {
+	t.Helper()
 	facts := b.examine(t)
 	for skew, want := range map[time.Duration]string{
 		0: "", 20 * time.Second: "", -time.Hour: "Time: found a clock about 60 min ahead", 72 * time.Hour: "Time: found a clock about 3 days behind",
@@ -356,6 +365,7 @@ func (b *bench) clock(t *testing.T) {
 }
 
 func (b *bench) noWayToRoot(t *testing.T) {
+	t.Helper()
 	b.onHost(b.clean, "useradd --create-home --shell /bin/bash plain; cp -r /home/cloud-admin/.ssh /home/plain/; chown -R plain /home/plain/.ssh")
 	target := b.target()
 	target.User = "plain"
@@ -367,6 +377,7 @@ func (b *bench) noWayToRoot(t *testing.T) {
 
 // ours: what bootstrap writes first makes the server one that is not judged again, under that name alone.
 func (b *bench) ours(t *testing.T) {
+	t.Helper()
 	b.onHost(b.clean, `printf "# BEGIN osp.edpm\n127.0.0.1 localhost\n192.168.122.201 server-0.elsewhere.example.com server-0\n# END osp.edpm\n" >>/etc/hosts`)
 	if got := b.refusals("")["server-0"]; got[0] == "configured" {
 		t.Errorf("with the record of another site: %v", got)
