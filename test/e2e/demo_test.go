@@ -33,8 +33,13 @@ func build(t *testing.T) string {
 	return dir
 }
 
-// demo runs it and returns what it printed; what it leaves behind fails the test.
+// demo runs it for at most 20 minutes and returns what it printed; what it leaves behind fails the test.
 func demo(t *testing.T, args ...string) string {
+	t.Helper()
+	return demoWithin(t, 20*time.Minute, args...)
+}
+
+func demoWithin(t *testing.T, limit time.Duration, args ...string) string {
 	t.Helper()
 	bin := build(t)
 	dir, err := os.MkdirTemp("", "e2e-") //nolint:usetesting // t.TempDir is too long: SSH control sockets live below it
@@ -43,7 +48,7 @@ func demo(t *testing.T, args ...string) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	links := interfaces(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), append(args, "--dir", dir)...)
 	cmd.Dir = source

@@ -2,11 +2,14 @@
 
 package e2e
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestOpenStack makes nodes computes of a real cloud, puts everything in their way that a user can, and leaves nothing.
 func TestOpenStack(t *testing.T) {
-	out := demo(t, "--openstack", "--faults")
+	out := demoWithin(t, 45*time.Minute, "--openstack", "--faults", "--limit", "30m")
 	expect(t, out,
 		`^\+ r7-n00 +openstack/server-0 `, // planned
 		`^  r7-n00: service up, hypervisor up, tunnels at 172\.17\.0\.\d+, mappings datacentre:br-ex, chassis \S+; \d+ processors`,
