@@ -68,11 +68,11 @@ e2e-openstack: demo-deps build ## Nodes become computes of a real OpenStack; nee
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
-	go test ./api/... ./provisioner/claim/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./provisioner/fault/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/... ./report/...
+	go test ./api/... ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./provisioner/fault/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/... ./report/...
 
 .PHONY: test-race
 test-race: ## The unit tests under the race detector
-	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/...
+	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/...
 
 .PHONY: test-image
 test-image: ## Boot the node image as a virtual machine, emulated by QEMU (about 8 minutes; not part of make test)
@@ -84,7 +84,7 @@ bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/b
 
 .PHONY: cover
 cover: ## Coverage of the pure packages
-	go test -coverprofile=cover.out ./provisioner/claim ./provisioner/lifecycle ./provisioner/join ./network ./ansible/inventory ./ansible/rollout ./report
+	go test -coverprofile=cover.out ./provisioner/claim ./provisioner/adoption ./provisioner/lifecycle ./provisioner/join ./network ./ansible/inventory ./ansible/rollout ./report
 	go tool cover -func=cover.out | tail -1
 
 .PHONY: fuzz
