@@ -309,8 +309,13 @@ class Job:
     def wait(self):
         """Wait until ovn-controller is connected and has written its row."""
         deadline = time.monotonic() + self._params["timeout"]
+        if self.commands:
+            time.sleep(1)  # Else what it says may still be of the southbound it had before.
         while True:
-            problem = self._problem()
+            try:
+                problem = self._problem()
+            except ovsdb.DatabaseError as error:
+                problem = str(error)
             if not problem:
                 return
             if time.monotonic() > deadline:
