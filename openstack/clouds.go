@@ -3,6 +3,8 @@ package openstack
 import (
 	"cmp"
 	"context"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +56,29 @@ func (c *Clouds) See(ctx context.Context, access provisioner.CloudAccess, host p
 		}
 	}
 	return compute, nil
+}
+
+// Servers implements provisioner.Cloud.
+func (c *Clouds) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*c.timeout)
+	defer cancel()
+	a, err := c.session(access).login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := list[struct {
+		Name string `json:"name"`
+	}](ctx, a.compute, "servers", "servers?all_tenants=1&host="+url.QueryEscape(host))
+	if err != nil {
+		rules := &blame{access: access}
+		return nil, rules.classify("list the servers of all projects", err)
+	}
+	names := make([]string, 0, len(rows))
+	for _, r := range rows {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // session is the one of an access. Those nobody asks for any more are dropped.

@@ -2,6 +2,7 @@ package openstack_test
 
 import (
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // stage is a simulated cloud behind HTTP and OVSDB, and the adapter.
@@ -54,7 +56,7 @@ func TestCloudsConform(t *testing.T) {
 		w.Start("c1.example.com", "192.0.2.11")
 		w.Discover()
 	})
-	openstacktest.Conformance(t, openstacktest.Subject{
+	subject := openstacktest.Subject{
 		Cloud: s.clouds, Access: s.access, Host: provisioner.CloudHost{Names: []string{"c0.example.com", "c0"}, EncapIP: "192.0.2.10"},
 		Silent: func(a provisioner.CloudAccess) provisioner.CloudAccess {
 			l := listen(t)
@@ -65,5 +67,16 @@ func TestCloudsConform(t *testing.T) {
 		Stop:   func(*testing.T) { s.Edit(func(w *openstacktest.World) { w.Report("c0.example.com", false) }) },
 		Start:  func(*testing.T) { s.Edit(func(w *openstacktest.World) { w.Report("c0.example.com", true) }) },
 		Unique: "1", Pause: func() { s.clock.Step(time.Second) }, Patience: 20,
-	})
+	}
+	openstacktest.Conformance(t, subject)
+	s.Edit(func(w *openstacktest.World) { w.Servers = map[string][]string{"c0.example.com": {"b", "a"}} })
+	service := provisioner.CloudAction{Verb: provisioner.DeleteService, Service: "service-c0.example.com", Host: "c0.example.com"}
+	if err := s.clouds.Do(t.Context(), s.access, service); !fault.Is(err, fault.Busy) {
+		t.Errorf("deleting a compute with servers on it: %v", err)
+	}
+	if servers, err := s.clouds.Servers(t.Context(), s.access, "c0.example.com"); err != nil || !slices.Equal(servers, []string{"a", "b"}) {
+		t.Errorf("servers %v, %v", servers, err)
+	}
+	s.Edit(func(w *openstacktest.World) { w.Servers = nil })
+	openstacktest.Departure(t, subject)
 }

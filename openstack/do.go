@@ -8,6 +8,8 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/aggregates"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/services"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/agents"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/traits"
 
@@ -33,6 +35,14 @@ func (c *Clouds) Do(ctx context.Context, access provisioner.CloudAccess, action 
 		return d.joinAggregate(ctx)
 	case provisioner.SetTrait:
 		return d.setTrait(ctx)
+	case provisioner.DisableService:
+		return d.disableService(ctx)
+	case provisioner.DeleteService:
+		err := services.Delete(ctx, d.compute, action.Service).ExtractErr()
+		return d.gone("delete the compute service of host "+action.Host, err)
+	case provisioner.DeleteAgent:
+		err := agents.Delete(ctx, d.network, action.Agent).ExtractErr()
+		return d.gone("delete the network agent of host "+action.Host, err)
 	}
 	return fault.New(fault.Unsupported, "no cloud knows the action %q", action.Verb)
 }
@@ -114,6 +124,19 @@ func (d *doer) setTrait(ctx context.Context) error {
 	err = resourceproviders.UpdateTraits(ctx, d.placement, d.action.Provider, *held).Err
 	if gophercloud.ResponseCodeIs(err, http.StatusBadRequest) {
 		return fault.New(fault.Rejected, "Placement knows no trait %s: correct spec.openstack.traits; traits of one's own begin with CUSTOM_", d.action.Trait)
+	}
+	return d.classify(doing, err)
+}
+
+func (d *doer) disableService(ctx context.Context) error {
+	opts := services.UpdateOpts{Status: services.ServiceDisabled, DisabledReason: "released by Rackplane"}
+	return d.classify("disable the compute service of host "+d.action.Host, services.Update(ctx, d.compute, d.action.Service, opts).Err)
+}
+
+// gone takes what is not there any more for done.
+func (d *doer) gone(doing string, err error) error {
+	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+		return nil
 	}
 	return d.classify(doing, err)
 }

@@ -94,6 +94,7 @@ func (v *survey) listHypervisors(ctx context.Context, a *api) error {
 
 func (v *survey) listAgents(ctx context.Context, a *api) error {
 	rows, err := list[struct {
+		ID     string `json:"id"`
 		Binary string `json:"binary"`
 		Host   string `json:"host"`
 		Alive  bool   `json:"alive"`

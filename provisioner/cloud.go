@@ -16,6 +16,9 @@ type Cloud interface {
 	// See tells what the cloud knows of a host. It has no side effect. Nothing found is an empty Compute, no error. The
 	// answer may be some seconds old, but never older than the last Do through the same Cloud.
 	See(ctx context.Context, access CloudAccess, host CloudHost) (Compute, error)
+	// Servers are the names of virtual machines of all projects that are on a compute host, called as its compute service
+	// is; sorted. It has no side effect, and is never old.
+	Servers(ctx context.Context, access CloudAccess, host string) ([]string, error)
 	// Do makes one thing so and returns when it is. It is idempotent: what already is so succeeds without a second effect.
 	Do(ctx context.Context, access CloudAccess, action CloudAction) error
 }
@@ -158,6 +161,8 @@ type HostAggregate struct {
 // NetworkAgent is one of Neutron's agents. With OVN, agents are derived from the southbound database: one is alive when
 // its chassis caught up with the configuration within agent_down_time (neutron 26.0.3, neutron/plugins/ml2/drivers/ovn/agent).
 type NetworkAgent struct {
+	// ID as Neutron knows it.
+	ID string
 	// Binary such as ovn-controller or neutron-ovn-metadata-agent; Host it runs on.
 	Binary, Host string
 	Alive        bool
@@ -185,6 +190,13 @@ const (
 	JoinAggregate CloudVerb = "JoinAggregate"
 	// SetTrait sets Trait on Provider, and makes it first when it is a custom one nobody knows.
 	SetTrait CloudVerb = "SetTrait"
+	// DisableService keeps the scheduler from Service. Missing when there is none.
+	DisableService CloudVerb = "DisableService"
+	// DeleteService makes Nova and Placement forget Service: its membership of aggregates, mapping, hypervisor and
+	// resource provider. Busy while virtual machines or migrations are on it. One whose nova-compute runs comes back.
+	DeleteService CloudVerb = "DeleteService"
+	// DeleteAgent makes Neutron forget Agent; with OVN its chassis, and with it every agent there. One that runs comes back.
+	DeleteAgent CloudVerb = "DeleteAgent"
 )
 
 // CloudAction is one thing to make so. Fields not named by the verb are empty.
@@ -196,4 +208,6 @@ type CloudAction struct {
 	Host string
 	// Provider is the resource provider's UUID.
 	Provider, Trait string
+	// Service is the compute service's UUID, Agent the network agent's ID.
+	Service, Agent string
 }

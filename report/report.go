@@ -131,6 +131,9 @@ func fillPhase(l *Line, n *v1alpha1.DataPlaneNode, host *metal3v1alpha1.BareMeta
 		case v1alpha1.ConditionNetworked, v1alpha1.ConditionConfigured:
 			// A node gets its network from a service too, so a running one says more than the condition does.
 			fillService(l, n, deps)
+		case v1alpha1.ConditionJoined:
+			good, all := services(n)
+			l.Step = fmt.Sprintf("%d/%d services", good, all)
 		}
 		return
 	}

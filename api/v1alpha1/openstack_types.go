@@ -80,6 +80,10 @@ type CellDiscovery struct {
 
 // ComputeStatus is what the cloud calls a node.
 type ComputeStatus struct {
+	// host is the name nova-compute runs under.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Host string `json:"host,omitempty"`
 	// serviceID is the nova-compute service's UUID.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

@@ -131,3 +131,33 @@ func TestPlanRefusesBadInput(t *testing.T) {
 		t.Errorf("unknown format: exit %d, %q", code, message)
 	}
 }
+
+func TestPlanTellsWhatIsWrongWithTheCloud(t *testing.T) {
+	data, err := os.ReadFile(rackSample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joining := strings.Replace(string(data), "  replicas: 2", "  openstack: {cloudsSecret: cloud-admin, southbound: {endpoints: [\"tcp:192.0.2.1:6642\"]}}\n  replicas: 2", 1)
+	out, code, message := runPlan(t, joining, "-f", "-", "-f", services, "--summary")
+	if code != exitChanges || !strings.Contains(out, "Secret openstack/cloud-admin (spec.openstack.cloudsSecret of NodeSet rack7) does not exist: create it with the keys clouds.yaml") {
+		t.Errorf("exit %d, want the Secret that is missing:\n%s%s", code, out, message)
+	}
+	secret := `
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: cloud-admin, namespace: openstack}
+stringData:
+  clouds.yaml: |
+    clouds: {default: {auth: {auth_url: "https://keystone.example.com/v3", username: admin, password: hunter2,
+      user_domain_name: Default, project_name: admin, project_domain_name: Default}}}
+`
+	out, code, message = runPlan(t, joining+secret, "-f", "-", "-f", services, "--summary")
+	if code != exitChanges || strings.Contains(out, "cloud-admin") || strings.Contains(out, "hunter2") {
+		t.Errorf("exit %d, want no word about a good Secret:\n%s%s", code, out, message)
+	}
+	out, _, _ = runPlan(t, joining+strings.ReplaceAll(secret, "user_domain_name: Default,", ""), "-f", "-", "-f", services, "--summary")
+	if !strings.Contains(out, "key clouds.yaml, cloud default: auth.user_domain_name is missing") || strings.Contains(out, "hunter2") {
+		t.Errorf("want what is missing in the Secret:\n%s", out)
+	}
+}

@@ -85,6 +85,7 @@ func (p *pass) recordCompute(now v1alpha1.ComputeStatus) {
 		now  string
 		kept *string
 	}{
+		{now.Host, &p.node.Status.OpenStack.Host},
 		{now.ServiceID, &p.node.Status.OpenStack.ServiceID},
 		{now.HypervisorID, &p.node.Status.OpenStack.HypervisorID},
 		{now.Chassis, &p.node.Status.OpenStack.Chassis},

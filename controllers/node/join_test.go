@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -92,7 +93,7 @@ func TestJoins(t *testing.T) {
 		t.Errorf("looks again after %s, want 30s", result.RequeueAfter)
 	}
 	r.expect(configured + "+Joined")
-	want := &v1alpha1.ComputeStatus{ServiceID: "service-" + hostName, HypervisorID: "hypervisor-" + hostName, Chassis: "chassis-" + hostName}
+	want := &v1alpha1.ComputeStatus{Host: hostName, ServiceID: "service-" + hostName, HypervisorID: "hypervisor-" + hostName, Chassis: "chassis-" + hostName}
 	if diff := cmp.Diff(want, r.node().Status.OpenStack); diff != "" {
 		t.Errorf("status.openstack (-want +got):\n%s", diff)
 	}
@@ -300,4 +301,110 @@ func TestRefusedPlacementIsTold(t *testing.T) {
 	r.pass()
 	r.expect(configured+"-Joined:Rejected", "HW_NO_SUCH")
 	r.settled()
+}
+
+// released deletes the node and passes until it rests.
+func (r *cloudRig) released() {
+	r.Helper()
+	if err := r.Plain.Delete(r.Context(), r.node()); err != nil {
+		r.Fatal(err)
+	}
+	r.pass()
+	r.pass()
+}
+
+// off is what the host controller does once the image is gone from the spec.
+func off(h *metal3Host) {
+	h.Status.Provisioning.State, h.Status.PoweredOn = metal3v1alpha1.StateAvailable, false
+	h.Status.Provisioning.Image = metal3v1alpha1.Image{}
+}
+
+func (r *cloudRig) gone() bool {
+	r.Helper()
+	err := r.Plain.Get(r.Context(), client.ObjectKeyFromObject(planned()), planned())
+	if client.IgnoreNotFound(err) != nil {
+		r.Fatal(err)
+	}
+	return err != nil
+}
+
+func joinedNode(t *testing.T) *cloudRig {
+	t.Helper()
+	r := joining(t, nil)
+	r.cloud.Edit(func(w *openstacktest.World) {
+		w.Start(hostName, "192.168.0.10", "datacentre:br-ex")
+		w.Discover()
+		w.Servers = map[string][]string{hostName: {"web-2", "web-1"}}
+	})
+	r.pass()
+	r.expect(configured + "+Joined")
+	return r
+}
+
+func TestServersOnTheHostHoldItsRelease(t *testing.T) {
+	r := joinedNode(t)
+	r.released()
+	r.expect(configured+"+Joined", "web-1, web-2", "--host "+hostName)
+	if h := r.host(); h.Spec.Image == nil || !h.Spec.Online {
+		t.Fatalf("host %+v: switched off under its servers", h.Spec)
+	}
+	want := []provisioner.CloudAction{{Verb: provisioner.DisableService, Service: "service-" + hostName, Host: hostName}}
+	if diff := cmp.Diff(want, r.cloud.Effects()); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+	r.settled()
+
+	r.cloud.Fail(fault.New(fault.Transient, "OpenStack at https://keystone.example.com:5000 does not answer: connection refused"))
+	r.pass()
+	r.expect(configured+"+Joined", "cannot be asked", "connection refused", "take spec.openstack out of NodeSet rack")
+	r.cloud.Fail(nil)
+
+	r.cloud.Edit(func(w *openstacktest.World) { w.Servers = nil })
+	r.pass()
+	if h := r.host(); h.Spec.Image != nil || h.Spec.Online {
+		t.Fatalf("host %+v, want it switched off", h.Spec)
+	}
+	edit(r.rig, r.host(), off)
+	r.pass()
+	if !r.gone() {
+		t.Errorf("the node is still there: %+v", r.node().Status.Conditions)
+	}
+	r.cloud.Edit(func(w *openstacktest.World) {
+		if len(w.Services)+len(w.Hypervisors)+len(w.Providers)+len(w.Agents)+len(w.Chassis) > 0 {
+			t.Errorf("%+v is left in the cloud", w)
+		}
+	})
+}
+
+func TestReleaseWithoutTheNetConfigFindsTheCompute(t *testing.T) {
+	r := joinedNode(t)
+	if err := r.Plain.Delete(t.Context(), steptest.NetConfig()); err != nil {
+		t.Fatal(err)
+	}
+	r.released()
+	r.expect(configured+"+Joined", "web-1, web-2")
+}
+
+func TestReleaseWithoutTheCloudsSecret(t *testing.T) {
+	remove := func(r *cloudRig) {
+		if err := r.Plain.Delete(t.Context(), &corev1.Secret{ObjectMeta: steptest.Meta("clouds")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := joinedNode(t)
+	remove(r)
+	r.released()
+	r.expect(configured+"+Joined", "Secret site/clouds", "take spec.openstack out of NodeSet rack")
+	edit(r.rig, steptest.NodeSet(1), func(s *v1alpha1.NodeSet) { s.Spec.OpenStack = nil })
+	r.pass()
+	if r.host().Spec.Online {
+		t.Error("the host is still on although the set has no cloud")
+	}
+
+	never := joining(t, nil) // its compute was never seen
+	remove(never)
+	never.released()
+	if never.host().Spec.Online {
+		t.Error("a node that the cloud never saw is held")
+	}
 }

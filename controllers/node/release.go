@@ -18,11 +18,14 @@ import (
 const runPoll = 5 * time.Second
 
 // release hands back everything the node holds, the claim last. It asks for nothing but hosts that carry the claim:
-// NodeSet, Secrets and the planned host may be gone already.
+// NodeSet, Secrets and the planned host may be gone already. Only a node that its cloud has seen is not switched off before
+// the cloud says that nothing is on it.
 func (p *pass) release() []step.Step {
 	return []step.Step{
 		{Run: p.unused},
+		{Run: p.drained},
 		{Run: p.undeployed},
+		{Run: p.departed},
 		{Run: p.dataDropped},
 		{Run: p.unclaimed},
 		{Run: p.letGo},

@@ -44,9 +44,47 @@ func Conformance(t *testing.T, s Subject) {
 		{"traits", (*visitor).traits},
 		{"credentials", (*visitor).credentials},
 		{"silence", (*visitor).silence},
+		{"servers", (*visitor).servers},
 		{"service", (*visitor).service},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.check(&visitor{T: t, s: s}) })
+	}
+}
+
+// Departure checks what Conformance does not: how a compute is forgotten. The subject's host must be off, or be kept from
+// reporting; nothing is left of it. Stop and Start are not used.
+func Departure(t *testing.T, s Subject) {
+	t.Helper()
+	v := &visitor{T: t, s: s}
+	service := v.see(s.Host).Services[0]
+	servers, err := s.Cloud.Servers(t.Context(), s.Access, service.Host)
+	if err != nil || len(servers) > 0 {
+		t.Fatalf("servers %v, %v; want none", servers, err)
+	}
+	for range 2 {
+		v.do(provisioner.CloudAction{Verb: provisioner.DisableService, Service: service.ID, Host: service.Host})
+		if seen := v.see(s.Host); len(seen.Services) != 1 || !seen.Services[0].Disabled || seen.Services[0].DisabledReason == "" {
+			t.Fatalf("services %+v, want one that is disabled, with a reason", seen.Services)
+		}
+	}
+	agents := v.see(s.Host).Agents
+	for range 2 {
+		v.do(provisioner.CloudAction{Verb: provisioner.DeleteService, Service: service.ID, Host: service.Host})
+		for _, a := range agents {
+			if a.Binary == "ovn-controller" {
+				v.do(provisioner.CloudAction{Verb: provisioner.DeleteAgent, Agent: a.ID, Host: a.Host})
+			}
+		}
+	}
+	v.wantFault(provisioner.CloudAction{Verb: provisioner.DisableService, Service: service.ID, Host: service.Host}, fault.Missing)
+	seen := v.see(s.Host)
+	if len(seen.Services)+len(seen.Hypervisors)+len(seen.Providers)+len(seen.Chassis) > 0 {
+		t.Errorf("%+v is left", seen)
+	}
+	for _, a := range seen.Aggregates {
+		if slices.Contains(a.Hosts, service.Host) {
+			t.Errorf("still a member of aggregate %s", a.Name)
+		}
 	}
 }
 
@@ -108,9 +146,7 @@ func (v *visitor) compute() {
 	if len(seen.Services) != 1 {
 		v.Fatalf("services %+v, want one", seen.Services)
 	}
-	if s := seen.Services[0]; !s.Up || s.Disabled || s.ID == "" || !slices.Contains(v.s.Host.Names, s.Host) {
-		v.Errorf("service %+v, want one that is up", s)
-	}
+	v.up(seen.Services[0])
 	if len(seen.Hypervisors) != 1 || seen.Hypervisors[0].ServiceHost != seen.Services[0].Host || seen.Hypervisors[0].ID == "" || !seen.Hypervisors[0].Up {
 		v.Fatalf("hypervisors %+v, want one that is up", seen.Hypervisors)
 	}
@@ -125,6 +161,12 @@ func (v *visitor) compute() {
 		v.Fatalf("chassis %+v, want one with an encapsulation address", seen.Chassis)
 	}
 	v.withoutSouthbound()
+}
+
+func (v *visitor) up(s provisioner.ComputeService) {
+	if !s.Up || s.Disabled || s.ID == "" || !slices.Contains(v.s.Host.Names, s.Host) {
+		v.Errorf("service %+v, want one that is up", s)
+	}
 }
 
 func (v *visitor) provider(p provisioner.ResourceProvider) {
@@ -243,6 +285,20 @@ func (v *visitor) credentials() {
 func (v *visitor) silence() {
 	_, err := v.s.Cloud.See(v.Context(), v.s.Silent(v.s.Access), v.s.Host)
 	v.checkFault(err, fault.Transient)
+}
+
+// servers: nobody's are none, and a host nobody knows has none.
+func (v *visitor) servers() {
+	for _, host := range []string{v.host(), "no-such-host"} {
+		servers, err := v.s.Cloud.Servers(v.Context(), v.s.Access, host)
+		if err != nil || !slices.IsSorted(servers) || (host == "no-such-host" && len(servers) > 0) {
+			v.Errorf("servers of %s: %v, %v", host, servers, err)
+		}
+	}
+	wrong := v.s.Access
+	wrong.Password += "-wrong"
+	_, err := v.s.Cloud.Servers(v.Context(), wrong, v.host())
+	v.checkFault(err, fault.Denied)
 }
 
 // service: nova-compute that ends is seen to be down, and up again when it runs again.

@@ -65,6 +65,10 @@ func (s *Server) handler() http.Handler {
 		"POST /v3/auth/tokens":                               s.authenticate,
 		"GET /compute/v2.1/{$}":                              s.version("v2.1", "/compute/v2.1/"),
 		"GET /compute/v2.1/os-services":                      s.list("services", s.services),
+		"PUT /compute/v2.1/os-services/{id}":                 s.disable,
+		"DELETE /compute/v2.1/os-services/{id}":              s.remove(provisioner.DeleteService),
+		"GET /compute/v2.1/servers":                          s.servers,
+		"DELETE /network/v2.0/agents/{id}":                   s.remove(provisioner.DeleteAgent),
 		"GET /compute/v2.1/os-hypervisors/detail":            s.list("hypervisors", s.hypervisors),
 		"GET /compute/v2.1/os-aggregates":                    s.list("aggregates", s.aggregates),
 		"POST /compute/v2.1/os-aggregates":                   s.createAggregate,
@@ -218,9 +222,9 @@ func aggregateRow(i int, a provisioner.HostAggregate) map[string]any {
 
 func (s *Server) agents(w *World) []any {
 	rows := []any{}
-	for i, a := range w.Agents {
+	for _, a := range w.Agents {
 		rows = append(rows, map[string]any{
-			"id": fmt.Sprintf("agent-%d", i), "binary": a.Binary, "host": a.Host, "alive": a.Alive, "admin_state_up": true,
+			"id": a.ID, "binary": a.Binary, "host": a.Host, "alive": a.Alive, "admin_state_up": true,
 			"agent_type": a.Binary, "heartbeat_timestamp": "2026-01-01 00:00:00.123456+00:00", "configurations": map[string]any{},
 		})
 	}
@@ -340,6 +344,48 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (s *Server) servers(w http.ResponseWriter, r *http.Request) {
+	rows := []any{}
+	s.Simulator.mu.Lock()
+	for _, name := range s.world.Servers[r.URL.Query().Get("host")] {
+		rows = append(rows, map[string]any{"id": name, "name": name})
+	}
+	s.Simulator.mu.Unlock()
+	reply(w, http.StatusOK, map[string]any{"servers": rows})
+}
+
+func (s *Server) disable(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Status string `json:"status"`
+		Reason string `json:"disabled_reason"`
+	}
+	if json.NewDecoder(r.Body).Decode(&asked) != nil || asked.Status != "disabled" || asked.Reason == "" {
+		refuse(w, http.StatusBadRequest, "Invalid input for field/attribute status.")
+		return
+	}
+	id := r.PathValue("id")
+	if s.act(w, provisioner.CloudAction{Verb: provisioner.DisableService, Service: id}) {
+		reply(w, http.StatusOK, map[string]any{"service": map[string]any{"id": id, "binary": "nova-compute", "status": "disabled"}})
+	}
+}
+
+// remove deletes what the path names; what is not there is not found.
+func (s *Server) remove(verb provisioner.CloudVerb) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		s.Simulator.mu.Lock()
+		there := slices.ContainsFunc(s.world.Services, func(c provisioner.ComputeService) bool { return c.ID == id }) ||
+			slices.ContainsFunc(s.world.Agents, func(a provisioner.NetworkAgent) bool { return a.ID == id })
+		s.Simulator.mu.Unlock()
+		switch {
+		case !there:
+			reply(w, http.StatusNotFound, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": id + " not found."}})
+		case s.act(w, provisioner.CloudAction{Verb: verb, Service: id, Agent: id}):
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+}
+
 // act does what the simulator does, or answers with the status its fault stands for.
 func (s *Server) act(w http.ResponseWriter, action provisioner.CloudAction) bool {
 	s.Simulator.mu.Lock()
@@ -351,7 +397,7 @@ func (s *Server) act(w http.ResponseWriter, action provisioner.CloudAction) bool
 	if err == nil {
 		return true
 	}
-	status := map[fault.Kind]int{fault.Missing: http.StatusNotFound, fault.Rejected: http.StatusConflict}[fault.KindOf(err)]
+	status := map[fault.Kind]int{fault.Missing: http.StatusNotFound, fault.Rejected: http.StatusConflict, fault.Busy: http.StatusConflict}[fault.KindOf(err)]
 	if action.Verb == provisioner.SetTrait && status == http.StatusConflict {
 		status = http.StatusBadRequest
 	}

@@ -17,6 +17,8 @@ type World struct {
 	provisioner.Compute
 	// Traits that Placement knows.
 	Traits []string
+	// Servers by compute host.
+	Servers map[string][]string
 }
 
 // Simulator is an OpenStack in memory. Safe for concurrent use. Make one with New.
@@ -63,7 +65,7 @@ func (w *World) Start(host, encapIP string, mappings ...string) {
 	}
 	for _, binary := range []string{"ovn-controller", "neutron-ovn-metadata-agent"} {
 		if !slices.ContainsFunc(w.Agents, func(a provisioner.NetworkAgent) bool { return a.Host == host && a.Binary == binary }) {
-			w.Agents = append(w.Agents, provisioner.NetworkAgent{Binary: binary, Host: host, Alive: true})
+			w.Agents = append(w.Agents, provisioner.NetworkAgent{ID: binary + "-" + host, Binary: binary, Host: host, Alive: true})
 		}
 	}
 	if !slices.ContainsFunc(w.Chassis, func(c provisioner.Chassis) bool { return c.Host == host }) {
@@ -155,6 +157,12 @@ func (s *Simulator) do(action provisioner.CloudAction) (changed bool, err error)
 		return s.joinAggregate(action)
 	case provisioner.SetTrait:
 		return s.setTrait(action)
+	case provisioner.DisableService:
+		return s.disableService(action)
+	case provisioner.DeleteService:
+		return s.deleteService(action)
+	case provisioner.DeleteAgent:
+		return s.deleteAgent(action), nil
 	}
 	return false, fault.New(fault.Unsupported, "no cloud knows the action %q", action.Verb)
 }
@@ -214,4 +222,67 @@ func (s *Simulator) setTrait(action provisioner.CloudAction) (bool, error) {
 	}
 	s.world.Providers[i].Traits = append(slices.Clone(s.world.Providers[i].Traits), action.Trait)
 	return true, nil
+}
+
+// Servers implements provisioner.Cloud.
+func (s *Simulator) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admit(ctx, access); err != nil {
+		return nil, err
+	}
+	return slices.Sorted(slices.Values(s.world.Servers[host])), nil
+}
+
+// service is the index of the action's service; -1 when there is none.
+func (s *Simulator) service(action provisioner.CloudAction) int {
+	return slices.IndexFunc(s.world.Services, func(c provisioner.ComputeService) bool { return c.ID == action.Service })
+}
+
+func (s *Simulator) disableService(action provisioner.CloudAction) (bool, error) {
+	i := s.service(action)
+	switch {
+	case i < 0:
+		return false, fault.New(fault.Missing, "there is no compute service %s", action.Service)
+	case s.world.Services[i].Disabled:
+		return false, nil
+	}
+	s.world.Services[i].Disabled, s.world.Services[i].DisabledReason = true, "released by Rackplane"
+	return true, nil
+}
+
+// deleteService does as Nova 31 does: nova/api/openstack/compute/services.py, delete.
+func (s *Simulator) deleteService(action provisioner.CloudAction) (bool, error) {
+	i := s.service(action)
+	if i < 0 {
+		return false, nil
+	}
+	w, host := &s.world, s.world.Services[i].Host
+	if len(w.Servers[host]) > 0 {
+		return false, fault.New(fault.Busy, "Unable to delete compute service that is hosting instances. Migrate or delete the instances first.")
+	}
+	for i := range w.Aggregates {
+		w.Aggregates[i].Hosts = slices.DeleteFunc(w.Aggregates[i].Hosts, func(h string) bool { return h == host })
+	}
+	for _, h := range w.Hypervisors {
+		if h.ServiceHost == host {
+			w.Providers = slices.DeleteFunc(w.Providers, func(p provisioner.ResourceProvider) bool { return p.ID == h.ID })
+		}
+	}
+	w.Hypervisors = slices.DeleteFunc(w.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ServiceHost == host })
+	w.Services = slices.Delete(w.Services, i, i+1)
+	return true, nil
+}
+
+// deleteAgent does as ML2/OVN 26 does: the chassis goes, and every agent with it.
+func (s *Simulator) deleteAgent(action provisioner.CloudAction) bool {
+	w := &s.world
+	i := slices.IndexFunc(w.Agents, func(a provisioner.NetworkAgent) bool { return a.ID == action.Agent })
+	if i < 0 {
+		return false
+	}
+	host := w.Agents[i].Host
+	w.Agents = slices.DeleteFunc(w.Agents, func(a provisioner.NetworkAgent) bool { return a.Host == host })
+	w.Chassis = slices.DeleteFunc(w.Chassis, func(c provisioner.Chassis) bool { return c.Host == host })
+	return true
 }

@@ -13,7 +13,7 @@ func TestSimulatorConforms(t *testing.T) {
 		w.Start("c0.example.com", "192.0.2.10", "datacentre:br-ex")
 		w.Discover()
 	})
-	openstacktest.Conformance(t, openstacktest.Subject{
+	subject := openstacktest.Subject{
 		Cloud: s,
 		Access: provisioner.CloudAccess{
 			Source: "Secret site/clouds, cloud default", AuthURL: "https://keystone.example.com/v3", Password: "secret",
@@ -27,5 +27,7 @@ func TestSimulatorConforms(t *testing.T) {
 		Stop:   func(*testing.T) { s.Edit(func(w *openstacktest.World) { w.Report("c0.example.com", false) }) },
 		Start:  func(*testing.T) { s.Edit(func(w *openstacktest.World) { w.Report("c0.example.com", true) }) },
 		Unique: "1", Pause: func() {}, Patience: 1,
-	})
+	}
+	openstacktest.Conformance(t, subject)
+	openstacktest.Departure(t, subject)
 }

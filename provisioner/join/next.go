@@ -93,7 +93,7 @@ func (s *sight) registered() bool {
 		case 0:
 			continue
 		case 1:
-			s.service, s.out.Status.ServiceID = found[0], found[0].ID
+			s.service, s.out.Status.Host, s.out.Status.ServiceID = found[0], found[0].Host, found[0].ID
 			return true
 		default:
 			return s.no(v1alpha1.ReasonNameClash, "%d compute services are called %s, each in another cell: "+

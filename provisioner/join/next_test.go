@@ -42,7 +42,7 @@ func whole() provisioner.Compute {
 
 func TestJoined(t *testing.T) {
 	got := join.Next(want(), whole())
-	if diff := cmp.Diff(join.Decision{Status: v1alpha1.ComputeStatus{ServiceID: "s0", HypervisorID: "h0", Chassis: "system-0"}}, got); diff != "" {
+	if diff := cmp.Diff(join.Decision{Status: v1alpha1.ComputeStatus{Host: us, ServiceID: "s0", HypervisorID: "h0", Chassis: "system-0"}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if !got.Joined() {
@@ -217,6 +217,7 @@ func apply(c provisioner.Compute, actions []provisioner.CloudAction) provisioner
 					c.Providers[i].Traits = append(c.Providers[i].Traits, a.Trait)
 				}
 			}
+		case provisioner.DisableService, provisioner.DeleteService, provisioner.DeleteAgent: // never among Next's
 		}
 	}
 	return c

@@ -99,6 +99,16 @@ func (i ironic) Do(ctx context.Context, want provisioner.Want, action provisione
 	return i.act(fmt.Sprintf("%s %s", action, want.Host), func() error { return i.Provisioner.Do(ctx, want, action) })
 }
 
+// cloud makes what a Cloud does acts of the engine.
+type cloud struct {
+	provisioner.Cloud
+	*killer
+}
+
+func (c cloud) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+	return c.act(fmt.Sprintf("%+v", action), func() error { return c.Cloud.Do(ctx, access, action) })
+}
+
 // runner makes what an ansible.Runner does acts of the engine.
 type runner struct {
 	ansible.Runner
@@ -151,7 +161,7 @@ func (w *world) build(k *killer) []controller {
 			func() client.ObjectList { return &v1alpha1.NodeSetList{} }, queue(),
 		},
 		{
-			&node.Reconciler{Client: c, Reader: w.api, Prober: w, Random: constant{}, Clock: w.clock, Events: recorder},
+			&node.Reconciler{Client: c, Reader: w.api, Prober: w, Cloud: cloud{w, k}, Random: constant{}, Clock: w.clock, Events: recorder},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
 		{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -76,6 +78,12 @@ func travel(t *testing.T, w *world, k *killer) (states []string) {
 			t.Errorf("%s was deployed %d times, want once", host, n)
 		}
 	}
+	done := map[provisioner.CloudAction]int{}
+	for _, effect := range w.cloud.Effects() {
+		if done[effect]++; done[effect] > 1 {
+			t.Errorf("%+v had an effect %d times, want once", effect, done[effect])
+		}
+	}
 	return states
 }
 
@@ -86,6 +94,9 @@ func TestDieAtEveryAct(t *testing.T) {
 	for i, replicas := range []string{"3", "4", "3"} {
 		if !strings.Contains(want[i], `"readyReplicas":`+replicas+`,"replicas":`+replicas) {
 			t.Fatalf("act %d does not end well without any death:\n%s", i, want[i])
+		}
+		if n, _ := strconv.Atoi(replicas); strings.Count(want[i], ".example.com") < 2*n || !strings.Contains(want[i], "aggregate {Name:rack Zone:rack") {
+			t.Fatalf("act %d: the nodes are not in their zone:\n%s", i, want[i])
 		}
 	}
 	w.checkEmpty(t)
@@ -117,10 +128,15 @@ func (w *world) checkEmpty(t *testing.T) {
 		}
 	}
 	for _, obj := range w.objects(t, &corev1.SecretList{}) {
-		if obj.GetName() != "bmc" && obj.GetName() != "rack-ssh" {
+		if !slices.Contains([]string{"bmc", "clouds", "rack-ssh"}, obj.GetName()) {
 			t.Errorf("Secret %s is left", obj.GetName())
 		}
 	}
+	w.cloud.Edit(func(c *openstacktest.World) {
+		if len(c.Services)+len(c.Hypervisors)+len(c.Providers)+len(c.Agents)+len(c.Chassis) > 0 {
+			t.Errorf("%+v is left in the cloud", c)
+		}
+	})
 	for _, obj := range w.objects(t, &metal3v1alpha1.BareMetalHostList{}) {
 		if h, ok := obj.(*metal3v1alpha1.BareMetalHost); !ok || h.Spec.ConsumerRef != nil || h.Status.PoweredOn || h.Status.Provisioning.State != metal3v1alpha1.StateAvailable {
 			t.Errorf("BareMetalHost %s is not free and off", obj.GetName())
@@ -224,7 +240,22 @@ func (w *world) dump(t *testing.T) string {
 			fmt.Fprintf(&text, "deployment %s has not ended well\n", obj.GetName())
 		}
 	}
+	for _, a := range w.aggregates() {
+		fmt.Fprintf(&text, "aggregate %+v\n", a)
+	}
 	return text.String()
+}
+
+// aggregates are the cloud's, in order.
+func (w *world) aggregates() (all []provisioner.HostAggregate) {
+	w.cloud.Edit(func(c *openstacktest.World) {
+		for _, a := range c.Aggregates {
+			a.Hosts = slices.Sorted(slices.Values(a.Hosts))
+			all = append(all, a)
+		}
+	})
+	slices.SortFunc(all, func(a, b provisioner.HostAggregate) int { return cmpString(a.Name, b.Name) })
+	return all
 }
 
 // privateKey is a key as OpenSSH writes it, with a random number in it.

@@ -12,14 +12,17 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"golang.org/x/crypto/ssh"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/ansible/ansibletest"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
@@ -34,6 +37,7 @@ type world struct {
 	clock  *clocktesting.FakeClock
 	runner *ansibletest.Runner
 	ironic *provisionertest.Simulator
+	cloud  *openstacktest.Simulator
 }
 
 func newClock() *clocktesting.FakeClock {
@@ -42,7 +46,7 @@ func newClock() *clocktesting.FakeClock {
 
 func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, batchv1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			panic(err) // a type is registered twice
 		}
@@ -53,7 +57,10 @@ func newScheme() *runtime.Scheme {
 func newWorld() *world {
 	clock := newClock()
 	s := newStore(newScheme(), clock.Now)
-	return &world{api: s, store: s, clock: clock, runner: ansibletest.New(1), ironic: provisionertest.New(clock.Now, time.Second)}
+	return &world{
+		api: s, store: s, clock: clock, runner: ansibletest.New(1), ironic: provisionertest.New(clock.Now, time.Second),
+		cloud: openstacktest.New(authURL, "secret"),
+	}
 }
 
 // loginKey is some private key.
@@ -72,6 +79,8 @@ func (w *world) populate(t *testing.T) {
 	objects := []client.Object{
 		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(t)}},
 		&corev1.Secret{ObjectMeta: meta("bmc"), Data: map[string][]byte{"username": []byte("admin"), "password": []byte("secret")}},
+		&corev1.Secret{ObjectMeta: meta("clouds"), Data: map[string][]byte{"clouds.yaml": []byte(clouds)}},
+		&batchv1.CronJob{ObjectMeta: meta("discover")},
 		&v1alpha1.NetConfig{ObjectMeta: meta("site"), Spec: networks()},
 	}
 	for i := range 4 {
@@ -121,7 +130,55 @@ func nodeSet() *v1alpha1.NodeSet {
 			Networks:                   []v1alpha1.NodeNetwork{{Name: "ctlplane", DefaultRoute: true}, {Name: "internalapi"}},
 		},
 		Services: services(),
+		OpenStack: &v1alpha1.OpenStackJoin{
+			CloudsSecret: "clouds", Southbound: &v1alpha1.OVNSouthbound{Endpoints: []string{"tcp:192.0.2.200:6642"}},
+			Discovery: v1alpha1.CellDiscovery{CronJob: "discover"}, AvailabilityZone: "rack", Aggregates: []string{"all"}, Traits: []string{"CUSTOM_RACK"},
+		},
 	}}
+}
+
+const (
+	authURL = "https://keystone.example.com/v3"
+	clouds  = `{clouds: {default: {auth: {auth_url: "https://keystone.example.com/v3", username: admin, password: secret,
+  user_domain_name: Default, project_name: admin, project_domain_name: Default}}}}`
+)
+
+// See implements provisioner.Cloud: nova-compute runs on a node once the last service has run on it, and a Job that was
+// made to discover computes does so.
+func (w *world) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
+	var nodes v1alpha1.DataPlaneNodeList
+	var hosts metal3v1alpha1.BareMetalHostList
+	var jobs batchv1.JobList
+	if err := errors.Join(w.api.List(ctx, &nodes), w.api.List(ctx, &hosts), w.api.List(ctx, &jobs)); err != nil {
+		return provisioner.Compute{}, err
+	}
+	for _, n := range nodes.Items {
+		if len(n.Status.Services) == len(services()) && runs(hosts.Items, n.UID) {
+			w.cloud.Edit(func(c *openstacktest.World) { c.Start(n.Spec.HostName+".example.com", n.Spec.Networks[0].Address) })
+		}
+	}
+	for i := range jobs.Items {
+		job := &jobs.Items[i]
+		if len(job.Status.Conditions) > 0 {
+			continue
+		}
+		w.cloud.Edit((*openstacktest.World).Discover)
+		job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.clock.Now())}}
+		if err := w.api.Status().Update(ctx, job); err != nil {
+			return provisioner.Compute{}, err
+		}
+	}
+	return w.cloud.See(ctx, access, host)
+}
+
+// Servers implements provisioner.Cloud.
+func (w *world) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
+	return w.cloud.Servers(ctx, access, host)
+}
+
+// Do implements provisioner.Cloud.
+func (w *world) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+	return w.cloud.Do(ctx, access, action)
 }
 
 // Probe implements provisioner.Prober: a node answers once the host that carries its claim is provisioned and on, and
@@ -133,10 +190,7 @@ func (w *world) Probe(ctx context.Context, target provisioner.SSHTarget) (provis
 		return provisioner.SSHSeen{}, err
 	}
 	for _, n := range nodes.Items {
-		up := slices.ContainsFunc(hosts.Items, func(h metal3v1alpha1.BareMetalHost) bool {
-			return h.Spec.ConsumerRef != nil && h.Spec.ConsumerRef.UID == n.UID && h.Status.PoweredOn && h.Status.Provisioning.State == metal3v1alpha1.StateProvisioned
-		})
-		if !up || len(n.Spec.Networks) == 0 || n.Spec.Networks[0].Address != target.Address {
+		if !runs(hosts.Items, n.UID) || len(n.Spec.Networks) == 0 || n.Spec.Networks[0].Address != target.Address {
 			continue
 		}
 		for _, r := range n.Status.Services {
@@ -147,4 +201,11 @@ func (w *world) Probe(ctx context.Context, target provisioner.SSHTarget) (provis
 		return provisioner.SSHSeen{}, nil
 	}
 	return provisioner.SSHSeen{}, fault.New(fault.Transient, "no answer")
+}
+
+// runs reports whether the host that carries the node's claim is provisioned and on.
+func runs(hosts []metal3v1alpha1.BareMetalHost, node types.UID) bool {
+	return slices.ContainsFunc(hosts, func(h metal3v1alpha1.BareMetalHost) bool {
+		return h.Spec.ConsumerRef != nil && h.Spec.ConsumerRef.UID == node && h.Status.PoweredOn && h.Status.Provisioning.State == metal3v1alpha1.StateProvisioned
+	})
 }

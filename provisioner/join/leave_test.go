@@ -1,0 +1,62 @@
+package join_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/join"
+)
+
+func leaving() join.Leaving { return join.Leaving{ServiceID: "s0", Name: us} }
+
+func TestDrain(t *testing.T) {
+	disable := []provisioner.CloudAction{{Verb: provisioner.DisableService, Service: "s0", Host: us}}
+	seen := whole()
+	if got := join.Drain(leaving(), seen, nil); got.Reason != "" || cmp.Diff(disable, got.Actions) != "" {
+		t.Errorf("%+v, want it disabled", got)
+	}
+	got := join.Drain(leaving(), seen, []string{"a", "b", "c", "d"})
+	if got.Reason == "" || !strings.Contains(got.Message, "(a, b, c, ...)") || cmp.Diff(disable, got.Actions) != "" {
+		t.Errorf("%+v, want it disabled and held", got)
+	}
+	seen.Services[0].Disabled = true
+	if got := join.Drain(leaving(), seen, nil); got.Reason != "" || len(got.Actions) > 0 {
+		t.Errorf("%+v, want nothing", got)
+	}
+	seen.Services[0].Unknown = true
+	if got := join.Drain(leaving(), seen, nil); got.Reason == "" || !strings.Contains(got.Message, "cell") {
+		t.Errorf("%+v, want it held", got)
+	}
+	if got := join.Drain(leaving(), provisioner.Compute{}, nil); got.Reason != "" || len(got.Actions) > 0 {
+		t.Errorf("%+v of a host the cloud does not know", got)
+	}
+}
+
+// TestOnlyOursLeaves: another machine's service is never touched, even if it has our short name.
+func TestOnlyOursLeaves(t *testing.T) {
+	l := leaving()
+	l.ServiceID = ""
+	if got := l.Host(whole()); got != us {
+		t.Errorf("by its canonical name: %q", got)
+	}
+	seen := provisioner.Compute{Services: []provisioner.ComputeService{{ID: "s9", Host: "c0"}}}
+	if got := join.Depart(l, seen); len(got) > 0 || l.Host(seen) != "" {
+		t.Errorf("%+v of another machine", got)
+	}
+	if got := join.Depart(leaving(), seen); len(got) > 0 {
+		t.Errorf("%+v of another machine", got)
+	}
+}
+
+func TestDepart(t *testing.T) {
+	seen := whole()
+	seen.Agents[0].ID, seen.Agents[1].ID = "a0", "a1"
+	seen.Agents = append(seen.Agents, provisioner.NetworkAgent{ID: "a2", Binary: "ovn-controller", Host: "c1"})
+	want := []provisioner.CloudAction{{Verb: provisioner.DeleteService, Service: "s0", Host: us}, {Verb: provisioner.DeleteAgent, Agent: "a0", Host: us}}
+	if diff := cmp.Diff(want, join.Depart(leaving(), seen)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
