@@ -2,6 +2,7 @@ package playbooks
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,14 +35,13 @@ func TestEveryPlaybookParses(t *testing.T) {
 	if err != nil || len(files) != len(services()) {
 		t.Fatalf("the collection has playbooks %v (%v), want those of %v", files, err, services())
 	}
-	dir := extracted(t)
+	words := []string{"--syntax-check", "-i", "localhost,"}
 	for _, name := range services() {
-		t.Run(name, func(t *testing.T) {
-			out := ansible(t, dir, "ansible-playbook", "--syntax-check", "-i", "localhost,", "osp.edpm."+name)
-			if strings.Contains(out, "WARNING") {
-				t.Errorf("the syntax check warns:\n%s", out)
-			}
-		})
+		words = append(words, "osp.edpm."+name)
+	}
+	out := ansible(t, extracted(t), "ansible-playbook", words...)
+	if strings.Contains(out, "WARNING") {
+		t.Errorf("the syntax check warns:\n%s", out)
 	}
 }
 
@@ -117,10 +117,21 @@ func TestEveryRoleDocumentsItsInputs(t *testing.T) {
 	if err != nil || len(roles) == 0 {
 		t.Fatalf("no roles found (%v)", err)
 	}
+	words := []string{"-t", "role", "--json"}
 	for _, role := range roles {
-		name := "osp.edpm." + filepath.Base(role)
-		if out := ansible(t, dir, "ansible-doc", "-t", "role", name); !strings.Contains(out, "edpm_") {
-			t.Errorf("ansible-doc knows no variable of %s:\n%s", name, out)
+		words = append(words, "osp.edpm."+filepath.Base(role))
+	}
+	var documented map[string]struct {
+		Entries map[string]struct {
+			Options map[string]any
+		} `json:"entry_points"`
+	}
+	if err := json.Unmarshal([]byte(ansible(t, dir, "ansible-doc", words...)), &documented); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range words[3:] {
+		if len(documented[name].Entries["main"].Options) == 0 {
+			t.Errorf("ansible-doc knows no variable of %s", name)
 		}
 	}
 }

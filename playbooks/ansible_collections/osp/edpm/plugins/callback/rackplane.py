@@ -59,16 +59,14 @@ class CallbackModule(CallbackBase):
         self._stops = play.max_fail_percentage == 0
 
     def v2_playbook_on_stats(self, stats):
-        """The run ends."""
+        """A playbook ends; the totals are those of all so far."""
         hosts = {}
         for host in sorted(stats.processed):
             totals = stats.summarize(host)
             hosts[host] = {name: totals[name] for name in
                            ("ok", "changed", "failures", "unreachable", "skipped", "rescued", "ignored")}
+        # The file stays open: another playbook of the same command has totals of its own to tell.
         self._emit("stats", hosts=hosts)
-        if self._out is not None:
-            self._out.close()
-            self._out = None
 
     def v2_runner_on_ok(self, result):
         """A task ended well on a host."""

@@ -7,6 +7,7 @@ import pathlib
 import tempfile
 import types
 import unittest
+from unittest import mock
 
 from ansible_collections.osp.edpm.plugins.filter import edpm, services
 from ansible_collections.osp.edpm.plugins.module_utils import boot, packages
@@ -214,6 +215,44 @@ class Boot(unittest.TestCase):
         self.assertIn('GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX a b=1"\n', edpm_boot.drop_in(["a", "b=1"]))
         self.assertIsNone(edpm_boot.drop_in([]))
         self.assertEqual(["b"], boot.lacking(["a", "b"], ["a", "c"]))
+
+    def test_loader(self):
+        """Arguments and flag come, the flag goes once the kernel has them, and both go when none are wanted."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = {"DROP_IN": f"{folder}/99-edpm.cfg", "FLAG": f"{folder}/edpm_kernel", "in_container": lambda: False}
+            run = Answers(("update-grub", (0, "", "")))
+
+            def boot_with(wanted, running):
+                job = edpm_boot.Job(types.SimpleNamespace(params={"arguments": wanted}, check_mode=False, run_command=run))
+                which = {"which": lambda name: name if name == "update-grub" else None}
+                with mock.patch.multiple(edpm_boot, **paths, cmdline=lambda: running), mock.patch.multiple(edpm_boot.shutil, **which):
+                    job.run()
+                return len(job.diffs), sorted(os.listdir(folder))
+
+            self.assertEqual((2, ["99-edpm.cfg", "edpm_kernel"]), boot_with(["a=1"], ["quiet"]))
+            self.assertEqual((0, ["99-edpm.cfg", "edpm_kernel"]), boot_with(["a=1"], ["quiet"]))
+            self.assertEqual((1, ["99-edpm.cfg"]), boot_with(["a=1"], ["quiet", "a=1"]))
+            self.assertEqual((1, []), boot_with([], ["quiet", "a=1"]))
+            self.assertEqual([["update-grub"], ["update-grub"]], run.commands)
+
+    def test_grubby(self):
+        """Every entry that lacks an argument counts; a missing boot loader is refused only when it is needed."""
+        info = 'index=0\nargs="ro quiet a=1"\nindex=1\nargs="ro"\n'
+        run = Answers(("--info=ALL", (0, info, "")), ("--update-kernel=ALL", (0, "", "")))
+
+        def job(wanted, tool):
+            one = edpm_boot.Job(types.SimpleNamespace(params={"arguments": wanted}, check_mode=True, run_command=run))
+            which = {"which": lambda name: name if name == tool else None}
+            with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(
+                    edpm_boot, FLAG=f"{folder}/flag", in_container=lambda: False, cmdline=lambda: wanted), mock.patch.multiple(edpm_boot.shutil, **which):
+                one.run()
+            return one.diffs
+
+        self.assertEqual("a=1\n", job(["a=1", "ro"], "grubby")[0]["after"])
+        self.assertEqual([], job(["ro"], "grubby"))
+        self.assertEqual([], job([], "none"))
+        with self.assertRaisesRegex(edpm_boot.BootError, "neither update-grub nor grubby"):
+            job(["a=1"], "none")
 
     def test_tuned(self):
         """What tuned wants at the next boot, and which profiles there are."""
