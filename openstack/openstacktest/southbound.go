@@ -59,13 +59,14 @@ func schema(database string) map[string]any {
 	text := map[string]any{"type": "string"}
 	pairs := map[string]any{"type": map[string]any{"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 	return map[string]any{"name": database, "version": "20.41.0", "tables": map[string]any{
-		"Chassis": map[string]any{"columns": map[string]any{
+		"Chassis": map[string]any{"indexes": []any{[]string{"name"}}, "columns": map[string]any{
 			"name": text, "hostname": text, "external_ids": pairs, "other_config": pairs,
 			"encaps": map[string]any{"type": map[string]any{
 				"key": map[string]any{"type": "uuid", "refTable": "Encap", "refType": "strong"}, "min": 1, "max": "unlimited",
 			}},
 		}},
-		"Encap": map[string]any{"columns": map[string]any{"ip": text, "type": text}},
+		// A client has to read the columns of the index too.
+		"Encap": map[string]any{"columns": map[string]any{"ip": text, "type": text}, "indexes": []any{[]string{"type", "ip"}}},
 	}}
 }
 
@@ -79,7 +80,7 @@ func (s *Simulator) tables() map[string]any {
 		var refs []any
 		for _, ip := range c.EncapIPs {
 			uuid := id(2, len(encaps))
-			encaps[uuid] = map[string]any{"initial": map[string]any{"ip": ip}}
+			encaps[uuid] = map[string]any{"initial": map[string]any{"ip": ip, "type": "geneve"}}
 			refs = append(refs, []any{"uuid", uuid})
 		}
 		chassis[id(1, i)] = map[string]any{"initial": map[string]any{
