@@ -2,11 +2,14 @@ package rack_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 	"golang.org/x/crypto/ssh"
+	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/test/rack"
 )
@@ -39,6 +42,7 @@ func TestComputeProfile(t *testing.T) {
 	for _, h := range r.Hosts[:2] {
 		isQuiet(ctx, t, h.Address.String(), k.forHost(t, h))
 	}
+	hasPackages(ctx, t, r.Hosts[0], k.forHost(t, r.Hosts[0]))
 	for name, command := range identities {
 		var seen [2]string
 		for i, h := range r.Hosts[:2] {
@@ -67,6 +71,35 @@ func TestComputeProfile(t *testing.T) {
 	}
 	isQuiet(ctx, t, address, k)
 	deployed.lap("SSH")
+}
+
+// hasPackages checks that the roles of the collection find everything installed: no repository is reachable.
+func hasPackages(ctx context.Context, t *testing.T, h *rack.Host, login keys) {
+	t.Helper()
+	files, err := filepath.Glob("../../playbooks/ansible_collections/osp/edpm/roles/*/vars/main/families.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the roles' families: %v, %v", files, err)
+	}
+	var wanted []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var roles map[string]map[string]struct{ Packages []string }
+		if err := yaml.Unmarshal(text, &roles); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, families := range roles {
+			wanted = append(wanted, families["Debian"].Packages...)
+			wanted = append(wanted, families["Debian13"].Packages...)
+		}
+	}
+	// A name that it does not know makes dpkg-query complain.
+	query := "dpkg-query -W -f '${db:Status-Status}\\n' " + strings.Join(wanted, " ") + " | sort -u"
+	if out, err := remote(ctx, h.Address.String(), query, login); err != nil || out != "installed" {
+		t.Errorf("the image lacks packages of the roles: %s, %v", out, err)
+	}
 }
 
 // isQuiet checks that a host has booted without a failed unit and runs nothing of the cloud.
