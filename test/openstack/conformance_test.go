@@ -52,7 +52,7 @@ func TestConformance(t *testing.T) {
 	}
 	access.Source = "Secret cloud-admin"
 	access.Southbound = provisioner.SouthboundAccess{Source: "spec.openstack.southbound", Endpoints: cloud.SBConnection}
-	openstacktest.Conformance(t, openstacktest.Subject{
+	subject := openstacktest.Subject{
 		Cloud: openstack.New(clock.RealClock{}, 0), Access: access,
 		Host: provisioner.CloudHost{Names: []string{host.Name}, EncapIP: host.Address.String()},
 		Silent: func(access provisioner.CloudAccess) provisioner.CloudAccess {
@@ -63,7 +63,11 @@ func TestConformance(t *testing.T) {
 		Start:  func(t *testing.T) { t.Helper(); host.run(t, nil, "sudo systemctl start nova-compute") },
 		Unique: "CONFORMANCE",
 		Pause:  func() { time.Sleep(time.Second) }, Patience: 150,
-	})
+	}
+	openstacktest.Conformance(t, subject)
+	// As when the power is cut: nobody signs off.
+	host.run(t, nil, "sudo systemctl mask --runtime nova-compute ovn-controller && sudo systemctl kill --signal=KILL nova-compute ovn-controller")
+	openstacktest.Departure(t, subject)
 }
 
 // computeHost is a host of the rack with a compute's packages.
