@@ -52,22 +52,14 @@ func computeSuite() suite {
 		},
 		badInput: []badInput{
 			{"libvirt", `{"edpm_tls_certs_enabled": true}`, "/var/lib/openstack/certs/libvirt/default/ca.crt does not exist"},
-			{"libvirt", `{"edpm_service_data_dir": "bad/nopassword"}`, "Secret libvirt-secret, key LibvirtPassword is empty"},
-			{"libvirt", `{"edpm_libvirt_firewall_rules": [{"rule_name": "1 x", "rule": {"proto": "tcp", "dport": "99999"}}]}`, "edpm_libvirt_firewall_rules[0]"},
 			{"nova", `{"edpm_service_data_dir": "bad/nocloud"}`, "neither the Secret nova-cell1-compute-config"},
-			{"nova", `{"edpm_service_data_dir": "bad/nokey"}`, "Secret nova-migration-ssh-key lacks the key ssh-privatekey"},
-			{"nova", `{"edpm_service_data_dir": "bad/layer"}`, "ConfigMap nova-extra-config, key 01-mine.conf"},
 			{"nova", `{"edpm_service_data_dir": "bad/rabbit"}`, "RabbitMQ at 192.168.122.10:5672 refuses user nova: wrong name or password: correct transport_url in Secret nova-cell1-compute-config, key 01-nova.conf"},
-			{"nova", `{"edpm_service_data_dir": "bad/port"}`, "RabbitMQ at 192.168.122.10:5999 cannot be reached from the node: connection refused"},
 			{"nova", `{"edpm_service_data_dir": "bad/keystone"}`, "refuses user nova: wrong name, password, domain or project: correct [placement] in Secret nova-cell1-compute-config, key 01-nova.conf"},
 			{"nova", `{"edpm_service_data_dir": "bad/region"}`, "Keystone's catalog has no internal endpoint of placement in region nowhere"},
 			{"nova", `{"edpm_nova_allow_qemu": false}`, "set edpm_nova_allow_qemu: true to emulate"},
-			{"nova", `{"edpm_nova_min_free_disk_mb": 99999999}`, "make room"},
 			{"nova", `{"canonical_hostname": "other.example.com"}`, "a compute never changes its name: call it server-0.ctlplane.example.com again"},
-			{"nova", `{"edpm_nova_compute_id": "00000000-0000-0000-0000-000000000001"}`, "edpm_nova_compute_id is 00000000-0000-0000-0000-000000000001, but the node is compute"},
 			{"telemetry", `{"edpm_telemetry_address": "here"}`, "edpm_telemetry_address"},
 		},
-		more: moreOfCompute,
 	}
 }
 
@@ -100,11 +92,6 @@ func prepareCompute(t *testing.T, b *bench) {
 		nova[key] = string(text)
 	}
 	b.data(t, "nova", nova)
-	described := map[string]string{"ssh-privatekey": nova["ssh-privatekey"], "ssh-publickey": nova["ssh-publickey"]}
-	for key, text := range b.cloud(t).ComputeConfig["openstack-control-plane"] {
-		described[key] = string(text)
-	}
-	b.lay(t, "described/nova", described)
 	b.data(t, "libvirt", map[string]string{"LibvirtPassword": "LibvirtSecret-1"})
 	b.badData(t, nova)
 }
@@ -114,11 +101,8 @@ func (b *bench) badData(t *testing.T, nova map[string]string) {
 	t.Helper()
 	layer := nova["01-nova.conf"]
 	for name, change := range map[string]map[string]string{
-		"nokey":    {"ssh-privatekey": ""},
 		"nocloud":  {"01-nova.conf": "", "nova-blank.conf": ""},
-		"layer":    {"01-mine.conf": "[DEFAULT]\ndebug = true\n"},
 		"rabbit":   {"01-nova.conf": strings.Replace(layer, "rabbit://nova:", "rabbit://nova:not", 1)},
-		"port":     {"01-nova.conf": strings.Replace(layer, ":5672/", ":5999/", 1)},
 		"keystone": {"01-nova.conf": strings.ReplaceAll(layer, "\npassword = ", "\npassword = not")},
 		"region":   {"01-nova.conf": strings.ReplaceAll(layer, "region_name = regionOne", "region_name = nowhere")},
 	} {
@@ -131,7 +115,6 @@ func (b *bench) badData(t *testing.T, nova map[string]string) {
 		}
 		b.lay(t, filepath.Join("bad", name, "nova"), keys)
 	}
-	b.lay(t, "bad/nopassword/libvirt", map[string]string{"LibvirtPassword": "\n"})
 }
 
 // lay writes files into a folder of the bench.
@@ -160,52 +143,4 @@ func keyPair(t *testing.T) (private, public string) {
 		t.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(block)), string(ssh.MarshalAuthorizedKey(authorized))
-}
-
-// makeCertificate lays down what install-certs would.
-const makeCertificate = `set -e; mkdir -p /var/lib/openstack/certs/libvirt/default; cd /var/lib/openstack/certs/libvirt/default
-name=server-0.ctlplane.example.com
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 9 -subj /CN=ca
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr -subj /CN=$name
-printf "subjectAltName = DNS:$name\nkeyUsage = digitalSignature\nextendedKeyUsage = serverAuth, clientAuth\n" >extensions
-openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -out tls.crt -days 9 -extfile extensions`
-
-// moreOfCompute proves what takes more than variables.
-func moreOfCompute(t *testing.T, b *bench) {
-	t.Helper()
-	t.Run("described cloud", func(t *testing.T) {
-		b.run(t, "nova", "--extra-vars", `{"edpm_service_data_dir": "described"}`)
-		b.unchanged(t, "nova", "--extra-vars", `{"edpm_service_data_dir": "described"}`)
-		b.run(t, "nova")
-	})
-	t.Run("TLS", func(t *testing.T) {
-		if out, err := b.ssh(t, "sudo sh -c '"+makeCertificate+"'"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		const on = `{"edpm_tls_certs_enabled": true}`
-		b.run(t, "libvirt", "--limit", "server-0", "--extra-vars", on)
-		b.unchanged(t, "libvirt", "--limit", "server-0", "--extra-vars", on)
-		if out, err := b.ssh(t, "sudo virsh --connect qemu+tls://server-0.ctlplane.example.com/system list"); err != nil {
-			t.Errorf("the hypervisor does not answer over TLS with the migration user's password: %v\n%s", err, out)
-		}
-		if out, err := b.ssh(t, "sudo LIBVIRT_AUTH_FILE=/dev/null virsh --connect qemu+tls://server-0.ctlplane.example.com/system list </dev/null"); err == nil {
-			t.Errorf("the hypervisor answers one without a password:\n%s", out)
-		}
-		b.run(t, "libvirt", "--limit", "server-0")
-		if out, err := b.ssh(t, "! ss --listening --tcp --numeric | grep :16514 && systemctl is-active nova-compute"); err != nil {
-			t.Errorf("without TLS the port is still open, or nova-compute has ended: %v\n%s", err, out)
-		}
-	})
-	t.Run("lost identity", func(t *testing.T) {
-		id, err := b.ssh(t, "sudo cat /var/lib/nova/compute_id")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out, err := b.ssh(t, "sudo systemctl stop nova-compute; sudo rm /var/lib/nova/compute_id"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		b.refuses(t, badInput{"nova", `{}`, "Placement knows compute " + id})
-		b.run(t, "nova", "--limit", "server-0", "--extra-vars", `{"edpm_nova_compute_id": "`+id+`"}`)
-		b.unchanged(t, "nova")
-	})
 }

@@ -13,7 +13,7 @@ import urllib.parse
 from ansible_collections.osp.edpm.plugins.module_utils.osloconf import truth
 from ansible_collections.osp.edpm.plugins.module_utils.ovsdb import reason
 
-TIMEOUT = 5
+TIMEOUT = 10
 
 
 class BusError(Exception):

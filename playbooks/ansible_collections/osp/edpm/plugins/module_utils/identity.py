@@ -18,7 +18,7 @@ import urllib.request
 from ansible_collections.osp.edpm.plugins.module_utils.osloconf import truth
 from ansible_collections.osp.edpm.plugins.module_utils.ovsdb import reason
 
-TIMEOUT = 5
+TIMEOUT = 20
 # The plugins of keystoneauth1 that are known here; who signs in by other means is not looked at.
 PASSWORD = ("password", "v3password")
 CREDENTIAL = ("v3applicationcredential",)
