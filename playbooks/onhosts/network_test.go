@@ -227,7 +227,7 @@ func (n *network) secures(t *testing.T, b *bench) {
 		b.write(t, filepath.Join("bad/stranger/install-certs", key), []byte(text))
 	}
 	b.run(t, "install_certs", "--limit", "server-0", "--extra-vars", `{"edpm_service_data_dir": "bad/stranger"}`)
-	b.refuses(t, badInput{"ovn", `{}`, remote + ": TLS: the server's certificate is refused: unable to get local issuer certificate"})
+	b.refuses(t, badInput{"ovn", `{}`, remote + ": TLS: the server's certificate is refused: "})
 	b.run(t, "install_certs")
 	b.unchanged(t, "install_certs ovn neutron_metadata")
 }

@@ -142,7 +142,7 @@ def _connect(remote, tls, timeout):
         return client
     except OSError as error:
         stream.close()
-        raise DatabaseError(f"{remote}: TLS: {reason(error)}") from error
+        raise DatabaseError(f"{remote}: TLS: {reason(error)} (with {tls['ca_cert']} and {tls['certificate']})") from error
     except DatabaseError:
         stream.close()
         raise
