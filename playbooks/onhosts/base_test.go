@@ -7,11 +7,15 @@ func baseSuite() suite {
 	return suite{
 		name: "base",
 		services: []service{
-			{name: "bootstrap", tasks: 9},
+			{name: "download_cache", tasks: 6},
+			{name: "bootstrap", tasks: 11},
 			{name: "configure_network", tasks: 2},
+			{name: "validate_network", tasks: 3, looks: true},
 			{name: "install_os", tasks: 4},
 			{name: "configure_os", tasks: 6},
 			{name: "ssh_known_hosts", tasks: 3},
+			{name: "run_os", tasks: 3, looks: true},
+			{name: "reboot_os", tasks: 4, looks: true},
 		},
 		vars: baseVars(),
 		drift: map[string]string{
@@ -20,6 +24,9 @@ func baseSuite() suite {
 			"install_os":        "DEBIAN_FRONTEND=noninteractive dpkg --purge chrony; systemctl disable -q --now rsyslog",
 			"configure_os":      "nft delete table inet edpm; echo PermitRootLogin yes >/etc/ssh/sshd_config.d/10-edpm.conf; ln -sf /usr/share/zoneinfo/Japan /etc/localtime",
 			"ssh_known_hosts":   "rm /etc/ssh/ssh_known_hosts",
+			"download_cache":    "DEBIAN_FRONTEND=noninteractive dpkg --purge chrony; apt-get clean",
+			"run_os":            "nft delete table inet edpm; systemctl disable -q ssh",
+			"reboot_os":         "mkdir -p /var/lib/openstack/reboot_required; echo a test wants it >/var/lib/openstack/reboot_required/test",
 		},
 		effects: map[string]string{
 			"net.ipv4.ip_forward is on":           `test "$(cat /proc/sys/net/ipv4/ip_forward)" = 1`,
@@ -40,6 +47,12 @@ func baseSuite() suite {
 			{"configure_network", `{"edpm_network_config_nmstate": {"interfaces": [{"name": "br-ex", "type": "ovs-bridge"}]}}`, "interfaces[br-ex]: type ovs-bridge"},
 			{"configure_network", `{"edpm_network_config_nmstate": {"interfaces": [{"name": "eth0", "ipv4": {"enabled": true, "address": [{"ip": "192.168.122.99", "prefix-length": 24}]}}]}}`, "takes 192.168.122.201 off eth0"},
 			{"configure_network", `{"edpm_network_config_nmstate": {"interfaces": [{"name": "eth7", "ipv4": {"enabled": true, "dhcp": true}}]}}`, "interfaces[eth7]"},
+			{"validate_network", `{"edpm_nodes_validation_ping_test_ips": ["192.168.122.77"], "edpm_nodes_validation_timeout": 1}`, "192.168.122.77 (test address) does not answer"},
+			{"validate_network", `{"ctlplane_mtu": 9000}`, "192.168.122.1 (gateway of ctlplane) answers, but not to packets of 9000 bytes"},
+			{"validate_network", `{"canonical_hostname": "elsewhere.example.com"}`, "elsewhere.example.com is not known on the node"},
+			{"validate_network", `{"edpm_nodes_validation_ping_test_ips": ["gateway"]}`, "'gateway' is no address"},
+			{"reboot_os", `{"edpm_reboot_strategy": "sometimes"}`, "edpm_reboot_strategy"},
+			{"bootstrap", `{"edpm_kernel_hugepages": {"1G": {"count": 2}}}`, "edpm_kernel_hugepages[1G]"},
 			{"configure_os", `{"edpm_sshd_allowed_ranges": ["10.0.0.0/8"]}`, "edpm_sshd_allowed_ranges"},
 			{"configure_os", `{"edpm_timezone": "Mars/Phobos"}`, "edpm_timezone"},
 			{"configure_os", `{"edpm_configure_os_sshd_options": {"NoSuchOption": "yes"}}`, "the old ones are back"},
@@ -51,6 +64,7 @@ func baseSuite() suite {
 // baseVars are what a user gives for the services of this suite.
 func baseVars() map[string]any {
 	return map[string]any{
+		"edpm_service_types":       []string{"download-cache", "bootstrap", "configure-network", "install-os", "configure-os", "run-os"},
 		"timesync_ntp_servers":     []any{map[string]any{"hostname": rack.Gateway}},
 		"edpm_timezone":            "Europe/Berlin",
 		"edpm_sshd_allowed_ranges": []string{"192.168.122.0/24"},

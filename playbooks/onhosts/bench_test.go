@@ -59,6 +59,7 @@ type event struct {
 	Event   string
 	Result  string
 	Message string `json:"msg"`
+	Notice  string
 	Hosts   map[string]totals
 }
 
@@ -142,6 +143,9 @@ func (b *bench) inventory(t *testing.T) {
 		hosts[h.Name] = map[string]any{
 			"ansible_host": address, "ctlplane_ip": address, "canonical_hostname": h.Name + ".ctlplane.example.com",
 			"edpm_network_config_hash": fmt.Sprintf("hash-%d", i),
+			"networks_lower":           map[string]string{"internalapi": "internalapi"},
+			"ctlplane_cidr":            24, "ctlplane_mtu": 1500, "ctlplane_gateway_ip": rack.Gateway,
+			"internalapi_ip": fmt.Sprintf("172.17.0.%d", 21+i), "internalapi_cidr": 24, "internalapi_mtu": 1450,
 			"edpm_network_config_nmstate": map[string]any{
 				"interfaces": []any{
 					ethernet("eth0", h.NICs[0].MAC, 1500, address),
@@ -192,7 +196,7 @@ func waitForPort(t *testing.T, address string) {
 	}
 }
 
-// run runs a service (or several, separated by spaces) on all hosts, and fails the test when it does not end well on each. It returns the totals.
+// run runs a service (or several, separated by spaces, or a playbook of the bench's folder) on all hosts, and fails the test when it does not end well on each. It returns the totals.
 func (b *bench) run(t *testing.T, service string, args ...string) event {
 	t.Helper()
 	began := time.Now()
@@ -235,7 +239,10 @@ func (b *bench) play(t *testing.T, service string, args ...string) ([]event, err
 	_ = os.Remove(b.path("events"))
 	words := []string{"--inventory", "inventory.yaml"}
 	for name := range strings.FieldsSeq(service) {
-		words = append(words, "osp.edpm."+name)
+		if !strings.HasSuffix(name, ".yml") {
+			name = "osp.edpm." + name
+		}
+		words = append(words, name)
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(environmentVariable), "bin", "ansible-playbook"), append(words, args...)...)
 	cmd.Dir = b.dir
@@ -285,7 +292,12 @@ func (b *bench) sshOptions() []string {
 // ssh runs a command on the first host as the user the services log in with.
 func (b *bench) ssh(t *testing.T, command string) (string, error) {
 	t.Helper()
-	args := append(b.sshOptions(), "-o", "ControlPath=none", "-n", "-i", b.path("key"), "cloud-admin@"+b.rack.Hosts[0].Address.String(), command)
+	return b.sshTo(t, b.rack.Hosts[0], command)
+}
+
+func (b *bench) sshTo(t *testing.T, h *rack.Host, command string) (string, error) {
+	t.Helper()
+	args := append(b.sshOptions(), "-o", "ControlPath=none", "-n", "-i", b.path("key"), "cloud-admin@"+h.Address.String(), command)
 	out, err := exec.CommandContext(t.Context(), "ssh", args...).CombinedOutput()
 	return string(out), err
 }
