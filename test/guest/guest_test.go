@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"os"
@@ -118,7 +119,12 @@ func rebooted(t *testing.T, g *guest.Guest, login ssh.Signer, before *ssh.Client
 // dial logs in, accepting only the host key of the guest's seed.
 func dial(t *testing.T, g *guest.Guest, login ssh.Signer) *ssh.Client {
 	t.Helper()
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(g.HostKey))
+	_, text, _ := strings.Cut(g.HostKey, " ")
+	wire, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.ParsePublicKey(wire)
 	if err != nil {
 		t.Fatal(err)
 	}
