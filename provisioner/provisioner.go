@@ -5,6 +5,7 @@ package provisioner
 
 import (
 	"context"
+	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
@@ -41,6 +42,8 @@ type SSHTarget struct {
 	PrivateKey []byte
 	// HostKeys are the only public host keys accepted, in authorized_keys form. Empty accepts none.
 	HostKeys []string
+	// MaxAge is how old an answer may be that was got by the same login before; 0 asks the node now.
+	MaxAge time.Duration
 }
 
 // SSHSeen is what a login shows.
@@ -51,7 +54,7 @@ type SSHSeen struct {
 
 // Prober tells whether a node answers.
 type Prober interface {
-	// Probe logs in once and changes nothing. Errors: fault.Transient (no answer), fault.Denied (login refused),
+	// Probe logs in at most once and changes nothing. Errors: fault.Transient (no answer), fault.Denied (login refused),
 	// fault.Rejected (another host key answered: it is never trusted; or the key material is malformed).
 	Probe(ctx context.Context, t SSHTarget) (SSHSeen, error)
 }

@@ -168,7 +168,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
 	events := mgr.GetEventRecorder("rackplane")
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: ssh.Prober{}, Examiner: ssh.Examiner{}, Cloud: openstack.New(realClock, 0), Random: rand.Reader}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: openstack.New(realClock, 0), Random: rand.Reader}).Setup,
 		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Runner: runner, Collection: playbooks.Hash()}).Setup,
 	}
 	if f.hostBackend == "builtin" {

@@ -184,9 +184,13 @@ func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 // target is where and how the node is logged in to; without an address while it has none.
 func (p *pass) target() provisioner.SSHTarget {
 	login, _ := inputs.LoginOf(p.set, p.node, p.nets)
-	return provisioner.SSHTarget{
+	target := provisioner.SSHTarget{
 		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: inputs.HostKeys(p.set, p.node),
 	}
+	if meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionReady) {
+		target.MaxAge = watchPoll // the cloud is asked far more often, and nothing is waited for on the node
+	}
+	return target
 }
 
 // upSince is when the node should have begun to boot: when its imaging ended, or when it was last seen to stop answering.

@@ -1,7 +1,8 @@
 // Package ssh is the provisioner.Prober and the provisioner.Examiner over SSH:
 // one login with a private key, one file or one script of facts read. Only the
 // host keys the caller pins are accepted, from the first connection on; nothing
-// is looked up, nothing is remembered, and nothing is changed on a node.
+// is looked up, nothing is changed on a node, and nothing is remembered but by
+// Recent.
 package ssh
 
 import (
