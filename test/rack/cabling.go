@@ -33,6 +33,16 @@ func cable(ctx context.Context, hosts []*Host) error {
 // portName is the bridge's end of the cable of card nic of host number host.
 func portName(host, nic int) string { return "h" + strconv.Itoa(host) + "eth" + strconv.Itoa(nic) }
 
+// resetCards makes a host's cards as they are before an operating system runs: the namespace outlives a boot, and what
+// the system before it set would look to the next one like somebody else's work.
+func resetCards(ctx context.Context, h *Host) error {
+	var script strings.Builder
+	for n := range h.NICs {
+		fmt.Fprintf(&script, "address flush dev eth%d\nlink set eth%d down mtu 1500\n", n, n)
+	}
+	return ipBatch(ctx, script.String(), "-netns", h.Name)
+}
+
 // uncable removes what cable built. Namespaces and links that are gone already are not an error.
 func uncable(ctx context.Context, hosts []*Host) error {
 	var script strings.Builder

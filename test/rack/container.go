@@ -45,6 +45,9 @@ func startContainer(ctx context.Context, h *Host, root string) (*container, erro
 	if err := plantSeed(h.seed(), filepath.Join(root, seedPath)); err != nil {
 		return nil, err
 	}
+	if err := resetCards(ctx, h); err != nil {
+		return nil, err
+	}
 	group, err := newCgroup(h.Name)
 	if err != nil {
 		return nil, err
