@@ -56,7 +56,7 @@ func (d *demo) cloudFaults(ctx context.Context) error {
 }
 
 func (d *demo) suffer(ctx context.Context, f cloudFault) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Minute)
 	defer cancel()
 	if err := f.spoil(ctx); err != nil {
 		return err
@@ -233,10 +233,10 @@ func (d *demo) variable(name string, value any) func(context.Context) error {
 	}
 }
 
-// deploy runs the patient's services once more.
+// deploy runs nova on the patient once more.
 func (d *demo) deploy(ctx context.Context, name string) error {
 	return d.client.Create(ctx, &v1alpha1.DataPlaneDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: lab, Name: name}, Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: "running"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: lab, Name: name}, Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: "running", ServicesOverride: []string{"nova"}},
 	})
 }
 
