@@ -75,7 +75,7 @@ test-race: ## The unit tests under the race detector
 	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/...
 
 .PHONY: test-image
-test-image: ## Boot the node image as a virtual machine, emulated by QEMU (about 8 minutes; not part of make test)
+test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to 20 minutes; not part of make test)
 	go test -tags e2eguest -count 1 -timeout 30m -v ./test/guest
 
 .PHONY: bench
