@@ -153,14 +153,18 @@ func (d *demo) inputFaults() []cloudFault {
 		},
 		{
 			name:  "no virtualization, and emulation not allowed",
-			spoil: d.variable("edpm_nova_allow_qemu", false), mend: d.variable("edpm_nova_allow_qemu", true), tells: []string{"nova", "kvm", "edpm_nova_allow_qemu"},
+			spoil: d.variables(map[string]any{"edpm_nova_allow_qemu": false}), mend: d.variables(map[string]any{"edpm_nova_allow_qemu": true}), tells: []string{"nova", "kvm", "edpm_nova_allow_qemu"},
 		},
 		{
-			name: "a package mirror that nobody reaches",
-			spoil: d.variable("edpm_bootstrap_repos", []map[string]any{{
-				"name": "away", "url": "http://" + rack.Gateway + ":9/repo", "suites": []string{"./"}, "components": []string{}, "trusted": true,
-			}}),
-			mend: d.variable("edpm_bootstrap_repos", nil), tells: []string{"bootstrap", rack.Gateway + ":9"},
+			name: "a package that is wanted from a mirror that nobody reaches",
+			spoil: d.variables(map[string]any{
+				"edpm_bootstrap_packages": []string{"hello"},
+				"edpm_bootstrap_repos": []map[string]any{{
+					"name": "away", "url": "http://" + rack.Gateway + ":9/repo", "suites": []string{"./"}, "components": []string{}, "trusted": true,
+				}},
+			}),
+			mend:  d.variables(map[string]any{"edpm_bootstrap_packages": nil, "edpm_bootstrap_repos": nil}),
+			tells: []string{"bootstrap", "hello", rack.Gateway + ":9"},
 		},
 		{
 			name:  "an expired certificate",
@@ -212,23 +216,24 @@ func (d *demo) putSecret(ctx context.Context, name string, data map[string][]byt
 	return d.client.Update(ctx, s)
 }
 
-// variable returns a change of an Ansible variable of the patient's set; nil takes it out.
-func (d *demo) variable(name string, value any) func(context.Context) error {
+// variables returns a change of Ansible variables of the patient's set; nil takes one out.
+func (d *demo) variables(values map[string]any) func(context.Context) error {
 	return func(ctx context.Context) error {
 		set := &v1alpha1.NodeSet{}
 		if err := d.client.Get(ctx, client.ObjectKey{Namespace: lab, Name: "running"}, set); err != nil {
 			return err
 		}
-		vars := set.Spec.NodeTemplate.Ansible.AnsibleVars
-		if value == nil {
-			delete(vars, name)
-			return d.client.Update(ctx, set)
+		for name, value := range values {
+			if value == nil {
+				delete(set.Spec.NodeTemplate.Ansible.AnsibleVars, name)
+				continue
+			}
+			raw, err := json.Marshal(value)
+			if err != nil {
+				return err
+			}
+			set.Spec.NodeTemplate.Ansible.AnsibleVars[name] = apiextensionsv1.JSON{Raw: raw}
 		}
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return err
-		}
-		vars[name] = apiextensionsv1.JSON{Raw: raw}
 		return d.client.Update(ctx, set)
 	}
 }
