@@ -63,7 +63,7 @@ test: vet-modules test-deps build ## All tests: unit, API, crash, adapters and t
 	go test -timeout 40m ./...
 
 .PHONY: e2e-openstack
-e2e-openstack: demo-deps build ## Nodes become computes of a real OpenStack; needs about 15 minutes, the first time 10 more for images
+e2e-openstack: demo-deps build ## Nodes become computes of a real OpenStack; takes about 30 minutes, the first time 10 more for images
 	go test -count=1 -p 1 -timeout 50m -tags e2eopenstack -run 'OpenStack|ControlPlane|Conformance' -v ./test/openstack ./test/e2e
 
 .PHONY: test-unit
