@@ -243,8 +243,9 @@ func (b *bench) refusals(accept string) map[string][]string {
 }
 
 // fingerprint is everything on the host's disk but its logs: name, kind, rights, owner, size, and when content and
-// inode last changed. Whatever writes, makes or removes a file changes it.
-const fingerprint = `find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/tmp \) -prune -o -printf "%p %y %m %u:%g %s %T@ %C@\n" | sort; systemctl list-units --all --plain --no-legend --type=service --state=active | cut -d " " -f 1 | grep -v -e user@ -e user-runtime-dir@ -e NetworkManager-dispatcher; ls /run | sort`
+// inode last changed. Whatever writes, makes or removes a file changes it. Services that end by themselves when nobody
+// asks them anything (D-Bus activated, user sessions) are no part of it.
+const fingerprint = `find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/tmp \) -prune -o -printf "%p %y %m %u:%g %s %T@ %C@\n" | sort; systemctl list-units --all --plain --no-legend --type=service --state=active | cut -d " " -f 1 | grep -v -e user@ -e user-runtime-dir@ -e NetworkManager-dispatcher -e systemd-hostnamed -e systemd-localed -e systemd-timedated; ls /run | sort`
 
 // spoil makes of a server what another cloud leaves: its name, its units, its Open vSwitch, a full disk.
 const spoil = `
