@@ -22,6 +22,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/host"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
 	"github.com/rackplane/rackplane/test/cluster"
 )
@@ -49,7 +50,7 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	if err := api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{api: api, runner: ansibletest.New(1), ironic: provisionertest.New(time.Now, 10*time.Millisecond)}
+	w := &world{api: api, runner: ansibletest.New(1), ironic: provisionertest.New(time.Now, 10*time.Millisecond), cloud: openstacktest.New(authURL, "secret")}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: newScheme(), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
 	})
@@ -60,7 +61,7 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	for _, setup := range []func(ctrl.Manager) error{
 		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Provisioner: w.ironic, Clock: wall, Events: recorder}).Setup,
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: "1"}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Clock: wall, Events: recorder}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Cloud: w, Clock: wall, Events: recorder}).Setup,
 		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.runner, Clock: wall, Events: recorder, Collection: "1"}).Setup,
 	} {
 		if err := setup(mgr); err != nil {
