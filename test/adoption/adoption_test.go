@@ -35,7 +35,9 @@ const binaryVariable = "RACKPLANE_TEST_BINARY"
 func TestMain(m *testing.M) {
 	ctx := context.Background()
 	if rack.Isolated() {
-		os.Exit(m.Run())
+		code := m.Run()
+		_ = os.RemoveAll(filepath.Dir(os.Getenv(binaryVariable)))
+		os.Exit(code)
 	}
 	dir, err := os.MkdirTemp("", "rackplane-adoption-")
 	if err == nil {
@@ -45,10 +47,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	rack.Isolate(ctx)
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+	rack.Isolate(ctx) // ends this process
 }
 
 func prepare(ctx context.Context, binary string) error {

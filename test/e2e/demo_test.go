@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,11 +94,17 @@ func leftBehind(t *testing.T, dir, bin string, pid int) string {
 			left = append(left, "process "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}
-	groups, err := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/*/rackplane-%d", pid))
+	prefix := fmt.Sprintf("rackplane-%d-", pid) // test/rack names its group so, wherever that is
+	err = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, _ error) error {
+		if entry != nil && entry.IsDir() && strings.HasPrefix(entry.Name(), prefix) {
+			left = append(left, "control group "+path)
+		}
+		return nil // what vanishes meanwhile is not left
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join(append(left, groups...), "\n")
+	return strings.Join(left, "\n")
 }
 
 func interfaces(t *testing.T) string {

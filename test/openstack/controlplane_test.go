@@ -18,6 +18,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
 
+	"github.com/rackplane/rackplane/test/cgroup"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -159,7 +160,7 @@ func checkNothingIsLeft(t *testing.T) {
 	if strings.Contains(string(mounts), "overlay "+os.TempDir()) {
 		t.Errorf("an overlay is left mounted:\n%s", mounts)
 	}
-	own, err := ownCgroup(t.Context())
+	own, err := cgroup.Own()
 	if err != nil {
 		t.Fatal(err)
 	}

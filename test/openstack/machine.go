@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rackplane/rackplane/test/cgroup"
 )
 
 // stopGrace is how long the kernel may take to end a machine's processes.
@@ -21,8 +23,8 @@ const stopGrace = 10 * time.Second
 type machine struct {
 	machineConfig
 
-	root  string // what the system sees as /
-	group string // control group of the container
+	root  string       // what the system sees as /
+	group cgroup.Group // control group of the container
 	boot  *exec.Cmd
 	ended chan struct{} // closed once systemd-nspawn has ended
 }
@@ -90,22 +92,11 @@ link set v-%[1]s master %[2]s up
 	return err
 }
 
-func (m *machine) spawn(ctx context.Context) error {
-	own, err := ownCgroup(ctx)
-	if err != nil {
-		return err
-	}
+func (m *machine) spawn(ctx context.Context) (err error) {
 	// nspawn puts the system into a group "payload" below its own: two machines in one group would fight over it.
-	path := filepath.Join(own, "machine-"+m.Name)
-	if err := os.Mkdir(path, 0o755); err != nil { //nolint:gosec // as the kernel's own
+	if m.group, err = cgroup.New("machine-" + m.Name); err != nil {
 		return err
 	}
-	m.group = path
-	group, err := os.Open(m.group)
-	if err != nil {
-		return err
-	}
-	defer group.Close()
 	log, err := os.Create(filepath.Join(m.Dir, "console.log"))
 	if err != nil {
 		return err
@@ -119,7 +110,12 @@ func (m *machine) spawn(ctx context.Context) error {
 	// systemd 257 refuses cgroup version 1, and systemd-nspawn 252 would offer it where the host still has it.
 	m.boot.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network")
 	m.boot.Stdout, m.boot.Stderr = log, log
-	m.boot.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: true, CgroupFD: int(group.Fd())}
+	m.boot.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	started, err := m.group.Attach(m.boot)
+	if err != nil {
+		return err
+	}
+	defer started()
 	if err := m.boot.Start(); err != nil {
 		return err
 	}
@@ -162,7 +158,7 @@ func (m *machine) stop(ctx context.Context) error {
 	defer cancel()
 	var problems []error
 	if m.boot != nil && m.boot.Process != nil {
-		problems = append(problems, os.WriteFile(filepath.Join(m.group, "cgroup.kill"), []byte("1"), 0o200))
+		problems = append(problems, m.group.Kill())
 		select {
 		case <-m.ended:
 		case <-ctx.Done():
@@ -170,10 +166,7 @@ func (m *machine) stop(ctx context.Context) error {
 		}
 	}
 	if m.group != "" {
-		problems = append(problems, poll(ctx, 20*time.Millisecond, func(ctx context.Context) error {
-			_, err := run(ctx, "", "find", m.group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+")
-			return err
-		}))
+		problems = append(problems, poll(ctx, 20*time.Millisecond, func(context.Context) error { return m.group.Remove() }))
 	}
 	if _, err := os.Stat("/run/netns/" + m.Name); err == nil {
 		_, err := run(ctx, "", "ip", "netns", "delete", m.Name)
@@ -186,24 +179,6 @@ func (m *machine) stop(ctx context.Context) error {
 		return nil
 	}))
 	return errors.Join(problems...)
-}
-
-// ownCgroup finds the directory of this process's cgroup2 group.
-func ownCgroup(ctx context.Context) (string, error) {
-	mount, err := run(ctx, "", "findmnt", "--noheadings", "--first-only", "--types=cgroup2", "--output=TARGET")
-	if err != nil {
-		return "", err
-	}
-	groups, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(groups)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return filepath.Join(mount, path), nil
-		}
-	}
-	return "", errors.New("this process is in no cgroup2 group")
 }
 
 // run executes a command on an input and returns its trimmed output. Its error carries what it wrote to standard error.

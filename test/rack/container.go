@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/rackplane/rackplane/test/cgroup"
 )
 
 // seedPath is where cloud-init's ConfigDrive data source looks before it looks for a disk
@@ -19,7 +21,7 @@ const seedPath = "var/lib/cloud/seed/config_drive"
 type container struct {
 	host    *Host
 	service *service
-	group   cgroup
+	group   cgroup.Group
 	ended   chan struct{}
 }
 
@@ -48,7 +50,7 @@ func startContainer(ctx context.Context, h *Host, root string) (*container, erro
 	if err := resetCards(ctx, h); err != nil {
 		return nil, err
 	}
-	group, err := newCgroup(h.Name)
+	group, err := cgroup.New(h.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +82,7 @@ func startContainer(ctx context.Context, h *Host, root string) (*container, erro
 func (c *container) release(ctx context.Context, root string) {
 	defer close(c.ended)
 	<-c.service.done
-	if err := c.group.kill(); err != nil {
+	if err := c.group.Kill(); err != nil {
 		c.host.log.Error("host not cut off", "host", c.host.Name, "error", err)
 	}
 	limit, cancel := context.WithTimeout(ctx, stopGrace)
@@ -95,7 +97,7 @@ func (c *container) release(ctx context.Context, root string) {
 			return
 		}
 	}
-	c.group.remove()
+	_ = c.group.Remove() // what is left goes with the rack's own group
 }
 
 // shutdown asks the operating system to power off.
@@ -103,7 +105,7 @@ func (c *container) shutdown() { _ = c.service.cmd.Process.Signal(syscall.SIGTER
 
 // stop cuts the power and waits until the disk is free.
 func (c *container) stop() {
-	_ = c.group.kill()
+	_ = c.group.Kill()
 	<-c.ended
 }
 

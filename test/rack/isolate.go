@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+
+	"github.com/rackplane/rackplane/test/cgroup"
 )
 
 // stageVariable tells a re-executed program how far its isolation has come.
@@ -51,21 +53,15 @@ func launch(ctx context.Context) (int, error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("namespaces and containers need root")
 	}
-	group, err := newCgroup("rackplane")
+	group, err := cgroup.New(fmt.Sprintf("rackplane-%d", os.Getpid()))
 	if err != nil {
 		return 0, err
 	}
-	sweep, err := group.sweepAfter(ctx)
+	sweep, err := group.SweepAfter(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer sweep()
-	directory, err := os.Open(string(group))
-	if err != nil {
-		return 0, fmt.Errorf("control group: %w", err)
-	}
-	defer func() { _ = directory.Close() }()
-
 	program, err := os.Executable()
 	if err != nil {
 		return 0, fmt.Errorf("find own program: %w", err)
@@ -79,12 +75,16 @@ func launch(ctx context.Context) (int, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID |
 			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
-		Pdeathsig:   syscall.SIGKILL,
-		Setpgid:     true, // an interrupt typed at the terminal reaches the program once, by way of forward
-		UseCgroupFD: true,
-		CgroupFD:    int(directory.Fd()),
+		Pdeathsig: syscall.SIGKILL,
+		Setpgid:   true, // an interrupt typed at the terminal reaches the program once, by way of forward
 	}
-	if err := cmd.Start(); err != nil {
+	started, err := group.Attach(cmd)
+	if err != nil {
+		return 0, err
+	}
+	err = cmd.Start()
+	started()
+	if err != nil {
 		return 0, fmt.Errorf("start in namespaces: %w", err)
 	}
 	defer forward(cmd.Process)()

@@ -55,7 +55,7 @@ func TestKilledProgramLeavesNothing(t *testing.T) {
 	if err != nil || line != "held\n" {
 		t.Fatalf("the isolated program says %q, %v", line, err)
 	}
-	groups, err := filepath.Glob(ownGroup(t, "rackplane-*"))
+	groups, err := filepath.Glob(ownGroup(t, fmt.Sprintf("rackplane-%d-*", cmd.Process.Pid)))
 	if err != nil || len(groups) != 1 {
 		t.Fatalf("control groups %v, %v; want one", groups, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"text/template"
 	"time"
+
+	"github.com/rackplane/rackplane/test/cgroup"
 )
 
 // stopGrace is how long a service may take to end by itself.
@@ -46,8 +48,8 @@ type service struct {
 type program struct {
 	name string
 	argv []string
-	env  []string // added to the rack's own environment
-	in   cgroup   // group to start in; empty for the rack's own
+	env  []string     // added to the rack's own environment
+	in   cgroup.Group // group to start in; empty for the rack's own
 }
 
 // startService starts a program in the state directory dir, its output going to dir/log.
@@ -65,12 +67,11 @@ func startService(ctx context.Context, dir string, p program) (*service, error) 
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if p.in != "" {
-		group, err := os.Open(string(p.in))
+		started, err := p.in.Attach(cmd)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		defer func() { _ = group.Close() }()
-		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+		defer started()
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
