@@ -147,16 +147,38 @@ func (d *demo) tables(ctx context.Context) error {
 		"openstack compute service list", "openstack hypervisor list", "openstack resource provider list",
 		"openstack network agent list", "openstack server list --long -c Name -c Status -c Networks -c Host", "ovn-sbctl show",
 	} {
-		d.say("\n$ %s", command)
-		argv := strings.Fields(command)
-		if argv[0] == "openstack" {
-			argv = append([]string{argv[0], "--os-cloud", "default"}, argv[1:]...)
-		}
-		out, err := d.cloud.Output(ctx, argv...)
-		if err != nil {
+		if err := d.table(ctx, command); err != nil {
 			return err
 		}
-		d.say("%s", out)
 	}
+	known, err := d.cloud.Computes(ctx)
+	if err != nil {
+		return err
+	}
+	up := 0
+	for _, c := range known {
+		if c.Service == "up" && c.Hypervisor == "up" {
+			up++
+		}
+	}
+	if up != d.computes() {
+		return fmt.Errorf("%d computes are up, want %d", up, d.computes())
+	}
+	d.say("\ndemo: %d/%d computes serve the cloud after %.0fs", up, d.computes(), d.watch.seconds())
+	return nil
+}
+
+// table prints what a command of the cloud's own tools says.
+func (d *demo) table(ctx context.Context, command string) error {
+	d.say("\n$ %s", command)
+	argv := strings.Fields(command)
+	if argv[0] == "openstack" {
+		argv = append([]string{argv[0], "--os-cloud", "default"}, argv[1:]...)
+	}
+	out, err := d.cloud.Output(ctx, argv...)
+	if err != nil {
+		return err
+	}
+	d.say("%s", out)
 	return nil
 }

@@ -74,7 +74,7 @@ func (d *demo) suffer(ctx context.Context, f cloudFault) error {
 	if err := f.mend(ctx); err != nil {
 		return err
 	}
-	_, err = d.view.until(ctx, patient+" ready again", allReady(2, computes))
+	_, err = d.view.until(ctx, patient+" ready again", d.allJoined)
 	return err
 }
 

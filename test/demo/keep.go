@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rackplane/rackplane/controlplane"
+	"github.com/rackplane/rackplane/test/guest"
 	"github.com/rackplane/rackplane/test/openstack"
 	"github.com/rackplane/rackplane/test/rack"
 )
@@ -45,6 +46,11 @@ func prepare(ctx context.Context, o options) error {
 	if o.openstack {
 		cfg.Profile = openstackProfile
 		if err := openstack.Prepare(ctx, openstack.Config{}); err != nil {
+			return err
+		}
+	}
+	if o.mode == guestMode {
+		if err := guest.Prepare(ctx, guest.Config{}); err != nil {
 			return err
 		}
 	}

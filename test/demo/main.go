@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -37,7 +38,7 @@ type options struct {
 
 func parse() (options, error) {
 	var o options
-	flag.StringVar(&o.mode, "mode", "baremetal", "baremetal, or preprovisioned for hosts that already run")
+	flag.StringVar(&o.mode, "mode", "baremetal", "baremetal, preprovisioned for hosts that already run, or guest for a virtual machine with a kernel of its own (with --openstack)")
 	flag.BoolVar(&o.keep, "keep", false, "leave everything running and print how to look around")
 	flag.BoolVar(&o.stop, "stop", false, "end what --keep left running")
 	flag.BoolVar(&o.enter, "enter", false, "open a shell in what --keep left running")
@@ -50,12 +51,22 @@ func parse() (options, error) {
 	flag.DurationVar(&o.killEvery, "kill-every", 0, "kill the engine with SIGKILL this often and start it again")
 	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "give up an act after this time")
 	flag.Parse()
-	if o.mode != "baremetal" && o.mode != "preprovisioned" {
-		return o, fmt.Errorf("MODE=%s: use baremetal or preprovisioned", o.mode)
+	if err := o.check(); err != nil {
+		return o, err
 	}
 	binary, err := filepath.Abs(o.rackplane)
 	o.rackplane = binary
 	return o, err
+}
+
+func (o options) check() error {
+	switch {
+	case !slices.Contains([]string{"baremetal", "preprovisioned", guestMode}, o.mode):
+		return fmt.Errorf("MODE=%s: use baremetal, preprovisioned or %s", o.mode, guestMode)
+	case o.mode == guestMode && (!o.openstack || o.faulty):
+		return fmt.Errorf("MODE=%s: use it with --openstack and without --faults", guestMode)
+	}
+	return nil
 }
 
 func main() {

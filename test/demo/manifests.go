@@ -35,11 +35,15 @@ type inputs struct {
 	Replicas       int
 	Services       []string
 	PreProvisioned bool
+	OwnKernel      bool // of the nodes, which are no containers then
 }
 
 type host struct{ Name, BMCUsername, BMCPassword, BMCAddress, BootMAC string }
 
-type runningHost struct{ Name, Address, HostKey string }
+type runningHost struct {
+	Name, Address, HostKey string
+	Cards                  []string // names of its network cards
+}
 
 type image struct{ URL, Checksum string }
 

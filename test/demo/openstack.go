@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +18,22 @@ import (
 // openstackProfile is the node image with a compute's packages.
 const openstackProfile = "compute"
 
-// computes is how many nodes the cloud gets: two from the rack, one that already runs.
-const computes = 3
+// computes is how many nodes the cloud gets: two from the rack, one that already runs; or a virtual machine only.
+func (d *demo) computes() int {
+	if d.mode == guestMode {
+		return 1
+	}
+	return 3
+}
+
+// allJoined is true when every compute of every set is ready.
+func (d *demo) allJoined(v report.View) bool {
+	sets := 2
+	if d.mode == guestMode {
+		sets = 1
+	}
+	return allReady(sets, d.computes())(v)
+}
 
 // computeServices are RHOSO's default services; redhat, the registration of hosts with Red Hat, is not for Debian.
 func computeServices() []string {
@@ -30,14 +45,16 @@ func computeServices() []string {
 
 // openStack makes servers computes of a real cloud and proves it by what the cloud does with them.
 func (d *demo) openStack(ctx context.Context) error {
-	acts := []func(context.Context) error{d.joinCloud, d.runServers, d.deployAgain, d.killCompute}
-	if d.faulty {
-		acts = append(acts, d.cloudFaults)
+	acts := []func(context.Context) error{d.joinCloud, d.runServers, d.deployAgain, d.killCompute, d.cloudFaults, d.tables, d.retire}
+	switch {
+	case d.mode == guestMode:
+		acts = []func(context.Context) error{d.joinGuest, d.runServers, d.kernelDatapath, d.deployAgain, d.tables}
+	case d.firstOnly:
+		acts = []func(context.Context) error{d.joinCloud, d.tables}
+	case !d.faulty:
+		acts = []func(context.Context) error{d.joinCloud, d.runServers, d.deployAgain, d.killCompute, d.tables, d.retire}
 	}
-	if d.firstOnly {
-		acts = acts[:1]
-	}
-	for _, act := range append(acts, d.tables) {
+	for _, act := range acts {
 		limit, cancel := context.WithTimeout(ctx, d.limit)
 		err := act(limit)
 		cancel()
@@ -45,13 +62,13 @@ func (d *demo) openStack(ctx context.Context) error {
 			return err
 		}
 	}
-	d.say("\ndemo: %d/%d computes serve the cloud after %.0fs", computes, computes, d.watch.seconds())
+	d.say("\ndemo: done after %.0fs", d.watch.seconds())
 	return nil
 }
 
 // joinCloud orders the nodes and waits until Rackplane calls them computes; then it asks the cloud.
 func (d *demo) joinCloud(ctx context.Context) error {
-	d.say("\n== act 1: two servers of the rack and one that already runs become computes")
+	d.say("\n== two servers of the rack and one that already runs become computes")
 	if err := d.handOver(ctx); err != nil {
 		return err
 	}
@@ -78,11 +95,16 @@ func (d *demo) joinCloud(ctx context.Context) error {
 			return err
 		}
 	}
-	v, err := d.view.until(ctx, "3 computes ready", allReady(2, computes))
+	return d.awaitComputes(ctx, "hosts deployed, 15 services run on 3 nodes, joined")
+}
+
+// awaitComputes waits until Rackplane calls the nodes computes, shows it, and asks the cloud.
+func (d *demo) awaitComputes(ctx context.Context, lap string) error {
+	v, err := d.view.until(ctx, fmt.Sprintf("%d computes ready", d.computes()), d.allJoined)
 	if err != nil {
 		return err
 	}
-	d.watch.lap("hosts deployed, 15 services run on 3 nodes, joined")
+	d.watch.lap(lap)
 	d.watch.print(d.out)
 	services(d.out, v)
 	d.tasks(v)
@@ -151,7 +173,7 @@ func computeOf(n *v1alpha1.DataPlaneNode, known []openstack.Compute) (openstack.
 
 // runServers boots a server on each compute and waits until it has its address from OVN.
 func (d *demo) runServers(ctx context.Context) error {
-	d.say("\n== act 2: a server on each compute")
+	d.say("\n== a server on each compute")
 	tenant, err := d.cloud.NewTenant(ctx)
 	if err != nil {
 		return err
@@ -160,19 +182,20 @@ func (d *demo) runServers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var booted []openstack.Server
+	d.tenant = tenant
 	for i, c := range known {
 		server, err := tenant.Boot(ctx, fmt.Sprintf("guest-%d", i), c.Host)
 		if err != nil {
 			return err
 		}
-		booted = append(booted, server)
+		d.booted = append(d.booted, server)
 	}
-	for i := range booted {
-		if err := tenant.Await(ctx, &booted[i]); err != nil {
+	for i := range d.booted {
+		server := &d.booted[i]
+		if err := tenant.Await(ctx, server); err != nil {
 			return err
 		}
-		d.say("  %s on %s is ACTIVE; its console says OVN gave it %s, as Neutron does", booted[i].Name, booted[i].Host, booted[i].Address)
+		d.say("  %s on %s is ACTIVE; its console says OVN gave it %s, as Neutron does", server.Name, server.Host, server.Address)
 	}
 	d.watch.lap("a server on each compute with its address")
 	return nil
@@ -180,21 +203,28 @@ func (d *demo) runServers(ctx context.Context) error {
 
 // deployAgain runs every service on every node once more and checks that nothing changed and nothing restarted.
 func (d *demo) deployAgain(ctx context.Context) error {
-	d.say("\n== act 3: the same inputs once more")
+	d.say("\n== the same inputs once more")
 	before, err := d.daemons(ctx)
 	if err != nil {
 		return err
 	}
 	const name = "again"
-	for set, in := range map[string]string{"rack7": namespace, "running": lab} {
+	v, err := d.view.read(ctx)
+	if err != nil {
+		return err
+	}
+	sets := len(v.NodeSets)
+	for i := range v.NodeSets {
+		set := &v.NodeSets[i]
 		deployment := &v1alpha1.DataPlaneDeployment{
-			ObjectMeta: metav1.ObjectMeta{Namespace: in, Name: name + "-" + set}, Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: set},
+			ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name + "-" + set.Name},
+			Spec:       v1alpha1.DataPlaneDeploymentSpec{NodeSet: set.Name},
 		}
 		if err := d.client.Create(ctx, deployment); err != nil {
 			return err
 		}
 	}
-	v, err := d.view.until(ctx, "both deployments done", func(v report.View) bool { return ended(v, name+"-") == 2 && allReady(2, computes)(v) })
+	v, err = d.view.until(ctx, "the deployments done", func(v report.View) bool { return ended(v, name+"-") == sets && d.allJoined(v) })
 	if err != nil {
 		return err
 	}
@@ -262,7 +292,7 @@ func unchanged(v report.View, deployment string) error {
 
 // killCompute ends nova-compute on one node: Ready must fall and say why, and come back by itself with the daemon.
 func (d *demo) killCompute(ctx context.Context) error {
-	d.say("\n== act 4: nova-compute dies on %s", victim)
+	d.say("\n== nova-compute dies on %s", victim)
 	if err := d.onNode(ctx, victim, "sudo systemctl mask --runtime nova-compute && sudo systemctl kill --signal=KILL nova-compute"); err != nil {
 		return err
 	}
@@ -278,7 +308,7 @@ func (d *demo) killCompute(ctx context.Context) error {
 		return err
 	}
 	began = time.Now()
-	if _, err := d.view.until(ctx, victim+" ready again", allReady(2, computes)); err != nil {
+	if _, err := d.view.until(ctx, victim+" ready again", d.allJoined); err != nil {
 		return err
 	}
 	d.say("%s ready again after %.0fs", victim, time.Since(began).Seconds())
@@ -286,17 +316,68 @@ func (d *demo) killCompute(ctx context.Context) error {
 	return nil
 }
 
-// onNode runs a command on a node.
-func (d *demo) onNode(ctx context.Context, name, command string) error {
-	v, err := d.view.read(ctx)
+// retire takes the victim's node out of its set: it must wait for the server on it, then leave nothing in the cloud.
+func (d *demo) retire(ctx context.Context) error {
+	d.say("\n== set rack7 shrinks to one node, while a server runs on %s", victim)
+	before, err := d.view.read(ctx)
 	if err != nil {
 		return err
 	}
-	for i := range v.Nodes {
-		if v.Nodes[i].Name == name {
-			_, err := execute(ctx, ctlplane(&v.Nodes[i]), hostKey(v, &v.Nodes[i]), d.signer, command)
-			return err
+	on := slices.IndexFunc(d.booted, func(s openstack.Server) bool { return strings.HasPrefix(s.Host, victim) })
+	if on < 0 {
+		return fmt.Errorf("no server was sent to %s", victim)
+	}
+	server := d.booted[on]
+	if err := d.scale(ctx, 1); err != nil {
+		return err
+	}
+	v, err := d.view.until(ctx, victim+" waits for its server", func(v report.View) bool { return strings.Contains(causeOf(v, victim), server.Name) })
+	if err != nil {
+		return err
+	}
+	d.say("%s: %s", victim, causeOf(v, victim))
+	if err := d.tenant.Delete(ctx, server); err != nil {
+		return err
+	}
+	left := d.computes() - 1
+	after, err := d.view.until(ctx, victim+" gone, its host released", func(v report.View) bool { return allReady(2, left)(v) && hostsAvailable(1)(v) })
+	if err != nil {
+		return err
+	}
+	host, err := released(before, after)
+	if err != nil {
+		return err
+	}
+	known, err := d.cloud.Computes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range known {
+		if len(known) != left || strings.HasPrefix(c.Host, victim) {
+			return fmt.Errorf("after %s has left, the cloud knows %+v", victim, known)
 		}
 	}
-	return fmt.Errorf("there is no node %s", name)
+	d.watch.lap("a compute waited for its server, then left the cloud, and its host was released")
+	d.say("%s has left Nova, Placement and OVN; its host %s is off and free", victim, host)
+	return d.table(ctx, "openstack compute service list --service nova-compute")
+}
+
+// onNode runs a command on a node.
+func (d *demo) onNode(ctx context.Context, name, command string) error {
+	_, err := d.nodeSays(ctx, name, command)
+	return err
+}
+
+// nodeSays runs a command on a node and returns what it wrote.
+func (d *demo) nodeSays(ctx context.Context, name, command string) (string, error) {
+	v, err := d.view.read(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range v.Nodes {
+		if v.Nodes[i].Name == name {
+			return execute(ctx, ctlplane(&v.Nodes[i]), hostKey(v, &v.Nodes[i]), d.signer, command)
+		}
+	}
+	return "", fmt.Errorf("there is no node %s", name)
 }

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/report"
+	"github.com/rackplane/rackplane/test/guest"
 	"github.com/rackplane/rackplane/test/openstack"
 	"github.com/rackplane/rackplane/test/rack"
 )
@@ -34,6 +35,10 @@ type demo struct {
 	watch *stopwatch
 	rack  *rack.Rack
 	cloud *openstack.Cloud // with --openstack
+	// tenant is somebody who runs servers in the cloud, booted are those.
+	tenant *openstack.Tenant
+	booted []openstack.Server
+	guest  *guest.Guest // with --mode guest
 	// patientHost is what the cloud calls the node that suffers its faults.
 	patientHost string
 	engine      *engine
@@ -66,6 +71,11 @@ func (d *demo) begin(ctx context.Context) error {
 	d.say("starting the rack (%s) and `rackplane standalone`; state and logs in %s", d.mode, d.dir)
 	if d.rack, err = rack.Start(ctx, cfg); err != nil {
 		return fmt.Errorf("the rack did not start: %w", err)
+	}
+	if d.mode == guestMode {
+		if err := d.startGuest(ctx, public); err != nil {
+			return err
+		}
 	}
 	d.engine = newEngine(d.rackplane, d.dir, d.rack.IronicURL)
 	if err := d.engine.start(ctx); err != nil {
@@ -125,9 +135,11 @@ func (d *demo) rackConfig(public string) (rack.Config, error) {
 	}
 	cfg := rack.Config{Dir: filepath.Join(d.dir, "rack"), Hosts: rack.DefaultHosts(4), Log: slog.New(slog.NewTextHandler(log, nil))}
 	switch {
+	case d.mode == guestMode:
+		cfg.Hosts, cfg.Profile = []rack.Host{}, openstackProfile
 	case d.openstack:
-		cfg.Hosts, cfg.Profile = rack.DefaultHosts(computes), openstackProfile
-		cfg.PreProvisioned = &rack.PreProvisioned{AuthorizedKey: public, Hosts: []string{cfg.Hosts[computes-1].Name}}
+		cfg.Hosts, cfg.Profile = rack.DefaultHosts(d.computes()), openstackProfile
+		cfg.PreProvisioned = &rack.PreProvisioned{AuthorizedKey: public, Hosts: []string{patient}}
 	case d.mode == "preprovisioned":
 		cfg.Hosts = rack.DefaultHosts(3)
 		cfg.PreProvisioned = &rack.PreProvisioned{AuthorizedKey: public}
@@ -146,9 +158,13 @@ func (d *demo) describe() {
 	if d.openstack {
 		d.inputs.SecondNetwork, d.inputs.Services, d.inputs.Southbound = "tenant", computeServices(), d.cloud.SBConnection
 	}
+	if d.guest != nil {
+		d.inputs.Nodes = []runningHost{{Name: guestName, Address: d.guest.Address.String(), HostKey: d.guest.HostKey, Cards: d.guest.Cards}}
+		d.inputs.OwnKernel = true
+	}
 	for _, h := range d.rack.Hosts {
 		if h.Address.IsValid() {
-			d.inputs.Nodes = append(d.inputs.Nodes, runningHost{Name: h.Name, Address: h.Address.String(), HostKey: h.HostKey})
+			d.inputs.Nodes = append(d.inputs.Nodes, runningHost{h.Name, h.Address.String(), h.HostKey, []string{"eth0", "eth1"}})
 			continue
 		}
 		d.inputs.Hosts = append(d.inputs.Hosts, host{h.Name, h.BMCUsername, h.BMCPassword, h.BMCAddress, h.BootMAC})
@@ -232,6 +248,9 @@ func (d *demo) end(ctx context.Context, failure error) error {
 	var problems []error
 	if d.cloud != nil {
 		problems = append(problems, d.cloud.Stop(ctx))
+	}
+	if d.guest != nil {
+		problems = append(problems, d.guest.Stop(ctx))
 	}
 	if d.rack != nil {
 		problems = append(problems, d.rack.Stop(ctx))

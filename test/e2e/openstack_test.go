@@ -21,5 +21,7 @@ func TestOpenStack(t *testing.T) {
 		`^demo: \d+ faults of the cloud told, isolated and survived$`,
 		`nova-compute .* server-2\S* .* enabled .* up `, // of `openstack compute service list`
 		`^demo: 3/3 computes serve the cloud after \d+s$`,
+		`^r7-n01: .*servers are on host r7-n01\S* \(guest-\d`, // it waits for them before it leaves
+		`^r7-n01 has left Nova, Placement and OVN; its host server-\d is off and free$`,
 	)
 }

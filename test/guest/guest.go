@@ -45,6 +45,7 @@ type Guest struct {
 	Address netip.Addr
 	HostKey string   // public SSH key, in authorized_keys format
 	MACs    []string // of the network cards, in the order of Config.Bridges
+	Cards   []string // their names in the guest, in the same order
 
 	name string
 	dir  string
@@ -59,6 +60,9 @@ const (
 	firmwareCode      = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 	firmwareVariables = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
 )
+
+// firstSlot is the PCI slot of the first network card; udev names cards by their slots (systemd.net-naming-scheme(7)).
+const firstSlot = 16
 
 // Prepare installs QEMU and its firmware and builds the image, which takes about five minutes once. It says on standard
 // error what it does, and does nothing that is done already. Call it before rack.Isolate, for it may need the network.
@@ -77,6 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Guest, error) {
 	g := &Guest{Address: cfg.Address.Addr(), name: cfg.Name, dir: cfg.Dir, done: make(chan struct{})}
 	for i := range cfg.Bridges {
 		g.MACs = append(g.MACs, fmt.Sprintf("52:54:01:%02x:%02x:%02x", cfg.Address.Addr().As4()[2], cfg.Address.Addr().As4()[3], i))
+		g.Cards = append(g.Cards, fmt.Sprintf("enp0s%d", firstSlot+i))
 	}
 	err := g.furnish(ctx, cfg)
 	if err == nil {
@@ -165,7 +170,7 @@ func (g *Guest) arguments(cfg Config) []string {
 	for i, tap := range g.taps {
 		args = append(args,
 			"-netdev", fmt.Sprintf("tap,id=card%d,ifname=%s,script=no,downscript=no", i, tap),
-			"-device", fmt.Sprintf("virtio-net-pci,netdev=card%d,mac=%s", i, g.MACs[i]))
+			"-device", fmt.Sprintf("virtio-net-pci,netdev=card%d,mac=%s,addr=%#x", i, g.MACs[i], firstSlot+i))
 	}
 	return args
 }

@@ -155,6 +155,14 @@ func (t *Tenant) Boot(ctx context.Context, name, host string) (Server, error) {
 	return Server{ID: created.ID, Name: name, Host: host}, nil
 }
 
+// Delete ends a server. It returns at once.
+func (t *Tenant) Delete(ctx context.Context, s Server) error {
+	if err := servers.Delete(ctx, t.compute, s.ID).ExtractErr(); err != nil {
+		return fmt.Errorf("server %s: %w", s.Name, err)
+	}
+	return nil
+}
+
 // Await returns once the server is ACTIVE and says on its console that OVN gave it the address that Neutron chose.
 func (t *Tenant) Await(ctx context.Context, s *Server) error {
 	if err := poll(ctx, time.Second, func(ctx context.Context) error { return t.active(ctx, s) }); err != nil {

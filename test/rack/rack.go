@@ -23,7 +23,8 @@ import (
 type Config struct {
 	// Dir keeps the rack's state: disks, databases, logs. It must exist and be empty.
 	Dir string
-	// Hosts are the servers, by default four; see DefaultHosts. Names must be unique and at most ten characters.
+	// Hosts are the servers, by default (nil) four; see DefaultHosts. Names must be unique and at most ten characters.
+	// A rack without servers has its networks and serves its image.
 	Hosts []Host
 	// Cache is where images and Python environments are kept between racks (RACKPLANE_CACHE's default otherwise).
 	Cache string
@@ -106,7 +107,7 @@ func Start(ctx context.Context, cfg Config) (*Rack, error) {
 	if cfg.PowerSync == 0 {
 		cfg.PowerSync = 10 * time.Second
 	}
-	if len(cfg.Hosts) == 0 {
+	if cfg.Hosts == nil {
 		cfg.Hosts = DefaultHosts(4)
 	}
 	found, err := locate(ctx, cfg)
