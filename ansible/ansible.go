@@ -52,7 +52,9 @@ type NodeResult struct {
 	Result v1alpha1.ServiceResultState
 	// Changed is the number of tasks that changed the node.
 	Changed int32
-	// Message names the failed task and its error in one line; empty on success.
+	// Message is one line of bounded length, without anything that no_log hides. On failure it names the failed task and
+	// its error. On success it holds the notices of the node's tasks, each once: what a module has to tell a person that
+	// is no failure, such as a reboot that is due and was not asked for; empty when there are none.
 	Message string
 }
 

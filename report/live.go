@@ -34,7 +34,7 @@ func (s *Screen) Draw(v View) error {
 	return err
 }
 
-// Changes writes one plain line whenever a node's phase, step or trouble changes.
+// Changes writes one plain line whenever a node's phase, step, notice or trouble changes.
 type Changes struct {
 	w    io.Writer
 	last map[string]string
@@ -49,7 +49,7 @@ func (c *Changes) Write(v View) error {
 	for _, l := range Lines(v) {
 		key := l.Namespace + "/" + l.Node
 		seen[key] = true
-		state := strings.Join([]string{l.Phase, l.Step, l.Host}, "|")
+		state := strings.Join([]string{l.Phase, l.Step, l.Host, l.Notice}, "|")
 		if l.Trouble {
 			state += "|" + l.Cause
 		}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
@@ -41,6 +42,8 @@ type Line struct {
 	Since time.Time
 	// Cause says what is waited for or wrong; empty on a Ready node.
 	Cause string
+	// Notice is what services had to tell that keeps the node from nothing, for example that a reboot is due; usually empty.
+	Notice string
 	// Trouble is true when waiting alone will not help or something failed.
 	Trouble bool
 }
@@ -100,11 +103,12 @@ func nodeLine(n *v1alpha1.DataPlaneNode, hosts map[string]*metal3v1alpha1.BareMe
 	switch {
 	case !n.DeletionTimestamp.IsZero():
 		l.Phase, l.Since = "Releasing", n.DeletionTimestamp.Time
-		if c := meta.FindStatusCondition(n.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+		if c := meta.FindStatusCondition(n.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Status != metav1.ConditionTrue {
 			l.Cause = c.Message
 		}
 		l.Step = hostStep(host)
 	default:
+		l.Notice = strings.Join(rollout.Notices(n.Spec.Services, n.Status.Services), "; ")
 		fillPhase(&l, n, host, deps)
 	}
 	return l

@@ -99,6 +99,56 @@ unclaimed hosts: h6 (available), h7: credentials refused
 	}
 }
 
+// due is what reboot-os has to tell of a compute.
+const due = "a reboot is due (the kernel runs without intel_iommu=on), but the node is a compute, which is not rebooted unasked"
+
+// noticed is the view with a notice on a ready node, on one that waits, and on one that leaves.
+func noticed() View {
+	v := view()
+	v.Nodes[0].Status.Conditions = []metav1.Condition{cond(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDone, 0)} // n5, not yet seen to leave
+	for i := range v.Nodes {
+		if name := v.Nodes[i].Name; name == "n4" || name == "n2" || name == "n5" {
+			v.Nodes[i].Status.Services = []v1alpha1.ServiceResult{{Name: "install-os", InputHash: "b", Result: v1alpha1.ServiceSucceeded, Message: due}}
+		}
+	}
+	return v
+}
+
+func TestNoticeIsShownAndIsNoTrouble(t *testing.T) {
+	var b bytes.Buffer
+	if err := Tree(&b, noticed(), Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"NodeSet demo/rack  1/6 ready\n",
+		"├─ n2  Configuring  h2  192.168.122.5  1/2 services       40s    says ServiceFailed  install-os: " + due + "\n",
+		"├─ n4  Ready        h4  192.168.122.5  1/2 services       1m23s  install-os: " + due + "\n",
+		"└─ n5  Releasing    h5  192.168.122.5  -                  30s\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	for _, l := range Lines(noticed()) {
+		if l.Node == "n4" && (l.Trouble || l.Phase != "Ready" || l.Cause != "") {
+			t.Errorf("a notice makes trouble: %+v", l)
+		}
+	}
+}
+
+func TestChangesTellNoticesOnce(t *testing.T) {
+	var b bytes.Buffer
+	c := NewChanges(&b)
+	for _, v := range []View{view(), noticed(), noticed()} {
+		if err := c.Write(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(b.String(), "n4  ready  1/2 services  1m23s  install-os: "+due+"\n"); got != 1 {
+		t.Errorf("the notice is told %d times, want once:\n%s", got, b.String())
+	}
+}
+
 func TestTroubleIsWhatTimeAloneDoesNotResolve(t *testing.T) {
 	trouble := map[string]bool{}
 	for _, l := range Lines(view()) {

@@ -90,6 +90,10 @@ func nodeRows(w io.Writer, lines []Line, now time.Time, st Style) error {
 			b.WriteString(padded + "  ")
 		}
 		b.WriteString(apply(causeStyle(lines[i], st), lines[i].Cause))
+		if lines[i].Cause != "" {
+			b.WriteString("  ")
+		}
+		b.WriteString(apply(st.Dim, lines[i].Notice))
 		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
 			return err
 		}
@@ -159,6 +163,9 @@ func Plain(l Line, now time.Time) string {
 	text := strings.Join(parts, "  ")
 	if l.Cause != "" && l.Phase != "Ready" {
 		text += "  " + oneLine(l.Cause)
+	}
+	if l.Notice != "" {
+		text += "  " + oneLine(l.Notice)
 	}
 	return text
 }

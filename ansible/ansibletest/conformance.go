@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/provisioner/fault"
@@ -19,9 +21,14 @@ const (
 	FailsOnOne Ending = "fails-on-one"
 	// Breaks never reaches its nodes, for example because the playbook does not exist.
 	Breaks Ending = "breaks"
+	// Tells ends well on two nodes. Two tasks on the first have the notice Notice; one that hides its output has another.
+	Tells Ending = "tells"
 	// Hangs goes on until it is cancelled.
 	Hangs Ending = "hangs"
 )
+
+// Notice is what a run that ends with Tells has to tell.
+const Notice = "a reboot is due"
 
 // Fixture is a runner to be tested.
 type Fixture struct {
@@ -48,6 +55,7 @@ func Conformance(t *testing.T, newFixture func(t *testing.T) Fixture) {
 		{"an unknown run is absent and can be cancelled", unknown},
 		{"a good run ends with a result for every node", good},
 		{"a failing node does not hide the others", failing},
+		{"what tasks have to tell is in the result", tells},
 		{"a run that never reaches its nodes says why", broken},
 		{"starting twice starts once", twice},
 		{"a finished run is left alone", finished},
@@ -93,6 +101,22 @@ func failing(t *testing.T, f Fixture) {
 	}
 	if r := status.Nodes[run.Nodes[1]]; r.Result != v1alpha1.ServiceSucceeded {
 		t.Errorf("%s: %+v, want success", run.Nodes[1], r)
+	}
+}
+
+func tells(t *testing.T, f Fixture) {
+	t.Helper()
+	run := begin(t, f, "telling", Tells)
+	status := f.wait(t, f.Runner, run.Key)
+	for i, want := range []string{Notice, ""} {
+		if r := status.Nodes[run.Nodes[i]]; r.Result != v1alpha1.ServiceSucceeded || r.Message != want {
+			t.Errorf("%s: %+v, want success with the message %q", run.Nodes[i], r, want)
+		}
+	}
+	// The next engine tells the same.
+	again := look(t, f.Reopen(t), run.Key)
+	if diff := cmp.Diff(status.Nodes, again.Nodes); diff != "" {
+		t.Errorf("another engine (-first +other):\n%s", diff)
 	}
 }
 

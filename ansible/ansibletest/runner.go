@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rackplane/rackplane/ansible"
@@ -32,7 +33,11 @@ type Runner struct {
 	runs     map[string]*run
 	started  []ansible.Run
 	failures []*failure
+	tellings []telling
 }
+
+// telling is a notice of every run of what on a node.
+type telling struct{ what, node, notice string }
 
 type failure struct {
 	Failure
@@ -62,6 +67,13 @@ func (r *Runner) Inject(f Failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failures = append(r.failures, &failure{Failure: f})
+}
+
+// Tell makes runs of what on the node tell the notice from now on where they end well; "" is any run and any node.
+func (r *Runner) Tell(what, node, notice string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tellings = append(r.tellings, telling{what, node, notice})
 }
 
 // Lose forgets the runs that are under way, and returns how many there were.
@@ -160,7 +172,7 @@ func (r *Runner) end(run *run) ansible.Status {
 		f := r.fails(run, node)
 		switch {
 		case f == nil:
-			status.Nodes[node] = ansible.NodeResult{Result: v1alpha1.ServiceSucceeded, Changed: 1}
+			status.Nodes[node] = ansible.NodeResult{Result: v1alpha1.ServiceSucceeded, Changed: 1, Message: r.notices(run, node)}
 		case f.Result == "":
 			return ansible.Status{State: ansible.Finished, Cause: f.Message}
 		default:
@@ -170,8 +182,20 @@ func (r *Runner) end(run *run) ansible.Status {
 	return status
 }
 
+func (r *Runner) notices(run *run, node string) string {
+	var told []string
+	for _, t := range r.tellings {
+		if (t.what == "" || t.what == run.what()) && (t.node == "" || t.node == node) && !slices.Contains(told, t.notice) {
+			told = append(told, t.notice)
+		}
+	}
+	return strings.Join(told, "; ")
+}
+
+func (r *run) what() string { return cmp.Or(r.Playbook, r.PlaybookContents, r.Role) }
+
 func (r *Runner) fails(run *run, node string) *Failure {
-	what := cmp.Or(run.Playbook, run.PlaybookContents, run.Role)
+	what := run.what()
 	for _, f := range r.failures {
 		if (f.What == "" || f.What == what) && (f.Node == "" || f.Node == node) && (f.Times == 0 || f.used < f.Times) {
 			f.used++

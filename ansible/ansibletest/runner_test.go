@@ -23,6 +23,10 @@ func TestConformance(t *testing.T) {
 					r.Inject(ansibletest.Failure{Node: "n0", Result: v1alpha1.ServiceFailed, Message: "task x: no"})
 				case ansibletest.Breaks:
 					r.Inject(ansibletest.Failure{Message: "no such playbook"})
+				case ansibletest.Tells:
+					r.Tell("", "n0", ansibletest.Notice)
+					r.Tell("osp.edpm.bootstrap", "n0", ansibletest.Notice)
+					r.Tell("osp.edpm.other", "", "another service's")
 				case ansibletest.Succeeds, ansibletest.Hangs:
 				}
 				return ansible.Run{Key: key, Playbook: "osp.edpm.bootstrap", Nodes: []string{"n0", "n1"}}

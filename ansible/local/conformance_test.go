@@ -27,10 +27,41 @@ func TestConformance(t *testing.T) {
 					run := l.run(key, "", nodeA, nodeB)
 					run.Playbook = "osp.edpm.nonsense"
 					return run
+				case ansibletest.Tells:
+					return telling(l, key)
 				case ansibletest.Succeeds:
 				}
 				return l.run(key, `- ansible.builtin.command: "true"`, nodeA, nodeB)
 			},
 		}
 	})
+}
+
+// telling is a run whose role brings a module that returns the notice it is given.
+func telling(l *lab, key string) ansible.Run {
+	run := l.run(key, `- ansible.builtin.include_role: {name: "{{ edpm_service_data_dir }}/teller"}`, nodeA, nodeB)
+	run.Data = map[string][]byte{
+		"teller/library/tell.py": []byte(`#!/usr/bin/python
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({"notice": {}})
+module.exit_json(notice=module.params["notice"])
+`),
+		"teller/tasks/main.yml": []byte(`
+- name: Tell one node
+  tell: {notice: "` + ansibletest.Notice + `"}
+  when: inventory_hostname == 'node-a'
+- name: Tell it again, and nothing, in a loop
+  tell: {notice: "{{ item }}"}
+  loop: ["", " ` + ansibletest.Notice + `"]
+  when: inventory_hostname == 'node-a'
+- name: Tell nobody
+  tell: {notice: hidden}
+  no_log: true
+- name: Tell nobody in a loop
+  tell: {notice: "{{ item }}"}
+  loop: [hidden]
+  no_log: true
+`),
+	}
+	return run
 }

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/rackplane/rackplane/ansible"
 )
@@ -20,6 +22,7 @@ type event struct {
 	Task    string            `json:"task"`
 	Result  string            `json:"result"`
 	Message string            `json:"msg"`
+	Notice  string            `json:"notice"`
 	Ignored bool              `json:"ignored"`
 	Hosts   map[string]totals `json:"hosts"`
 }
@@ -33,17 +36,18 @@ type totals struct {
 
 // journal is what a run's events say so far; each look reads only what is new.
 type journal struct {
-	offset int64
-	done   int
-	tasks  map[string]string
-	errors map[string]string
-	totals map[string]totals // nil until the run's own end
+	offset  int64
+	done    int
+	tasks   map[string]string
+	errors  map[string]string
+	notices map[string][]string // each once, in the order they came
+	totals  map[string]totals   // nil until the run's own end
 	// stopped is the node whose failure ended the play on all nodes; the totals of the others do not tell.
 	stopped string
 }
 
 func newJournal() *journal {
-	return &journal{tasks: map[string]string{}, errors: map[string]string{}}
+	return &journal{tasks: map[string]string{}, errors: map[string]string{}, notices: map[string][]string{}}
 }
 
 // ended reports whether the run itself said that it is over.
@@ -92,6 +96,9 @@ func (j *journal) add(line []byte) {
 		if (e.Result == "failed" || e.Result == "unreachable") && !e.Ignored {
 			j.errors[e.Host] = oneLine(e.Task + ": " + plain(e.Message))
 		}
+		if told := oneLine(e.Notice); told != "" && !slices.Contains(j.notices[e.Host], told) {
+			j.notices[e.Host] = append(j.notices[e.Host], told)
+		}
 	case "stopped":
 		j.stopped = e.Host
 	case "stats":
@@ -111,10 +118,11 @@ func plain(message string) string {
 	return message
 }
 
-// oneLine makes a message fit a status: one line, bounded.
+// oneLine makes a message fit a status: one line, bounded, without what a terminal would take for a command.
 func oneLine(s string) string {
 	const most = 600
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
+	blank := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), blank), " ")
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most-3], "") + "..."
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,9 +14,12 @@ import (
 )
 
 const lines = `{"event": "start", "pid": 1}
-{"event": "task", "host": "a", "task": "edpm_bootstrap : One", "result": "ok"}
+{"event": "task", "host": "a", "task": "edpm_bootstrap : One", "result": "ok", "notice": "lost behind the failure"}
 {"event": "task", "host": "a", "task": "edpm_bootstrap : Two", "result": "failed", "msg": "no\n  space", "ignored": false}
 {"event": "task", "host": "b", "task": "edpm_bootstrap : Two", "result": "failed", "msg": "never mind", "ignored": true}
+{"event": "task", "host": "b", "task": "edpm_bootstrap : Three", "result": "ok", "notice": "\u001b a reboot\n is due"}
+{"event": "task", "host": "b", "task": "edpm_bootstrap : Four", "result": "changed", "notice": "a disk is slow"}
+{"event": "task", "host": "b", "task": "edpm_bootstrap : Five", "result": "ok", "notice": "a reboot is due"}
 {"event": "task", "host": "c", "task": "Gathering Facts", "result": "unreachable", "msg": "no route", "ignored": false}
 not JSON
 {"event": "stats", "hosts": {"a": {"changed": 1, "failures": 1, "unreachable": 0}, "b": {"changed": 2, "failures": 0, "unreachable": 0}, "c": {"unreachable": 1}, "d": {"failures": 1}}}
@@ -25,7 +29,7 @@ not JSON
 func TestJournalReadsAnyPiece(t *testing.T) {
 	want := map[string]ansible.NodeResult{
 		"a": {Result: v1alpha1.ServiceFailed, Changed: 1, Message: "edpm_bootstrap : Two: no space"},
-		"b": {Result: v1alpha1.ServiceSucceeded, Changed: 2},
+		"b": {Result: v1alpha1.ServiceSucceeded, Changed: 2, Message: "a reboot is due; a disk is slow"},
 		"c": {Result: v1alpha1.ServiceUnreachable, Message: "Gathering Facts: no route"},
 		"d": {Result: v1alpha1.ServiceFailed, Message: "a task failed without saying why"},
 	}
@@ -47,9 +51,20 @@ func TestJournalReadsAnyPiece(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || cause != "" || err != nil {
 			t.Fatalf("cut at %d (-want +got):\n%s%s%v", cut, diff, cause, err)
 		}
-		if p := j.progress(); p.Done != 4 || p.Task["a"] != "edpm_bootstrap : Two" {
+		if p := j.progress(); p.Done != 7 || p.Task["a"] != "edpm_bootstrap : Two" {
 			t.Fatalf("cut at %d: progress %+v", cut, p)
 		}
+	}
+}
+
+func TestNoticesAreBounded(t *testing.T) {
+	j := newJournal()
+	for i := range 100 {
+		j.add(fmt.Appendf(nil, `{"event": "task", "host": "a", "result": "ok", "notice": "%d %s"}`, i, strings.Repeat("x", 400)))
+	}
+	j.add([]byte(`{"event": "stats", "hosts": {"a": {}}}`))
+	if got := j.result("a").Message; len(got) != 600 || !strings.HasSuffix(got, "...") {
+		t.Errorf("%d bytes: %s", len(got), got)
 	}
 }
 

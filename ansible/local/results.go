@@ -27,7 +27,8 @@ func (f folder) results(j *journal) (map[string]ansible.NodeResult, string, erro
 
 func (j *journal) result(node string) ansible.NodeResult {
 	t, reached := j.totals[node]
-	r := ansible.NodeResult{Result: v1alpha1.ServiceSucceeded, Changed: t.Changed}
+	// A failure says more than the notices of the tasks before it: they come again with the run that mends it.
+	r := ansible.NodeResult{Result: v1alpha1.ServiceSucceeded, Changed: t.Changed, Message: oneLine(strings.Join(j.notices[node], "; "))}
 	switch {
 	case !reached:
 		r.Result = v1alpha1.ServiceFailed

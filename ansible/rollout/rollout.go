@@ -65,6 +65,18 @@ func Outdated(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult) 
 	return out
 }
 
+// Notices are what the last results that are good have to tell, each behind its service's name, in run order. One that
+// was made for an earlier input counts: what it tells holds until the service runs again. None is a reason to run anything.
+func Notices(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult) []string {
+	var out []string
+	for _, w := range wanted {
+		if r := resultOf(results, w.Name); r != nil && r.Result == v1alpha1.ServiceSucceeded && r.Message != "" {
+			out = append(out, w.Name+": "+r.Message)
+		}
+	}
+	return out
+}
+
 // DueDeployments are the deployments to make now, one per group of nodes with the same services due, sorted by their
 // first node. Nodes in busy are left alone. next is when the earliest backoff among the other nodes ends; zero when
 // nothing waits for time.

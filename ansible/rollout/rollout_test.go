@@ -56,6 +56,23 @@ func TestOutdated(t *testing.T) {
 	}
 }
 
+func TestNotices(t *testing.T) {
+	tells := func(r v1alpha1.ServiceResult, message string) v1alpha1.ServiceResult {
+		r.Message = message
+		return r
+	}
+	results := []v1alpha1.ServiceResult{
+		tells(good("d@0"), "of an earlier input"), good("a@1"), tells(bad("b@1", 1), "a failure"), tells(good("c@1"), "a reboot is due"), tells(good("x@1"), "not wanted"),
+	}
+	got := Notices(wants("a@1", "b@1", "c@1", "d@1", "e@1"), results)
+	if diff := cmp.Diff([]string{"c: a reboot is due", "d: of an earlier input"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if due, _ := DueDeployments([]NodeState{node("n", wants("c@1"), results[3])}, nil, epoch); len(due) > 0 {
+		t.Errorf("a notice makes %v due", due)
+	}
+}
+
 func TestDueDeployments(t *testing.T) {
 	ab := wants("a@1", "b@1")
 	asleep := node("n2", ab)

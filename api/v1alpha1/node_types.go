@@ -106,7 +106,8 @@ type ServiceResult struct {
 	// failures counts failed runs in a row with this inputHash; 0 after a good one.
 	// +optional
 	Failures int32 `json:"failures,omitempty"`
-	// message says which task failed and why, in one line; empty on success.
+	// message says in one line which task failed and why; on success what there is to tell that is no failure,
+	// such as a reboot that is due and was not asked for, else it is empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`

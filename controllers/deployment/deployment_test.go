@@ -272,6 +272,20 @@ func TestFailedNodeGetsNoLaterService(t *testing.T) {
 	}
 }
 
+func TestNoticeStaysWithTheLastResult(t *testing.T) {
+	r := site(t, newDeployment("n0", "n1"))
+	r.runner.Tell("osp.edpm.network", "n0", "a reboot is due")
+	r.run()
+	for i, want := range []string{"a reboot is due", ""} {
+		n := r.node(i)
+		got := n.Status.Services[1]
+		if got.Name != "network" || got.Result != v1alpha1.ServiceSucceeded || got.Message != want {
+			t.Errorf("n%d: %+v, want a good result of network with the message %q", i, got, want)
+		}
+	}
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDone)
+}
+
 func TestFailuresInARow(t *testing.T) {
 	r := site(t, newDeployment("n0"))
 	r.runner.Inject(ansibletest.Failure{What: "osp.edpm.bootstrap", Result: v1alpha1.ServiceFailed, Message: strings.Repeat("long ", 2000), Times: 2})

@@ -37,13 +37,27 @@ func (p *pass) configured(_ context.Context) (step.Outcome, error) {
 	}
 	switch {
 	case len(outdated) > 0:
-		return step.Waiting(v1alpha1.ReasonWaitingForServices, "services to run: "+strings.Join(outdated, ", "), 0), nil
+		return step.Waiting(v1alpha1.ReasonWaitingForServices, toRun(outdated), 0), nil
 	case !decided:
 		return step.Waiting(v1alpha1.ReasonWaitingForServices, fmt.Sprintf("inputs are decided for %d of %d services: condition InputReady of NodeSet %s tells what is missing",
 			len(wanted), len(p.set.Spec.Services), p.set.Name), 0), nil
 	default:
 		return step.Outcome{}, nil
 	}
+}
+
+// toRun counts the services that are outdated and names the first: a list of fifteen names says less.
+func toRun(outdated []string) string {
+	if len(outdated) == 1 {
+		return "1 service to run: " + outdated[0]
+	}
+	return fmt.Sprintf("%d services to run, next: %s", len(outdated), outdated[0])
+}
+
+// told has Ready repeat what services had to tell. The node is Ready all the same: a reboot that is due is a matter for
+// whoever has servers on it, and nothing reboots it unasked.
+func (p *pass) told(_ context.Context) (step.Outcome, error) {
+	return step.Pass(v1alpha1.ReasonDone, strings.Join(rollout.Notices(p.node.Spec.Services, p.node.Status.Services), "; ")), nil
 }
 
 // failure tells how the service failed with the input that is still wanted; "" when it did not.

@@ -85,6 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		{Condition: v1alpha1.ConditionNetworked, Run: p.networked},
 		{Condition: v1alpha1.ConditionConfigured, Run: p.configured},
 		{Condition: v1alpha1.ConditionJoined, Run: p.joined},
+		{Condition: v1alpha1.ConditionReady, Run: p.told},
 	}
 	if !node.DeletionTimestamp.IsZero() {
 		if !controllerutil.ContainsFinalizer(node, v1alpha1.Finalizer) {

@@ -217,6 +217,7 @@ func TestFromPlanToReady(t *testing.T) {
 	})
 	r.pass()
 	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices", n.Status.NetworkHash)
+	r.configured("3 services to run, next: bootstrap")
 	r.settled()
 
 	r.prober.seen.NetworkHash = n.Status.NetworkHash
@@ -225,6 +226,10 @@ func TestFromPlanToReady(t *testing.T) {
 			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: s.Name, InputHash: s.InputHash, Result: v1alpha1.ServiceSucceeded})
 		}
 	})
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[2].InputHash = "old" })
+	r.pass()
+	r.configured("1 service to run: known")
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[2].InputHash = "3" })
 	r.pass()
 	r.expect("+Claimed +Addressed +Deployed +Networked +Configured")
 	if !meta.IsStatusConditionTrue(r.node().Status.Conditions, v1alpha1.ConditionReady) {
@@ -466,6 +471,43 @@ func TestSecretsThatGetLost(t *testing.T) {
 	if got := r.secrets(); len(got) != 1 {
 		t.Errorf("secrets %v, want nothing to be made for a node that is deployed", got)
 	}
+}
+
+// configured expects the message of the condition Configured.
+func (r *rig) configured(want string) {
+	r.Helper()
+	c := meta.FindStatusCondition(r.node().Status.Conditions, v1alpha1.ConditionConfigured)
+	if c == nil || c.Message != want {
+		r.Errorf("Configured: %+v, want the message %q", c, want)
+	}
+}
+
+// A reboot that is due is told for as long as the service's last result holds it, and keeps nobody from being Ready.
+func TestNoticeOfAReadyNode(t *testing.T) {
+	r := site(t)
+	r.deployed()
+	r.prober.seen.NetworkHash = r.node().Status.NetworkHash
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
+		n.Spec.Services, n.Status.Services = nil, nil
+		for _, name := range []string{"bootstrap", "network", "known"} {
+			n.Spec.Services = append(n.Spec.Services, v1alpha1.ServiceInput{Name: name, InputHash: "1"})
+			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: name, InputHash: "1", Result: v1alpha1.ServiceSucceeded})
+		}
+		n.Status.Services[1].Message = "a reboot is due"
+	})
+	r.pass()
+	r.expect("+Claimed +Addressed +Deployed +Networked +Configured", "network: a reboot is due")
+	if !meta.IsStatusConditionTrue(r.node().Status.Conditions, v1alpha1.ConditionReady) {
+		t.Error("not Ready")
+	}
+	r.settled()
+
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[1].Message = "" })
+	r.pass()
+	if c := meta.FindStatusCondition(r.node().Status.Conditions, v1alpha1.ConditionReady); c.Status != metav1.ConditionTrue || c.Message != "" {
+		t.Errorf("Ready: %+v, want it True and silent once the result is", c)
+	}
+	r.settled()
 }
 
 func TestServiceFailure(t *testing.T) {

@@ -70,8 +70,8 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result):
         """A task ended well on a host."""
-        notice = result._result.get("notice")
-        self._task(result, "changed" if result._result.get("changed") else "ok", **({"notice": notice} if notice else {}))
+        told = notice(result._result, result._task.no_log)
+        self._task(result, "changed" if result._result.get("changed") else "ok", **({"notice": told} if told else {}))
 
     def v2_runner_on_skipped(self, result):
         """A task was not needed on a host."""
@@ -96,7 +96,7 @@ class CallbackModule(CallbackBase):
 
 def message(result, no_log):
     """Return why a task failed as one line of at most MESSAGE_LIMIT characters; never what no_log hides."""
-    if no_log or result.get("_ansible_no_log") or "censored" in result:
+    if hidden(result, no_log):
         return CENSORED
     for item in result.get("results") or []:
         if isinstance(item, dict) and (item.get("failed") or item.get("unreachable")):
@@ -104,5 +104,26 @@ def message(result, no_log):
     parts = [str(result.get("msg") or "failed without a message")]
     if "rc" in result and str(result.get("stderr") or "").strip():
         parts.append(str(result["stderr"]).strip().splitlines()[-1])
-    line = " ".join(": ".join(parts).split())
-    return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 3] + "..."
+    return line(": ".join(parts))
+
+
+def notice(result, no_log):
+    """Return what a module told, in a loop each thing once, as one line of at most MESSAGE_LIMIT characters; never what no_log hides."""
+    if hidden(result, no_log):
+        return ""
+    items = result.get("results")
+    parts = [result] + [item for item in (items if isinstance(items, list) else []) if isinstance(item, dict) and not hidden(item, no_log)]
+    # Modules of other collections may call anything a notice; only text is for a person.
+    told = [part["notice"].strip() for part in parts if isinstance(part.get("notice"), str)]
+    return line("; ".join(text for text in dict.fromkeys(told) if text))
+
+
+def hidden(result, no_log):
+    """Report whether no_log hides the result."""
+    return bool(no_log or result.get("_ansible_no_log") or "censored" in result)
+
+
+def line(text):
+    """Return text as one line of at most MESSAGE_LIMIT characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 3] + "..."

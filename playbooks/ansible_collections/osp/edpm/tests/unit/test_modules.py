@@ -233,7 +233,7 @@ class Node(unittest.TestCase):
 
 
 class Messages(unittest.TestCase):
-    """What the callback says of a failure."""
+    """What the callback says of a failure, and of what is none."""
 
     def test_messages(self):
         """One line, cut, of the item that failed; never what no_log hides."""
@@ -245,6 +245,19 @@ class Messages(unittest.TestCase):
         self.assertEqual(rackplane.CENSORED, rackplane.message({"msg": "secret", "_ansible_no_log": True}, False))
         self.assertEqual(rackplane.MESSAGE_LIMIT, len(rackplane.message({"msg": "x" * 9999}, False)))
         self.assertTrue(rackplane.message({}, False))
+
+    def test_notices(self):
+        """What a module or the items of a loop told, each once, one line, cut; never what no_log hides."""
+        self.assertEqual("a b", rackplane.notice({"notice": "a\n b"}, False))
+        loop = {"results": [{"notice": "x"}, {"notice": ""}, {"notice": "x"}, "text", {"notice": "y"}, {"notice": "secret", "_ansible_no_log": True}]}
+        self.assertEqual("x; y", rackplane.notice(loop, False))
+        for result, no_log in [({"notice": "secret"}, True), ({"notice": "secret", "_ansible_no_log": True}, False),
+                               ({"notice": "secret", "censored": "yes"}, False), (loop, True),
+                               ({"_ansible_no_log": True, "results": [{"notice": "secret"}]}, False),
+                               ({"notice": {"not": "text"}}, False), ({"results": 5}, False), ({}, False)]:
+            with self.subTest(result=result, no_log=no_log):
+                self.assertEqual("", rackplane.notice(result, no_log))
+        self.assertEqual(rackplane.MESSAGE_LIMIT, len(rackplane.notice({"notice": "x" * 9999}, False)))
 
 
 class DaemonLog(unittest.TestCase):
