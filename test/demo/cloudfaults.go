@@ -212,8 +212,9 @@ func (d *demo) putSecret(ctx context.Context, name string, data map[string][]byt
 	if err := d.client.Get(ctx, client.ObjectKey{Namespace: lab, Name: name}, s); err != nil {
 		return err
 	}
+	old := s.DeepCopy()
 	s.Data = data
-	return d.client.Update(ctx, s)
+	return d.client.Patch(ctx, s, client.MergeFrom(old))
 }
 
 // variables returns a change of Ansible variables of the patient's set; nil takes one out.
@@ -223,6 +224,7 @@ func (d *demo) variables(values map[string]any) func(context.Context) error {
 		if err := d.client.Get(ctx, client.ObjectKey{Namespace: lab, Name: "running"}, set); err != nil {
 			return err
 		}
+		old := set.DeepCopy()
 		for name, value := range values {
 			if value == nil {
 				delete(set.Spec.NodeTemplate.Ansible.AnsibleVars, name)
@@ -234,7 +236,7 @@ func (d *demo) variables(values map[string]any) func(context.Context) error {
 			}
 			set.Spec.NodeTemplate.Ansible.AnsibleVars[name] = apiextensionsv1.JSON{Raw: raw}
 		}
-		return d.client.Update(ctx, set)
+		return d.client.Patch(ctx, set, client.MergeFrom(old))
 	}
 }
 
