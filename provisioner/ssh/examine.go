@@ -141,16 +141,17 @@ func feed(client *ssh.Client, command, input string) (out []byte, complaint stri
 	if errors.As(err, &exit) {
 		err = nil
 	}
-	return out, strings.TrimSpace(errOut.String()), err
+	return out, strings.TrimSpace(errOut.kept.String()), err
 }
 
-// capped keeps the beginning of what is written to it.
-type capped struct{ bytes.Buffer }
+// capped keeps the beginning of what is written to it. The buffer is not embedded: io.Copy would then use its ReadFrom,
+// which keeps everything.
+type capped struct{ kept bytes.Buffer }
 
 // Write takes everything and keeps what there is room for.
 func (c *capped) Write(p []byte) (int, error) {
-	if room := longestComplaint - c.Len(); room > 0 {
-		c.Buffer.Write(p[:min(room, len(p))])
+	if room := longestComplaint - c.kept.Len(); room > 0 {
+		c.kept.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil
 }
