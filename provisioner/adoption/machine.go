@@ -91,8 +91,11 @@ func newestOf(releases []string) string {
 	return newest
 }
 
-// newer compares releases as people do: runs of digits by value, everything else by character.
+// newer compares releases as people do: runs of digits by value, everything else by character. EL's distribution tag
+// and what follows it say nothing of age, and would hide that 427.13.1.el9_4 comes after 427.el9.
 func newer(a, b string) bool {
+	a, _, _ = strings.Cut(a, ".el")
+	b, _, _ = strings.Cut(b, ".el")
 	for a != "" && b != "" {
 		var x, y string
 		x, a = chunk(a)

@@ -42,8 +42,12 @@ def in_container():
 
 
 def kernel_version(path):
-    """Return the numbers of a kernel's name, by which kernels are ordered; flavours of one version are equal."""
-    return [int(number) for number in re.findall(r"\d+", os.path.basename(path).partition("vmlinuz-")[2] or path)]
+    """Return the numbers of a kernel's name, by which kernels are ordered; flavours of one version are equal.
+
+    EL's distribution tag is none of them: 427.8.1.el9_4 comes after 427.el9.
+    """
+    release = os.path.basename(path).removeprefix("vmlinuz-").partition(".el")[0]
+    return [int(number) for number in re.findall(r"\d+", release)]
 
 
 def kernel_reason(running, installed):

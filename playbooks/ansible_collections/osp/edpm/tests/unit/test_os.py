@@ -170,6 +170,9 @@ class Reboot(unittest.TestCase):
         self.assertEqual("", boot.kernel_reason("6.12.38+deb13-cloud-amd64", installed))
         self.assertEqual("", boot.kernel_reason("6.13.0-1-amd64", installed))
         self.assertEqual("", boot.kernel_reason("6.1.0", []))
+        general, stream = "5.14.0-427.el9.x86_64", "5.14.0-427.8.1.el9_4.x86_64"
+        self.assertIn(f"{stream} is installed", boot.kernel_reason(general, [f"/boot/vmlinuz-{general}", f"/boot/vmlinuz-{stream}"]))
+        self.assertEqual("", boot.kernel_reason(stream, [f"/boot/vmlinuz-{general}", f"/boot/vmlinuz-{stream}"]))
 
     def test_flags(self):
         """A flag that is older than the start has been answered."""
