@@ -15,9 +15,9 @@ STATE_DIR = "/var/lib/rackplane"
 
 
 def read_text(path):
-    """Return the file's text, or None when there is no such file."""
+    """Return the file's text as it is, line ends too, or None when there is no such file."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
             return handle.read()
     except FileNotFoundError:
         return None
@@ -38,7 +38,7 @@ def _write(path, text, mode, uid, gid):
     os.makedirs(folder, mode=0o755, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".rackplane-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as out:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as out:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())

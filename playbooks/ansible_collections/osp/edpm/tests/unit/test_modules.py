@@ -41,6 +41,12 @@ class Files(unittest.TestCase):
         entry.restore()
         self.assertFalse((self.root / "a/b.conf").exists())
 
+    def test_line_ends(self):
+        """A text with the line ends of another system is as wanted once it is there."""
+        self.entry("ca.pem", content="a\r\nb\r\n").apply()
+        self.assertEqual(b"a\r\nb\r\n", (self.root / "ca.pem").read_bytes())
+        self.assertFalse(self.entry("ca.pem", content="a\r\nb\r\n").changed())
+
     def test_link(self):
         """A link takes a file's place at once; its target must exist."""
         (self.root / "target").write_text("t")
