@@ -50,6 +50,29 @@ def _write(path, text, mode, uid, gid):
         raise
 
 
+def replace_text(module, diffs, path, text):
+    """Make the file hold the text, None for no file; in check mode only predict. Report whether it differs, with its diff in diffs."""
+    before = read_text(path)
+    if before == text:
+        return False
+    diffs.append(text_diff(path, before, text))
+    if module.check_mode:
+        return True
+    if text is None:
+        os.unlink(path)
+    else:
+        write_text(path, text)
+    return True
+
+
+def is_newer(path, than):
+    """Report whether the file was written after the other; one that is not there was not."""
+    try:
+        return os.stat(path).st_mtime_ns > os.stat(than).st_mtime_ns
+    except FileNotFoundError:
+        return False
+
+
 def text_diff(path, before, after):
     """Return the diff entry that Ansible prints for a file; None means the file is absent."""
     return {

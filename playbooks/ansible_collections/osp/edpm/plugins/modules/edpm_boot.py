@@ -44,15 +44,16 @@ unmet:
   returned: always
 """
 
-import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.osp.edpm.plugins.module_utils.boot import FLAGS, cmdline, in_container, lacking
-from ansible_collections.osp.edpm.plugins.module_utils.node import one_line, read_text, text_diff, write_text
+from ansible_collections.osp.edpm.plugins.module_utils.node import is_newer, one_line, replace_text, text_diff
 
 FLAG = f"{FLAGS}/edpm_kernel"
 DROP_IN = "/etc/default/grub.d/99-edpm.cfg"
+# What update-grub writes.
+LOADER = "/boot/grub/grub.cfg"
 
 
 class BootError(Exception):
@@ -80,15 +81,22 @@ class Job:
         if in_container():
             self.unmet = [f"{argument}: a container has no boot loader" for argument in self._arguments]
         elif shutil.which("update-grub"):
-            if self._file(DROP_IN, drop_in(self._arguments)):
-                self._do("update-grub")
+            self._grub()
         elif shutil.which("grubby"):
             self._grubby()
         elif self._arguments:
             raise BootError("neither update-grub nor grubby is on the node: leave edpm_kernel_args and "
                             "edpm_kernel_hugepages empty, or use an image with GRUB")
         waiting = [] if self.unmet else lacking(self._arguments, cmdline())
-        self._file(FLAG, f"the kernel runs without {' '.join(waiting)}\n" if waiting else None)
+        replace_text(self._module, self.diffs, FLAG, f"the kernel runs without {' '.join(waiting)}\n" if waiting else None)
+
+    def _grub(self):
+        """Have the boot loader take the file when that changed, or when the run that changed it ended before the loader had it."""
+        if not replace_text(self._module, self.diffs, DROP_IN, drop_in(self._arguments)):
+            if not is_newer(DROP_IN, LOADER):
+                return
+            self.diffs.append(text_diff(LOADER, "", f"{' '.join(self._arguments)}\n"))
+        self._do("update-grub")
 
     def _grubby(self):
         """Add what one of the boot entries lacks. grubby replaces the value of an argument of the same name."""
@@ -98,19 +106,6 @@ class Job:
         if new:
             self.diffs.append(text_diff("boot entries", "", "".join(f"{word}\n" for word in new)))
             self._do("grubby", "--update-kernel=ALL", f"--args={' '.join(new)}")
-
-    def _file(self, path, text):
-        before = read_text(path)
-        if before == text:
-            return False
-        self.diffs.append(text_diff(path, before, text))
-        if self._module.check_mode:
-            return True
-        if text is None:
-            os.unlink(path)
-        else:
-            write_text(path, text)
-        return True
 
     def _do(self, *words):
         if self._module.check_mode:

@@ -67,7 +67,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.osp.edpm.plugins.module_utils.nmkeyfile import PREFIX, Refused, profiles
 from ansible_collections.osp.edpm.plugins.module_utils.node import (
-    STATE_DIR, one_line, read_text, ssh_connection, text_diff, write_text)
+    STATE_DIR, one_line, read_text, replace_text, ssh_connection, text_diff, write_text)
 
 PROFILE_DIR = "/etc/NetworkManager/system-connections"
 HASH_FILE = os.path.join(STATE_DIR, "network-hash")
@@ -462,7 +462,7 @@ class Job:
                 if not self._module.check_mode:
                     self._nm.delete(uuid)
         if os.path.isdir(os.path.dirname(CLOUD_FILE)):
-            record(self._module, self.diffs, CLOUD_FILE, CLOUD_TEXT)
+            replace_text(self._module, self.diffs, CLOUD_FILE, CLOUD_TEXT)
 
 
 def require_neighbour(run, connection):
@@ -501,16 +501,6 @@ def through_nmstatectl(module, diffs):
     return sorted(interface["name"] for interface in wanted.get("interfaces", []))
 
 
-def record(module, diffs, path, text):
-    """Write a small file of record when it differs."""
-    before = read_text(path)
-    if before == text:
-        return
-    diffs.append(text_diff(path, before, text))
-    if not module.check_mode:
-        write_text(path, text)
-
-
 def configure(module, diffs):
     """Bring the network to the wanted state; return (backend, interfaces acted on)."""
     if shutil.which("nmstatectl"):
@@ -535,7 +525,7 @@ def main():
     try:
         backend, applied = configure(module, diffs)
         if module.params["hash"]:
-            record(module, diffs, HASH_FILE, module.params["hash"] + "\n")
+            replace_text(module, diffs, HASH_FILE, module.params["hash"] + "\n")
     except (Refused, NetworkError, OSError, ValueError) as error:
         module.fail_json(msg=one_line(str(error), 500))
     module.exit_json(changed=bool(diffs), backend=backend, applied=applied, diff=diffs)

@@ -51,7 +51,7 @@ import shutil
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.osp.edpm.plugins.module_utils.boot import FLAGS, cmdline, in_container, lacking
-from ansible_collections.osp.edpm.plugins.module_utils.node import one_line, read_text, text_diff, write_text
+from ansible_collections.osp.edpm.plugins.module_utils.node import is_newer, one_line, read_text, replace_text, text_diff
 
 FLAG = f"{FLAGS}/edpm_tuned"
 ACTIVE = "/etc/tuned/active_profile"
@@ -99,27 +99,20 @@ class Job:
         if profile not in profiles():
             raise TunedError(f"edpm_tuned_profile {profile!r} is not on the node: install the package that brings it, "
                              f"or use one of {', '.join(profiles())}")
-        changed = self._file(*variables(profile, self._module.params["isolated_cores"]))
-        if changed or self.active != profile or not self._runs():
+        if self._variables(profile) or self.active != profile or not self._runs():
             self.diffs.append(text_diff(ACTIVE, f"{self.active}\n", f"{profile}\n"))
             self._do("systemctl", "enable", "--now", "--quiet", "tuned")
             self._do("tuned-adm", "profile", profile)
         waiting = [] if in_container() else lacking(boot_arguments(read_text(BOOT)), cmdline())
-        self._file(FLAG, f"the kernel runs without tuned's {' '.join(waiting)}\n" if waiting else None)
+        replace_text(self._module, self.diffs, FLAG, f"the kernel runs without tuned's {' '.join(waiting)}\n" if waiting else None)
+
+    def _variables(self, profile):
+        """Write the profile's variables. Report whether tuned has to read them, which writes ACTIVE anew whenever it takes a profile."""
+        path, text = variables(profile, self._module.params["isolated_cores"])
+        return path is not None and (replace_text(self._module, self.diffs, path, text) or is_newer(path, ACTIVE))
 
     def _runs(self):
         return self._module.run_command(["systemctl", "is-active", "--quiet", "tuned"])[0] == 0
-
-    def _file(self, path, text):
-        if path is None or read_text(path) == text:
-            return False
-        self.diffs.append(text_diff(path, read_text(path), text))
-        if not self._check:
-            if text is None:
-                os.unlink(path)
-            else:
-                write_text(path, text)
-        return True
 
     def _do(self, *words):
         if self._check:

@@ -238,6 +238,32 @@ class Boot(unittest.TestCase):
             self.assertEqual((1, []), boot_with([], ["quiet", "a=1"]))
             self.assertEqual([["update-grub"], ["update-grub"]], run.commands)
 
+    def test_a_loader_that_was_not_written(self):
+        """What a failed update-grub left undone is done by the next run, once."""
+        with tempfile.TemporaryDirectory() as folder:
+            loader = pathlib.Path(folder) / "grub.cfg"
+            loader.write_text("")
+            os.utime(loader, (1, 1))
+            outcomes = [(1, "", "no such device"), (0, "", "")]
+
+            def run(_words):
+                code = outcomes.pop(0)
+                if code[0] == 0:
+                    os.utime(loader)
+                return code
+
+            def boot_with():
+                job = edpm_boot.Job(types.SimpleNamespace(params={"arguments": ["a=1"]}, check_mode=False, run_command=run))
+                with mock.patch.multiple(edpm_boot, DROP_IN=f"{folder}/99-edpm.cfg", LOADER=str(loader), FLAG=f"{folder}/flag",
+                                         in_container=lambda: False, cmdline=list), mock.patch.object(edpm_boot.shutil, "which", "/sbin/{}".format):
+                    job.run()
+                return [one["before_header"] for one in job.diffs]
+
+            with self.assertRaisesRegex(edpm_boot.BootError, "update-grub failed: no such device"):
+                boot_with()
+            self.assertEqual([str(loader), f"{folder}/flag"], boot_with())
+            self.assertEqual([], boot_with())
+
     def test_grubby(self):
         """Every entry that lacks an argument counts; a missing boot loader is refused only when it is needed."""
         info = 'index=0\nargs="ro quiet a=1"\nindex=1\nargs="ro"\n'
@@ -265,6 +291,15 @@ class Boot(unittest.TestCase):
             (pathlib.Path(folder) / "balanced").mkdir()
             (pathlib.Path(folder) / "balanced/tuned.conf").write_text("")
             self.assertEqual(["balanced"], edpm_tuned.profiles([folder]))
+            path, active = pathlib.Path(folder, "variables.conf"), pathlib.Path(folder, "active_profile")
+            for age, file in enumerate((active, path), 1):
+                file.write_text("isolated_cores=2\n")
+                os.utime(file, (age, age))
+            job = edpm_tuned.Job(types.SimpleNamespace(params={"isolated_cores": "2"}, check_mode=False))
+            with mock.patch.multiple(edpm_tuned, ACTIVE=str(active), variables=lambda *_: (str(path), "isolated_cores=2\n")):
+                self.assertTrue(job._variables("x"), "tuned has not read what an earlier run wrote")
+                os.utime(active)
+                self.assertFalse(job._variables("x"))
         self.assertEqual(("/etc/tuned/realtime-variables.conf", "# Written by osp.edpm.\nisolated_cores=2-4\n"), edpm_tuned.variables("realtime", "2-4"))
 
 
