@@ -14,6 +14,7 @@ from ansible_collections.osp.edpm.plugins.module_utils.osloconf import truth
 from ansible_collections.osp.edpm.plugins.module_utils.ovsdb import reason
 
 TIMEOUT = 10
+UNREADABLE = "names no HOST:PORT where one belongs: write , / ? # and @ in a password as %2C %2F %3F %23 and %40"
 
 
 class BusError(Exception):
@@ -28,17 +29,31 @@ def servers(url):
     scheme, _, rest = url.partition("://")
     if scheme not in ("rabbit", "kombu", "amqp") or not rest:
         raise ValueError("is no rabbit://USER:PASSWORD@HOST:5672/ address")
-    places, _, path = rest.partition("?")[0].partition("/")
+    address, _, query = rest.partition("?")
+    places, _, path = address.partition("/")
     found, user, password = [], "guest", "guest"
-    for place in places.split(","):
+    while places:
+        place, _, places = places.partition(",")
         login, _, where = place.rpartition("@")
         if login:
             user, _, password = (urllib.parse.unquote(part) for part in login.partition(":"))
-        parts = urllib.parse.urlsplit(f"//{where}")
-        if not parts.hostname:
-            raise ValueError("names no server")
-        found.append((parts.hostname, parts.port or 5672, user, password))
+        elif "@" in places + path + query:
+            raise ValueError(UNREADABLE)  # The place may be a piece of a password, which no message must show.
+        found.append((*_server(where), user, password))
+    if not found:
+        raise ValueError("names no server")
     return found, urllib.parse.unquote(path) or "/"
+
+
+def _server(where):
+    parts = urllib.parse.urlsplit(f"//{where}")
+    try:
+        port = parts.port or 5672
+    except ValueError:  # It quotes what stands in the port's place.
+        raise ValueError(UNREADABLE) from None
+    if not parts.hostname:
+        raise ValueError("names no server")
+    return parts.hostname, port
 
 
 def tls_of(config, host):

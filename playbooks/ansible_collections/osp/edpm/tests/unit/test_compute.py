@@ -63,6 +63,14 @@ class Bus(unittest.TestCase):
             with self.assertRaises(ValueError):
                 bus.servers(wrong)
 
+    def test_unquoted_password(self):
+        """A password with a character that means something in an address is never told, not even a piece of it."""
+        for password in ("hunter2/x", "hunter2,x", "7,x", "hunter2?x", "7/x", "7?x"):
+            with self.subTest(password=password):
+                with self.assertRaisesRegex(ValueError, "in a password as %2C") as caught:
+                    bus.servers(f"rabbit://u:{password}@r1:5672/")
+                self.assertNotIn("hunter2", str(caught.exception))
+
     def test_tls(self):
         """TLS is what the URL or the section asks for."""
         def of(url, section=""):
