@@ -8,6 +8,7 @@ Only the standard library, so that a node can be looked at before anything is in
 from __future__ import annotations
 
 import email.utils
+import http.client
 import json
 import ssl
 import time
@@ -131,6 +132,8 @@ class Session:
         except (OSError, ValueError) as error:
             cause = error.reason if isinstance(getattr(error, "reason", None), OSError) else error
             raise CloudError(f"{where} cannot be reached from the node: {words(cause)}") from error
+        except http.client.HTTPException as error:
+            raise CloudError(f"{where} does not speak HTTP: correct the address or port") from error
 
     def _opener(self):
         options = self._account.options
@@ -168,6 +171,7 @@ def skew(date, began, ended):
 
 def _json(text):
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}

@@ -68,6 +68,7 @@ status:
 
 import hashlib
 import hmac
+import http.client
 import ssl
 import urllib.error
 import urllib.request
@@ -100,7 +101,11 @@ def headers(secret):
 
 def ask(params):
     """Return the metadata service's answer; raise when it is not reached or knows another secret."""
-    context = ssl.create_default_context(cafile=params["ca_cert"] or None)
+    try:
+        context = ssl.create_default_context(cafile=params["ca_cert"] or None)
+    except OSError as error:
+        raise ProbeError(f"the CA {params['ca_cert']} of Nova's metadata service cannot be read on the node ({ovsdb.reason(error)}): run "
+                         f"install-certs first, or correct {SECRETS}") from error
     if params["insecure"]:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), Stay)
@@ -114,6 +119,9 @@ def ask(params):
         cause = error.reason if isinstance(getattr(error, "reason", None), OSError) else error
         raise ProbeError(f"Nova's metadata service cannot be reached from the node at {params['url']}: {ovsdb.reason(cause)}; correct "
                          f"{SECRETS}, or see to the service") from error
+    except http.client.HTTPException as error:
+        raise ProbeError(f"what answers at {params['url']} does not speak HTTP: correct the address or port of Nova's metadata service "
+                         f"in {SECRETS}") from error
     if status == 403:
         raise ProbeError(f"Nova's metadata service at {params['url']} refuses the shared secret (403): give both sides the same, here in {SECRETS}")
     return status

@@ -4,6 +4,7 @@
 
 import datetime
 import email.utils
+import http.client
 import http.server
 import ipaddress
 import json
@@ -180,6 +181,13 @@ class Identity(unittest.TestCase):
         """An address nobody serves is told as such; one that is no Keystone as well."""
         with self.assertRaisesRegex(identity.CloudError, "cannot be reached from the node: connection refused"):
             self.session(Keystone(self).layer(auth_url="http://127.0.0.1:1/v3"))
+
+    def test_no_http(self):
+        """A port where something else answers is told as such."""
+        opener = mock.Mock(**{"open.side_effect": http.client.BadStatusLine("SSH-2.0")})
+        with mock.patch.object(identity.Session, "_opener", return_value=opener):
+            with self.assertRaisesRegex(identity.CloudError, "Keystone at http://127.0.0.1.* does not speak HTTP: correct"):
+                self.session(Keystone(self).layer())
 
     def test_clock(self):
         """A clock that is ahead is told apart from one that is behind."""

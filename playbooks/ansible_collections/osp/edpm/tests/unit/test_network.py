@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the ovn and neutron-metadata roles decide."""
 
+import http.client
 import json
 import socket
 import threading
 import unittest
+from unittest import mock
 
 from ansible_collections.osp.edpm.plugins.filter import network
 from ansible_collections.osp.edpm.plugins.module_utils import ovsdb
@@ -260,6 +262,16 @@ class Metadata(unittest.TestCase):
                 self.assertEqual(1, len(found), found)
                 self.assertRegex(found[0], words)
                 self.assertNotIn("s3", found[0])
+
+    def test_probe(self):
+        """A port where something else answers, and a CA that is not there, are told by name."""
+        params = {"url": "http://127.0.0.1:1", "secret": "s3", "insecure": False, "ca_cert": "", "timeout": 1}
+        opener = mock.Mock(**{"open.side_effect": http.client.BadStatusLine("SSH-2.0")})
+        with mock.patch.object(edpm_metadata_probe.urllib.request, "build_opener", return_value=opener):
+            with self.assertRaisesRegex(edpm_metadata_probe.ProbeError, "127.0.0.1:1 does not speak HTTP: correct"):
+                edpm_metadata_probe.ask(params)
+        with self.assertRaisesRegex(edpm_metadata_probe.ProbeError, "/not/there.*: run install-certs first"):
+            edpm_metadata_probe.ask({**params, "ca_cert": "/not/there"})
 
     def test_signature(self):
         """The signature is what Nova computes (nova, api/metadata/handler.py)."""
