@@ -7,6 +7,7 @@ Uses python-amqp, which every service that speaks to RabbitMQ brings along (oslo
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import urllib.parse
 
@@ -107,12 +108,16 @@ def _connect(place, vhost, tls):
     return connection
 
 
-def listeners(connection, queue):
-    """Return how many listen on the queue; 0 when there is none of that name."""
+def listeners(config, queue):
+    """Return how many listen on the queue, 0 when there is none of that name; BusError when the bus cannot be asked."""
     import amqp  # only a node that runs such a service has it
 
     try:
-        with connection.channel() as channel:
-            return channel.queue_declare(queue=queue, passive=True).consumer_count
-    except amqp.NotFound:
-        return 0
+        with contextlib.closing(sign_in(config)) as connection:
+            try:
+                with connection.channel() as channel:
+                    return channel.queue_declare(queue=queue, passive=True).consumer_count
+            except amqp.NotFound:
+                return 0
+    except (amqp.AMQPError, OSError) as error:
+        raise BusError(f"the bus breaks off: {type(error).__name__}") from error

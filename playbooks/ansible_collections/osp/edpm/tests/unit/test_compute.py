@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ansible_collections.osp.edpm.plugins.filter import compute
 from ansible_collections.osp.edpm.plugins.module_utils import bus, identity
 from ansible_collections.osp.edpm.plugins.module_utils.osloconf import Config
-from ansible_collections.osp.edpm.plugins.modules import edpm_nova_check
+from ansible_collections.osp.edpm.plugins.modules import edpm_nova_check, edpm_nova_serving
 
 KEYS = {"ssh-privatekey": "-----BEGIN OPENSSH PRIVATE KEY-----\nx", "ssh-publickey": "ssh-ed25519 AAAA nova"}
 MAIN = "[DEFAULT]\ntransport_url = rabbit://nova:pw@r1:5672/\n[placement]\nauth_url = http://k:5000/v3\n"
@@ -85,6 +85,24 @@ class Bus(unittest.TestCase):
         with mock.patch.object(bus, "_connect", side_effect=lambda place, *_: (_ for _ in ()).throw(bus.BusError(place[0]))):
             with self.assertRaisesRegex(bus.BusError, "^r1; r2$"):
                 bus.sign_in(Config([{"source": "", "content": "transport_url = rabbit://u:secret@r1,u:secret@r2/\n"}]))
+
+
+    def test_listeners(self):
+        """A queue that is not there has none; a bus that breaks off while it is asked is a service that does not serve yet."""
+        class AMQPError(Exception):
+            """Of amqp."""
+
+        class NotFound(AMQPError):
+            """Of amqp."""
+
+        amqp = types.SimpleNamespace(AMQPError=AMQPError, NotFound=NotFound)
+        for answer, serves in (([types.SimpleNamespace(consumer_count=1)], True), (NotFound(), False), (AMQPError(), False), (ConnectionResetError(), False)):
+            connection = mock.MagicMock()
+            connection.channel.return_value.__enter__.return_value.queue_declare.side_effect = answer
+            connection.channel.return_value.__exit__.return_value = False
+            with mock.patch.dict("sys.modules", amqp=amqp), mock.patch.object(bus, "sign_in", return_value=connection), self.subTest(answer):
+                self.assertEqual(serves, edpm_nova_serving.serves(None, "n0"))
+                connection.close.assert_called_once_with()
 
 
 class Keystone:
