@@ -480,8 +480,22 @@ def subset(wanted, seen):
     if isinstance(wanted, dict):
         return isinstance(seen, dict) and all(subset(value, seen.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
-        return isinstance(seen, list) and all(any(subset(one, other) for other in seen) for one in wanted)
+        return isinstance(seen, list) and all(_is_gone(one, seen) if _is_absent(one) else any(subset(one, other) for other in seen)
+                                              for one in wanted)
     return wanted == seen or str(wanted).lower() == str(seen).lower()
+
+
+CARDS_WITHOUT_PROFILE = (("ethernet", "ignore"), ("ethernet", "down"))
+
+
+def _is_absent(one):
+    return isinstance(one, dict) and one.get("state") == "absent"
+
+
+def _is_gone(one, seen):
+    """Report whether nothing there is as the rest says. A card stays, but nmstate shows it as ignored or down when it has no profile."""
+    rest = {key: value for key, value in one.items() if key != "state"}
+    return not any(subset(rest, other) and (other.get("type"), other.get("state")) not in CARDS_WITHOUT_PROFILE for other in seen)
 
 
 def through_nmstatectl(module, diffs):

@@ -110,6 +110,21 @@ class Texts(unittest.TestCase):
         self.assertFalse(subset({"interfaces": [{"name": "eth0", "mtu": 9000}]}, seen))
         self.assertFalse(subset({"interfaces": [{"name": "eth9"}]}, seen))
 
+    def test_absent(self):
+        """What must not be there is as wanted once it is gone; a card cannot go, but has no profile then."""
+        def seen(*states):
+            return {"interfaces": [{"name": f"eth{number}", "type": "ethernet", "state": state} for number, state in enumerate(states)],
+                    "routes": {"config": [{"destination": "192.0.2.0/24", "next-hop-interface": "eth0"}]}}
+
+        wanted = {"interfaces": [{"name": "eth1", "state": "absent"}]}
+        self.assertTrue(subset(wanted, seen("up")))
+        self.assertTrue(subset(wanted, seen("up", "ignore")))
+        self.assertTrue(subset(wanted, seen("up", "down")))
+        self.assertFalse(subset(wanted, seen("up", "up")))
+        self.assertFalse(subset({"interfaces": [{"name": "dummy0", "state": "absent"}]}, {"interfaces": [{"name": "dummy0", "type": "dummy", "state": "ignore"}]}))
+        self.assertFalse(subset({"routes": {"config": [{"state": "absent", "next-hop-interface": "eth0"}]}}, seen("up")))
+        self.assertTrue(subset({"routes": {"config": [{"state": "absent", "next-hop-interface": "eth1"}]}}, seen("up")))
+
 
 if __name__ == "__main__":
     unittest.main()
