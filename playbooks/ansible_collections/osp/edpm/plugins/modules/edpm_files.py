@@ -179,6 +179,10 @@ class Entry:
         """Make what is wanted true."""
         _put(self.path, self.after)
 
+    def is_as_before(self):
+        """Report whether what was there still is, or is again."""
+        return self._observe() == self.before
+
     def restore(self):
         """Make what was there true again."""
         _put(self.path, self.before)
@@ -240,12 +244,24 @@ def _install(module, entries):
                 raise BundleError(f"{words[0]} is not on the node: run the service that installs it first (install-os)")
             code, out, err = module.run_command(words)
             if code != 0:
-                raise BundleError(f"{' '.join(words)} refuses the new files: {one_line(err or out)}; "
-                                  "the old ones are back")
-    except (BundleError, OSError):
-        for entry in entries:
-            entry.restore()
-        raise
+                raise BundleError(f"{' '.join(words)} refuses the new files: {one_line(err or out)}")
+    except (BundleError, OSError) as error:
+        stuck = _put_back(entries)
+        if stuck:
+            raise BundleError(f"{error}; and the old ones cannot be put back ({stuck}): run the service again once that is solved") from error
+        raise BundleError(f"{error}; the old ones are back") from error
+
+
+def _put_back(entries):
+    """Restore every entry that is not as it was; return why one could not be, "" when all could."""
+    problems = []
+    for entry in entries:
+        try:
+            if not entry.is_as_before():
+                entry.restore()
+        except (BundleError, OSError) as error:
+            problems.append(f"{entry.path}: {error}")
+    return "; ".join(problems)
 
 
 def main():

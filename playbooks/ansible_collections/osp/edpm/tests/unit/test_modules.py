@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
 from ansible_collections.osp.edpm.plugins.callback import rackplane
 from ansible_collections.osp.edpm.plugins.lookup import service_data
@@ -46,6 +47,26 @@ class Files(unittest.TestCase):
         self.entry("ca.pem", content="a\r\nb\r\n").apply()
         self.assertEqual(b"a\r\nb\r\n", (self.root / "ca.pem").read_bytes())
         self.assertFalse(self.entry("ca.pem", content="a\r\nb\r\n").changed())
+
+    def test_all_or_none(self):
+        """A file that cannot be put back leaves neither the others new nor the cause untold."""
+        for name in "abc":
+            (self.root / name).write_text(f"old {name}")
+        entries = [self.entry(name, content="new", mode="0644") for name in "abc"]
+        entries[0].restore = mock.Mock(side_effect=OSError("read-only file system"))
+        entries[1].apply()
+        entries[2].restore = mock.Mock(side_effect=AssertionError("it is as it was"))
+        entries[2].apply = mock.Mock(side_effect=OSError("the node's disk is full"))
+        with self.assertRaisesRegex(edpm_files.BundleError, "disk is full; and the old ones cannot be put back .*/a: read-only"):
+            edpm_files._install(mock.Mock(params={"verify": []}), entries)
+        self.assertEqual(["new", "old b", "old c"], [(self.root / name).read_text() for name in "abc"])
+
+    def test_refused(self):
+        """Files that the verify command refuses are gone again."""
+        module = mock.Mock(params={"verify": [["/bin/false"]]}, **{"run_command.return_value": (1, "", "line 3: no")})
+        with self.assertRaisesRegex(edpm_files.BundleError, "/bin/false refuses the new files: line 3: no; the old ones are back"):
+            edpm_files._install(module, [self.entry("a.conf", content="x")])
+        self.assertFalse((self.root / "a.conf").exists())
 
     def test_link(self):
         """A link takes a file's place at once; its target must exist."""
