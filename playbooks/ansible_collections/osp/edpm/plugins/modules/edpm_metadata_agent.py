@@ -123,11 +123,15 @@ def wait(module):
     params, unit, name, began = module.params, Unit(module), chassis(), time.time()
     deadline = time.monotonic() + params["timeout"]
     while True:
-        problem, found = unit.problem(), registered(params, name)
+        problem, found, silence = unit.problem(), "", ""
+        try:
+            found = registered(params, name)
+        except ovsdb.DatabaseError as error:  # It was reached before the agent was started, and may be again.
+            silence = str(error)
         if found and not problem and unit.settled:
             return found
         if problem or time.monotonic() > deadline:
-            problem = problem or f"{params['unit']} has not registered with chassis {name} after {params['timeout']} s"
+            problem = problem or silence or f"{params['unit']} has not registered with chassis {name} after {params['timeout']} s"
             raise AgentError(f"{problem}; it says: {last_error(params['log'], began - RECENT) or 'nothing'}; see {params['log']} on the node")
         time.sleep(1)
 

@@ -11,7 +11,7 @@ from unittest import mock
 
 from ansible_collections.osp.edpm.plugins.filter import network
 from ansible_collections.osp.edpm.plugins.module_utils import ovsdb
-from ansible_collections.osp.edpm.plugins.modules import edpm_metadata_probe, edpm_ovn_chassis
+from ansible_collections.osp.edpm.plugins.modules import edpm_metadata_agent, edpm_metadata_probe, edpm_ovn_chassis
 
 IDS = {"hostname": "n0.example.com", "ovn-remote": "tcp:192.0.2.1:6642", "ovn-encap-ip": "192.0.2.20", "ovn-encap-type": "geneve"}
 
@@ -272,6 +272,20 @@ class Metadata(unittest.TestCase):
                 edpm_metadata_probe.ask(params)
         with self.assertRaisesRegex(edpm_metadata_probe.ProbeError, "/not/there.*: run install-certs first"):
             edpm_metadata_probe.ask({**params, "ca_cert": "/not/there"})
+
+    def test_a_southbound_that_breaks_off(self):
+        """The wait for the agent outlives a southbound that is away for a moment, and names one that stays away."""
+        def wait(timeout, *answers):
+            shown = "ActiveState=active\nNRestarts=0\nActiveEnterTimestampMonotonic=0\n"
+            module = mock.Mock(params={"unit": "agent", "log": "/not/there", "timeout": timeout}, **{"run_command.return_value": (0, shown, "")})
+            with mock.patch.multiple(edpm_metadata_agent, chassis=lambda: "c", registered=mock.Mock(side_effect=answers), SETTLED=0), \
+                    mock.patch.object(edpm_metadata_agent.time, "sleep"):
+                return edpm_metadata_agent.wait(module)
+
+        away = ovsdb.DatabaseError("tcp:192.0.2.1:6642 breaks off")
+        self.assertEqual("id", wait(60, away, "", "id"))
+        with self.assertRaisesRegex(edpm_metadata_agent.AgentError, "^tcp:192.0.2.1:6642 breaks off; it says"):
+            wait(-1, away)
 
     def test_signature(self):
         """The signature is what Nova computes (nova, api/metadata/handler.py)."""
