@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -374,6 +375,25 @@ func TestServersOnTheHostHoldItsRelease(t *testing.T) {
 			t.Errorf("%+v is left in the cloud", w)
 		}
 	})
+}
+
+// halfDeaf is a cloud that shows its services and fails whatever is asked about one of them.
+type halfDeaf struct{ provisioner.Cloud }
+
+func (halfDeaf) Servers(context.Context, provisioner.CloudAccess, string) ([]string, error) {
+	return nil, fault.New(fault.Transient, "Nova at https://nova.example.com answers 503")
+}
+
+func TestALostStatusDoesNotReleaseAHostThatTheCloudShows(t *testing.T) {
+	r := joinedNode(t)
+	edit(r.rig, r.node(), func(n *v1alpha1.DataPlaneNode) { n.Status.OpenStack = nil })
+	r.controller.Cloud = halfDeaf{r.cloud}
+	r.released()
+	r.expect(configured+"+Joined", "cannot be asked", "answers 503")
+	if h := r.host(); h.Spec.Image == nil || !h.Spec.Online {
+		t.Errorf("host %+v: switched off while nobody knows what is on it", h.Spec)
+	}
+	r.settled()
 }
 
 func TestReleaseWithoutTheNetConfigFindsTheCompute(t *testing.T) {

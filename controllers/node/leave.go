@@ -72,6 +72,10 @@ func (p *pass) leave(ctx context.Context, next func(*farewell, provisioner.Compu
 	if err != nil {
 		return p.unasked(ctx, err)
 	}
+	if host := f.Host(seen); host != "" {
+		// A status that was lost must not make a cloud that falls silent now look like one that never knew the node.
+		p.recordCompute(v1alpha1.ComputeStatus{Host: host})
+	}
 	return next(f, seen)
 }
 
