@@ -63,9 +63,13 @@ func (p *plan) check(ctx context.Context, m *manifests, examiner provisioner.Exa
 }
 
 func checkNode(ctx context.Context, m *manifests, in *inputs.Set, node *v1alpha1.DataPlaneNode, examiner provisioner.Examiner) *nodeCheck {
-	login, _ := inputs.LoginOf(in.NodeSet, node, in.Networks)
+	login, addressed := inputs.LoginOf(in.NodeSet, node, in.Networks)
 	c := &nodeCheck{Login: login.User + "@" + login.Address, Result: resultConfigured}
-	if len(node.Status.Services) > 0 {
+	switch {
+	case len(node.Status.Services) > 0:
+		return c
+	case !addressed: // an empty address would be this machine
+		c.Result, c.Error = resultNotSeen, inputs.NoLogin(in.NodeSet, node)
 		return c
 	}
 	wanted, err := in.Adoption(ctx, m, node, time.Now())

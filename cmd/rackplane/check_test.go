@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/adoption"
@@ -137,6 +139,17 @@ func TestCheckVerdict(t *testing.T) {
 	}
 	if err := (plan{}).verdict(); err != nil {
 		t.Errorf("a plan without a look: %v", err)
+	}
+}
+
+// TestCheckWithoutAnAddress: an empty address would be the machine that asks.
+func TestCheckWithoutAnAddress(t *testing.T) {
+	set := steptest.NodeSet(0)
+	set.Spec.PreProvisioned = true
+	node := &v1alpha1.DataPlaneNode{ObjectMeta: steptest.Meta("n0")}
+	got := checkNode(t.Context(), nil, &inputs.Set{NodeSet: set}, node, lab{t})
+	if got.Result != resultNotSeen || !strings.Contains(got.Error, "node n0 has neither ansible.ansibleHost nor an address") {
+		t.Errorf("%+v", got)
 	}
 }
 

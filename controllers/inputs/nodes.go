@@ -82,6 +82,11 @@ func LoginOf(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.
 	return login, login.Address != ""
 }
 
+// NoLogin says what a node lacks that cannot be logged in to.
+func NoLogin(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) string {
+	return fmt.Sprintf("NodeSet %s: node %s has neither ansible.ansibleHost nor an address on the %s network: add one", set.Name, node.Name, v1alpha1.CtlplaneNetwork)
+}
+
 func ctlplaneAddress(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
 	for _, a := range node.Spec.Networks {
 		if n := find(nets, a.Network); n != nil && network.IsCtlplane(*n) {

@@ -158,8 +158,7 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 	target := p.target()
 	if target.Address == "" {
-		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf(
-			"NodeSet %s: node %s has neither ansible.ansibleHost nor an address on the %s network: add one", p.set.Name, p.node.Name, v1alpha1.CtlplaneNetwork)), nil
+		return step.Hold(v1alpha1.ReasonInvalidInput, inputs.NoLogin(p.set, p.node)), nil
 	}
 	var err error
 	p.seen, err = p.Prober.Probe(ctx, target)
