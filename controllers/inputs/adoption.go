@@ -164,7 +164,7 @@ func (s *Set) controlPlane(ctx context.Context, r client.Reader) (controlPlane, 
 	return c, nil
 }
 
-func transportLine() *regexp.Regexp { return regexp.MustCompile(`(?m)^\s*transport_url\s*=\s*(\S+)`) }
+func transportLine() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*transport_url[ \t]*[=:][ \t]*(\S+)`) }
 
 // describe reads control-plane.yaml of the Secret openstack-control-plane. One that cannot be read is its services' to
 // tell of.
@@ -203,7 +203,10 @@ func buses(transport string) []string {
 		if strings.Contains(rest, "@") && !strings.Contains(part, "@") {
 			continue
 		}
-		host, _, _ := strings.Cut(part[strings.LastIndexByte(part, '@')+1:], "/")
+		host := part[strings.LastIndexByte(part, '@')+1:]
+		if end := strings.IndexAny(host, "/?"); end >= 0 {
+			host = host[:end]
+		}
 		if _, _, err := net.SplitHostPort(host); err != nil && host != "" {
 			host = net.JoinHostPort(strings.Trim(host, "[]"), "5672")
 		}

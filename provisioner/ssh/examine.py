@@ -232,7 +232,7 @@ def buses(url):
     """The host:port of a transport_url, without whoever logs in; parts that may be a piece of a password are left out."""
     rest = url.partition("://")[2]
     parts = [part for part in rest.split(",") if "@" in part or "@" not in rest]
-    hosts = [part.rpartition("@")[2].partition("/")[0] for part in parts]
+    hosts = [re.split("[/?]", part.rpartition("@")[2])[0] for part in parts]
     return sorted(host if re.search(r":\d+$", host) else host + ":5672" for host in hosts if host)
 
 
@@ -277,7 +277,11 @@ def record():
 
 
 def connect(address, results):
-    host, _, port = address.rpartition(":")
+    place = re.fullmatch(r"(.+):(\d{1,5})", address)
+    if place is None:
+        results[address] = "not an address with a port"
+        return
+    host, port = place.groups()
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=4).close()
         results[address] = ""

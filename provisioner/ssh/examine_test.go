@@ -119,7 +119,7 @@ func TestScriptOnThisMachine(t *testing.T) {
 	}
 	defer listener.Close()
 	open := listener.Addr().String()
-	question, err := json.Marshal(adoption.Question{Connect: []string{open, "127.0.0.1:1", `"""); import os #:1`}})
+	question, err := json.Marshal(adoption.Question{Connect: []string{open, "127.0.0.1:1", `"""); import os #:1`, "portless"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestScriptOnThisMachine(t *testing.T) {
 	if got.OS.ID == "" || got.Kernel.Architecture == "" || len(got.Disks) != 3 || got.Disks[0].FreeBytes == 0 || len(got.Addresses) == 0 {
 		t.Errorf("%+v", got)
 	}
-	if got.Endpoints[open] != "" || got.Endpoints["127.0.0.1:1"] != "connection refused" || got.Endpoints[`"""); import os #:1`] == "" {
+	if got.Endpoints[open] != "" || got.Endpoints["127.0.0.1:1"] != "connection refused" || got.Endpoints[`"""); import os #:1`] == "" || got.Endpoints["portless"] != "not an address with a port" {
 		t.Errorf("endpoints %v", got.Endpoints)
 	}
 	if age := time.Since(time.UnixMilli(got.Clock.Unix)); age.Abs() > time.Minute {
@@ -143,7 +143,7 @@ func TestScriptReadsWhatOthersLeave(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	for name, content := range map[string]string{
-		"etc/nova/nova.conf":                                            "[DEFAULT]\nhost = older\ntransport_url = rabbit://nova:p%40ss@192.0.2.1:5672,malformed,nova:x@192.0.2.2/\n[neutron]\nhost = wrong\n",
+		"etc/nova/nova.conf":                                            "[DEFAULT]\nhost = older\ntransport_url = rabbit://nova:p%40ss@192.0.2.1:5672,malformed,nova:x@192.0.2.2?ssl=1\n[neutron]\nhost = wrong\n",
 		"etc/nova/nova.conf.d/02.conf":                                  "[DEFAULT]\nhost = compute-a.example.com\n",
 		"etc/kolla/nova-compute/nova.conf":                              "[DEFAULT]\nhost = oldest\n",
 		"var/lib/containers/storage/overlay-containers/containers.json": `[{"id": "aa", "names": ["nova_compute"]}, {"id": "bb"}]`,
