@@ -51,7 +51,7 @@ func (s *Set) Adoption(ctx context.Context, r client.Reader, node *v1alpha1.Data
 	for _, a := range node.Spec.Networks {
 		w.Addresses = append(w.Addresses, a.Address)
 	}
-	decode(set, node, "edpm_nova_allow_qemu", &w.Emulation)
+	w.Emulation = allowed(set, node, "edpm_nova_allow_qemu")
 	var arguments string
 	decode(set, node, "edpm_kernel_args", &arguments)
 	w.KernelArguments = strings.Fields(arguments)
@@ -69,6 +69,13 @@ func decode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, name string, in
 		return
 	}
 	_ = json.Unmarshal(raw, into)
+}
+
+// allowed reports whether a switch among the Ansible variables is on, in any form that Ansible takes for true. A template
+// may be on: its role judges it.
+func allowed(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, name string) bool {
+	text := strings.ToLower(strings.Trim(string(variable(set, node, name)), `"`))
+	return strings.Contains(text, "{{") || slices.Contains([]string{"true", "yes", "on", "y", "t", "1"}, text)
 }
 
 // repository is an entry of edpm_bootstrap_repos.
@@ -164,7 +171,9 @@ func (s *Set) controlPlane(ctx context.Context, r client.Reader) (controlPlane, 
 	return c, nil
 }
 
-func transportLine() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*transport_url[ \t]*[=:][ \t]*(\S+)`) }
+func transportLine() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^[ \t]*transport_url[ \t]*[=:][ \t]*(\S+)`)
+}
 
 // describe reads control-plane.yaml of the Secret openstack-control-plane. One that cannot be read is its services' to
 // tell of.

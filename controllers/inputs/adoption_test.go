@@ -90,6 +90,16 @@ func TestEndpointsOfACloud(t *testing.T) {
 	}
 }
 
+func TestASwitchInAnyForm(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]bool{`true`: true, `"true"`: true, `"Yes"`: true, `1`: true, `"{{ emulated }}"`: true, `false`: false, `"no"`: false, `null`: false} {
+		set, node := adopting(`{"edpm_nova_allow_qemu": `+raw+`}`, nil)
+		if got, err := set.Adoption(t.Context(), nil, node, time.Unix(1, 0)); err != nil || got.Emulation != want {
+			t.Errorf("%s: %v, %v", raw, got.Emulation, err)
+		}
+	}
+}
+
 func TestBuses(t *testing.T) {
 	t.Parallel()
 	for transport, want := range map[string][]string{
