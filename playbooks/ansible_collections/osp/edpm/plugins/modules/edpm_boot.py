@@ -44,6 +44,7 @@ unmet:
   returned: always
 """
 
+import re
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
@@ -64,7 +65,9 @@ def drop_in(arguments):
     """Return the file that adds the arguments to those of the image; None for no arguments."""
     if not arguments:
         return None
-    return f'# Written by osp.edpm.\nGRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(arguments)}"\n'
+    # A shell reads it, at each update of a kernel as well.
+    quoted = re.sub(r'([\\"$`])', r"\\\1", " ".join(arguments))
+    return f'# Written by osp.edpm.\nGRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {quoted}"\n'
 
 
 class Job:

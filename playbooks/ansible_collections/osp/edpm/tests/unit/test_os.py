@@ -4,6 +4,7 @@
 
 import os
 import pathlib
+import subprocess
 import tempfile
 import types
 import unittest
@@ -217,6 +218,9 @@ class Boot(unittest.TestCase):
         """The image's own arguments stay."""
         self.assertIn('GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX a b=1"\n', edpm_boot.drop_in(["a", "b=1"]))
         self.assertIsNone(edpm_boot.drop_in([]))
+        odd = 'dyndbg="file a.c +p" x=$(touch${IFS}y) `z` \\'
+        shell = edpm_boot.drop_in(odd.split()) + 'printf %s "$GRUB_CMDLINE_LINUX"'
+        self.assertEqual(f"quiet {odd}", subprocess.run(["sh", "-c", shell], env={"GRUB_CMDLINE_LINUX": "quiet"}, capture_output=True, text=True, check=True).stdout)
         self.assertEqual(["b"], boot.lacking(["a", "b"], ["a", "c"]))
 
     def test_loader(self):
