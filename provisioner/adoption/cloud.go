@@ -213,7 +213,7 @@ func bridgesOf(o *OVS) string {
 // isLocal reports a manager target that only the node itself can use (ovs-vsctl(8): punix, unix and ptcp on loopback).
 func isLocal(target string) bool {
 	return strings.HasPrefix(target, "punix:") || strings.HasPrefix(target, "unix:") ||
-		(strings.HasPrefix(target, "ptcp:") && strings.HasSuffix(target, ":127.0.0.1"))
+		(strings.HasPrefix(target, "ptcp:") && (strings.HasSuffix(target, ":127.0.0.1") || strings.HasSuffix(target, ":[::1]")))
 }
 
 // split is a list as external_ids hold it, sorted.

@@ -47,7 +47,7 @@ func compute() Facts {
 	f.Units = append(f.Units, Unit{Name: "nova-compute.service", Active: "active", Enabled: "enabled"}, Unit{Name: "libvirtd.service", Active: "active", Enabled: "enabled"})
 	f.Guests = []Guest{{Name: "instance-00000002"}, {Name: "instance-00000001"}}
 	f.OVS = OVS{
-		Running: true, Managers: []string{"ptcp:6640:127.0.0.1"},
+		Running: true, Managers: []string{"ptcp:6640:127.0.0.1", "ptcp:6640:[::1]"},
 		Bridges: []Bridge{{Name: "br-int"}, {Name: "br-ex"}},
 		ExternalIDs: map[string]string{
 			"ovn-remote": "tcp:192.0.2.5:6642", "system-id": "chassis-a", "ovn-encap-ip": "192.0.2.50", "ovn-bridge-mappings": "datacentre:br-ex",
