@@ -134,16 +134,7 @@ func (r *rig) results(i int) string {
 
 func (r *rig) expect(condition string, status metav1.ConditionStatus, reason string, words ...string) {
 	r.Helper()
-	c := meta.FindStatusCondition(r.deployment().Status.Conditions, condition)
-	if c == nil || c.Status != status || c.Reason != reason {
-		r.Errorf("%s: %+v, want %s for %s", condition, c, status, reason)
-		return
-	}
-	for _, word := range words {
-		if !strings.Contains(c.Message, word) {
-			r.Errorf("%s does not mention %q: %s", condition, word, c.Message)
-		}
-	}
+	r.Expect(r.deployment(), metav1.Condition{Type: condition, Status: status, Reason: reason}, words...)
 }
 
 func TestServicesInOrder(t *testing.T) {
@@ -238,17 +229,7 @@ func TestSnapshot(t *testing.T) {
 
 func edit[T client.Object](r *rig, obj T, change func(T)) {
 	r.Helper()
-	if err := r.Plain.Get(r.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
-		r.Fatal(err)
-	}
-	change(obj)
-	if err := r.Plain.Update(r.Context(), obj); err != nil {
-		r.Fatal(err)
-	}
-	change(obj)
-	if err := r.Plain.Status().Update(r.Context(), obj); client.IgnoreNotFound(err) != nil {
-		r.Fatal(err)
-	}
+	steptest.Edit(r.API, obj, change)
 }
 
 func TestFailedNodeGetsNoLaterService(t *testing.T) {

@@ -128,17 +128,7 @@ func (r *rig) secrets() []string {
 // edit changes an object, status included, as somebody else.
 func edit[T client.Object](r *rig, obj T, change func(T)) {
 	r.Helper()
-	if err := r.Plain.Get(r.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
-		r.Fatal(err)
-	}
-	change(obj)
-	if err := r.Plain.Update(r.Context(), obj); err != nil {
-		r.Fatal(err)
-	}
-	change(obj)
-	if err := r.Plain.Status().Update(r.Context(), obj); client.IgnoreNotFound(err) != nil {
-		r.Fatal(err)
-	}
+	steptest.Edit(r.API, obj, change)
 }
 
 func (r *rig) expect(want string, words ...string) {

@@ -99,17 +99,7 @@ func (r *rig) deployments() []v1alpha1.DataPlaneDeployment {
 // edit changes an object as somebody else.
 func edit[T client.Object](r *rig, obj T, change func(T)) {
 	r.Helper()
-	if err := r.Plain.Get(r.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
-		r.Fatal(err)
-	}
-	change(obj)
-	if err := r.Plain.Update(r.Context(), obj); err != nil {
-		r.Fatal(err)
-	}
-	change(obj)
-	if err := r.Plain.Status().Update(r.Context(), obj); client.IgnoreNotFound(err) != nil {
-		r.Fatal(err)
-	}
+	steptest.Edit(r.API, obj, change)
 }
 
 // deployed makes every node one that has its key and answers.
@@ -154,16 +144,7 @@ func finish(d *v1alpha1.DataPlaneDeployment, well bool) {
 
 func (r *rig) expect(condition string, status metav1.ConditionStatus, reason string, words ...string) {
 	r.Helper()
-	c := meta.FindStatusCondition(r.set().Status.Conditions, condition)
-	if c == nil || c.Status != status || c.Reason != reason {
-		r.Errorf("%s: %+v, want %s for %s", condition, c, status, reason)
-		return
-	}
-	for _, word := range words {
-		if !strings.Contains(c.Message, word) {
-			r.Errorf("%s does not mention %q: %s", condition, word, c.Message)
-		}
-	}
+	r.Expect(r.set(), metav1.Condition{Type: condition, Status: status, Reason: reason}, words...)
 }
 
 func TestFromNothingToReady(t *testing.T) {

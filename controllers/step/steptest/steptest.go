@@ -13,6 +13,7 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -129,6 +130,38 @@ func (a *API) check(ctx context.Context, written client.Object) {
 	conditions := Conditions(written)
 	for _, problem := range Problems(conditions, written.GetGeneration(), a.Clock.Now()) {
 		a.tb.Errorf("%T %s: %s", written, written.GetName(), problem)
+	}
+}
+
+// Edit changes an object, status included, as somebody else.
+func Edit[T client.Object](a *API, obj T, change func(T)) {
+	a.tb.Helper()
+	ctx := a.tb.Context()
+	if err := a.Plain.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+		a.tb.Fatal(err)
+	}
+	change(obj)
+	if err := a.Plain.Update(ctx, obj); err != nil {
+		a.tb.Fatal(err)
+	}
+	change(obj)
+	if err := a.Plain.Status().Update(ctx, obj); client.IgnoreNotFound(err) != nil {
+		a.tb.Fatal(err)
+	}
+}
+
+// Expect looks at one of an object's conditions, and for words in its message.
+func (a *API) Expect(obj client.Object, want metav1.Condition, words ...string) {
+	a.tb.Helper()
+	c := meta.FindStatusCondition(Conditions(obj), want.Type)
+	if c == nil || c.Status != want.Status || c.Reason != want.Reason {
+		a.tb.Errorf("%s: %+v, want %s for %s", want.Type, c, want.Status, want.Reason)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(c.Message, word) {
+			a.tb.Errorf("%s does not mention %q: %s", want.Type, word, c.Message)
+		}
 	}
 }
 
