@@ -30,7 +30,9 @@ func TestUnfitNodesAreLeftAlone(t *testing.T) {
 		t.Errorf("results %s", got)
 	}
 	n := r.node(0)
-	adoptable := metav1.Condition{Type: v1alpha1.ConditionAdoptable, Status: metav1.ConditionTrue, Reason: "Done", LastTransitionTime: n.CreationTimestamp}
+	adoptable := metav1.Condition{
+		Type: v1alpha1.ConditionAdoptable, Status: metav1.ConditionTrue, Reason: "Done", LastTransitionTime: n.CreationTimestamp, ObservedGeneration: n.Generation,
+	}
 	n.Status.Conditions = slices.Insert(n.Status.Conditions, 1, adoptable)
 	if err := r.Plain.Status().Update(t.Context(), n); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -26,8 +27,13 @@ func MayRun(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
 }
 
 // Adopted reports whether nothing that was found on the node holds its services back; always so on bare metal.
+// A look that was made for what the node was to be before does not count: more may be wanted of it now.
 func Adopted(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
-	return !set.Spec.PreProvisioned || meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionAdoptable)
+	if !set.Spec.PreProvisioned {
+		return true
+	}
+	c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionAdoptable)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == node.Generation
 }
 
 // Adoption is what a pre-provisioned node must be like before the set's services run on it, as far as the set's objects

@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +25,7 @@ import (
 	"github.com/rackplane/rackplane/provisioner/adoption"
 	"github.com/rackplane/rackplane/provisioner/fault"
 	prober "github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/test/login"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -116,35 +116,13 @@ func (b *bench) onHost(h *rack.Host, command string) string {
 
 func (b *bench) remote(h *rack.Host, command string) (string, error) {
 	b.Helper()
-	_, encoded, _ := strings.Cut(h.HostKey, " ")
-	wire, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
+	host := login.Login{Address: h.Address.String(), Key: b.signer, HostKey: h.HostKey}
+	limit, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
+	defer cancel()
+	if err := host.Await(limit); err != nil {
 		b.Fatal(err)
 	}
-	key, err := ssh.ParsePublicKey(wire)
-	if err != nil {
-		b.Fatal(err)
-	}
-	config := &ssh.ClientConfig{
-		User: "cloud-admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(b.signer)}, HostKeyCallback: ssh.FixedHostKey(key), Timeout: time.Second,
-	}
-	var client *ssh.Client
-	for range 300 {
-		if client, err = ssh.Dial("tcp", net.JoinHostPort(h.Address.String(), "22"), config); err == nil {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	if err != nil {
-		b.Fatalf("%s does not answer: %v", h.Name, err)
-	}
-	defer client.Close()
-	session, err := client.NewSession()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := session.CombinedOutput(command)
-	return strings.TrimSpace(string(out)), err
+	return host.Run(b.Context(), command)
 }
 
 // manifest is what a user writes to adopt both servers. The rack's web server stands in for Keystone and for OVN's

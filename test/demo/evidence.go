@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/report"
+	"github.com/rackplane/rackplane/test/login"
 )
 
 // check is one thing a service must have done on a node.
@@ -45,8 +45,7 @@ func evidence(ctx context.Context, w io.Writer, v report.View, key ssh.Signer) e
 		n := &v.Nodes[i]
 		var seen []string
 		for _, c := range checks(n, len(v.Nodes)) {
-			out, err := execute(ctx, ctlplane(n), hostKey(v, n), key, c.command)
-			out = strings.TrimSpace(out)
+			out, err := into(v, n, key).Run(ctx, c.command)
 			if err != nil || !c.want(out) {
 				return errors.Join(fmt.Errorf("node %s, step evidence: %s is %q", n.Name, c.what, out), err)
 			}
@@ -81,35 +80,9 @@ func addressOn(n *v1alpha1.DataPlaneNode, network string) string {
 	return ""
 }
 
-// execute runs a command on a node that must answer with the host key.
-func execute(ctx context.Context, address, hostKey string, key ssh.Signer, command string) (string, error) {
-	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(hostKey)) //nolint:dogsled // the shape of the library
-	if err != nil {
-		return "", fmt.Errorf("the pinned host key: %w", err)
-	}
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", net.JoinHostPort(address, "22"))
-	if err != nil {
-		return "", err
-	}
-	c, chans, reqs, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
-		User: v1alpha1.DefaultAnsibleUser, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
-		HostKeyCallback: ssh.FixedHostKey(pinned), HostKeyAlgorithms: []string{pinned.Type()}, Timeout: 10 * time.Second,
-	})
-	if err != nil {
-		return "", fmt.Errorf("SSH to %s: %w", address, err)
-	}
-	cl := ssh.NewClient(c, chans, reqs)
-	defer cl.Close()
-	session, err := cl.NewSession()
-	if err != nil {
-		return "", err
-	}
-	defer session.Close()
-	out, err := session.CombinedOutput(command)
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return string(out), nil
+// into is the way into a node, which must answer with its host key.
+func into(v report.View, n *v1alpha1.DataPlaneNode, key ssh.Signer) login.Login {
+	return login.Login{Address: ctlplane(n), Key: key, HostKey: hostKey(v, n)}
 }
 
 // ran lists, per node, the services whose last result is newer than before: what an act really ran where.

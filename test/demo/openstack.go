@@ -254,7 +254,7 @@ func (d *demo) daemons(ctx context.Context) (string, error) {
 	var all strings.Builder
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
-		out, err := execute(ctx, ctlplane(n), hostKey(v, n), d.signer, command)
+		out, err := into(v, n, d.signer).Run(ctx, command)
 		if err != nil {
 			return "", fmt.Errorf("node %s: %w", n.Name, err)
 		}
@@ -376,7 +376,7 @@ func (d *demo) nodeSays(ctx context.Context, name, command string) (string, erro
 	}
 	for i := range v.Nodes {
 		if v.Nodes[i].Name == name {
-			return execute(ctx, ctlplane(&v.Nodes[i]), hostKey(v, &v.Nodes[i]), d.signer, command)
+			return into(v, &v.Nodes[i], d.signer).Run(ctx, command)
 		}
 	}
 	return "", fmt.Errorf("there is no node %s", name)

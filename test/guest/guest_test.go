@@ -6,18 +6,17 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/rackplane/rackplane/test/guest"
+	"github.com/rackplane/rackplane/test/login"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -58,14 +57,14 @@ func TestImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	login, err := ssh.NewSignerFromKey(private)
+	key, err := ssh.NewSignerFromKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	g, err := guest.Start(t.Context(), guest.Config{
 		Dir: t.TempDir(), Name: "image", Bridges: []string{"ctlplane"}, Address: netip.MustParsePrefix("192.168.122.231/24"),
-		AuthorizedKey: string(ssh.MarshalAuthorizedKey(login.PublicKey())),
+		AuthorizedKey: string(ssh.MarshalAuthorizedKey(key.PublicKey())),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,69 +83,43 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("SSH answers %.0f s after power on", time.Since(began).Seconds())
-	first := dial(t, g, login)
+	server := login.Login{Address: g.Address.String(), Key: key, HostKey: g.HostKey}
 	for _, f := range facts {
-		if got, err := output(first, f.command); err != nil || got != f.want {
+		if got, err := server.Run(t.Context(), f.command); err != nil || got != f.want {
 			t.Errorf("%s: the guest says %q, %v; want %q", f.name, got, err, f.want)
 		}
 	}
-	id, err := output(first, "cat /etc/machine-id")
+	id, err := server.Run(t.Context(), "cat /etc/machine-id")
 	if err != nil || len(id) != 32 {
 		t.Errorf("machine-id %q, %v", id, err)
 	}
 	t.Logf("looked at after %.0f s", time.Since(began).Seconds())
-	rebooted(t, g, login, first, id)
+	rebooted(t, server, id)
 }
 
 // rebooted restarts the guest, which then boots what update-grub has written, and is still itself.
-func rebooted(t *testing.T, g *guest.Guest, login ssh.Signer, before *ssh.Client, id string) {
+func rebooted(t *testing.T, server login.Login, id string) {
 	t.Helper()
+	const boot = "cat /proc/sys/kernel/random/boot_id"
+	before, err := server.Run(t.Context(), boot)
+	if err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	// The connection breaks while the guest goes down, so the command's own result says nothing.
-	_, _ = output(before, "sudo systemctl reboot")
-	_ = before.Wait()
+	_, _ = server.Run(t.Context(), "sudo systemctl reboot")
 	limit, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := g.Await(limit); err != nil {
-		t.Fatal(err)
+	for after := before; after == before || after == ""; after, err = server.Run(limit, boot) {
+		if limit.Err() != nil {
+			t.Fatalf("the guest did not come back: %v", err)
+		}
+		time.Sleep(time.Second)
 	}
 	t.Logf("SSH answers again after %.0f s", time.Since(began).Seconds())
-	if got, err := output(dial(t, g, login), "cat /etc/machine-id"); err != nil || got != id {
+	if got, err := server.Run(t.Context(), "cat /etc/machine-id"); err != nil || got != id {
 		t.Errorf("after a reboot the machine-id is %q, %v; it was %q", got, err, id)
 	}
-}
-
-// dial logs in, accepting only the host key of the guest's seed.
-func dial(t *testing.T, g *guest.Guest, login ssh.Signer) *ssh.Client {
-	t.Helper()
-	_, text, _ := strings.Cut(g.HostKey, " ")
-	wire, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.ParsePublicKey(wire)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := ssh.Dial("tcp", netip.AddrPortFrom(g.Address, 22).String(), &ssh.ClientConfig{
-		User: "cloud-admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(login)}, HostKeyCallback: ssh.FixedHostKey(key),
-		Timeout: 30 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	return client
-}
-
-func output(client *ssh.Client, command string) (string, error) {
-	session, err := client.NewSession()
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = session.Close() }()
-	out, err := session.Output(command)
-	return strings.TrimSpace(string(out)), err
 }
 
 func run(t *testing.T, argv ...string) {

@@ -11,10 +11,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/test/login"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -149,40 +148,11 @@ func (h computeHost) run(t *testing.T, input []byte, command string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	var client *ssh.Client
-	if err := poll(ctx, time.Second, func(ctx context.Context) (err error) {
-		client, err = h.dial(ctx)
-		return err
-	}); err != nil {
+	host := login.Login{Address: h.Address.String(), Key: h.key, HostKey: h.HostKey}
+	if err := host.Await(ctx); err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	session, err := client.NewSession()
-	if err != nil {
-		t.Fatal(err)
+	if _, err := host.Feed(ctx, input, command); err != nil {
+		t.Fatalf("%s: %v", command, err)
 	}
-	session.Stdin = bytes.NewReader(input)
-	if out, err := session.CombinedOutput(command); err != nil {
-		t.Fatalf("%s: %v: %s", command, err, strings.TrimSpace(string(out)))
-	}
-}
-
-func (h computeHost) dial(ctx context.Context) (*ssh.Client, error) {
-	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(h.HostKey)) //nolint:dogsled // the shape of the library
-	if err != nil {
-		return nil, err
-	}
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", netip.AddrPortFrom(h.Address, 22).String())
-	if err != nil {
-		return nil, err
-	}
-	c, channels, requests, err := ssh.NewClientConn(conn, h.Name, &ssh.ClientConfig{
-		User: "cloud-admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(h.key)},
-		HostKeyCallback: ssh.FixedHostKey(pinned), HostKeyAlgorithms: []string{pinned.Type()}, Timeout: 10 * time.Second,
-	})
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return ssh.NewClient(c, channels, requests), nil
 }

@@ -2,7 +2,6 @@ package rack_test
 
 import (
 	"context"
-	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +22,13 @@ func TestPreProvisioned(t *testing.T) {
 		},
 	})
 	for _, h := range r.Hosts {
-		login := k.forHost(t, h)
+		login := k.forHost(h)
 		if out, err := remote(ctx, h.Address.String(), "hostname", login); err != nil || out != h.Name {
 			t.Fatalf("host %s answers %q, %v", h.Name, out, err)
 		}
 	}
 	h := r.Hosts[0]
-	login := k.forHost(t, h)
+	login := k.forHost(h)
 	first, err := remote(ctx, h.Address.String(), "cat /proc/sys/kernel/random/boot_id; echo kept | sudo tee /root/mark; sync", login)
 	if err != nil {
 		t.Fatal(err)
@@ -58,16 +57,4 @@ func afterReboot(ctx context.Context, t *testing.T, h *rack.Host, login keys, be
 }
 
 // forHost is the same login with a pre-provisioned host's own key.
-func (k keys) forHost(t *testing.T, h *rack.Host) keys {
-	t.Helper()
-	_, text, _ := strings.Cut(h.HostKey, " ")
-	wire, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.ParsePublicKey(wire)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys{user: k.user, host: key}
-}
+func (k keys) forHost(h *rack.Host) keys { return keys{user: k.user, host: h.HostKey} }

@@ -40,13 +40,13 @@ func TestComputeProfile(t *testing.T) {
 		},
 	})
 	for _, h := range r.Hosts[:2] {
-		isQuiet(ctx, t, h.Address.String(), k.forHost(t, h))
+		isQuiet(ctx, t, h.Address.String(), k.forHost(h))
 	}
-	hasPackages(ctx, t, r.Hosts[0], k.forHost(t, r.Hosts[0]))
+	hasPackages(ctx, t, r.Hosts[0], k.forHost(r.Hosts[0]))
 	for name, command := range identities {
 		var seen [2]string
 		for i, h := range r.Hosts[:2] {
-			out, err := remote(ctx, h.Address.String(), command, k.forHost(t, h))
+			out, err := remote(ctx, h.Address.String(), command, k.forHost(h))
 			if err != nil || out == "" {
 				t.Errorf("%s of %s: %q, %v", name, h.Name, out, err)
 			}
@@ -96,7 +96,7 @@ func hasPackages(ctx context.Context, t *testing.T, h *rack.Host, login keys) {
 		}
 	}
 	// A name that it does not know makes dpkg-query complain.
-	query := "dpkg-query -W -f '${db:Status-Status}\\n' " + strings.Join(wanted, " ") + " | sort -u"
+	query := "dpkg-query -W -f '${db:Status-Status}\\n' " + strings.Join(wanted, " ") + " 2>&1 | sort -u"
 	if out, err := remote(ctx, h.Address.String(), query, login); err != nil || out != "installed" {
 		t.Errorf("the image lacks packages of the roles: %s, %v", out, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rackplane/rackplane/test/login"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -180,7 +180,7 @@ func (j *journey) setImage(ctx context.Context, checksum string) error {
 // keys are the SSH keys of one deployment.
 type keys struct {
 	user       ssh.Signer
-	host       ssh.PublicKey
+	host       string // public, in authorized_keys format
 	hostSecret string
 }
 
@@ -206,11 +206,15 @@ func newKeys(t *testing.T) keys {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keys{user: signer, host: host, hostSecret: string(pem.EncodeToMemory(block))}
+	return keys{user: signer, host: authorized(host), hostSecret: string(pem.EncodeToMemory(block))}
+}
+
+// authorized is a public key in authorized_keys format.
+func authorized(key ssh.PublicKey) string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
 func configDrive(h *rack.Host, k keys, name, address string) nodes.ConfigDrive {
-	public := func(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
 	return nodes.ConfigDrive{
 		MetaData: map[string]any{"uuid": h.UUID, "hostname": name, "name": name},
 		NetworkData: map[string]any{
@@ -226,43 +230,25 @@ func configDrive(h *rack.Host, k keys, name, address string) nodes.ConfigDrive {
 			"ssh_keys:",
 			"  ed25519_private: |",
 			"    " + strings.ReplaceAll(strings.TrimSpace(k.hostSecret), "\n", "\n    "),
-			"  ed25519_public: " + public(k.host),
+			"  ed25519_public: " + k.host,
 			"users:",
 			"- name: cloud-admin",
 			"  sudo: ALL=(ALL) NOPASSWD:ALL",
 			"  shell: /bin/bash",
-			"  ssh_authorized_keys: [" + public(k.user.PublicKey()) + "]",
+			"  ssh_authorized_keys: [" + authorized(k.user.PublicKey()) + "]",
 		}, "\n") + "\n",
 	}
 }
 
-// remote runs a command over SSH, accepting only the given host key, and repeats until the host answers.
+// remote runs a command over SSH, accepting only the given host key, as soon as the host answers.
 func remote(ctx context.Context, address, command string, k keys) (string, error) {
-	cfg := &ssh.ClientConfig{
-		User:            "cloud-admin",
-		Auth:            []ssh.AuthMethod{ssh.PublicKeys(k.user)},
-		HostKeyCallback: ssh.FixedHostKey(k.host),
-		Timeout:         time.Second,
-	}
 	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for {
-		client, err := ssh.Dial("tcp", net.JoinHostPort(address, "22"), cfg)
-		if err == nil {
-			defer client.Close()
-			session, err := client.NewSession()
-			if err != nil {
-				return "", err
-			}
-			out, err := session.CombinedOutput(command)
-			return strings.TrimSpace(string(out)), err
-		}
-		select {
-		case <-limit.Done():
-			return "", fmt.Errorf("no SSH: %w", err)
-		case <-time.After(200 * time.Millisecond):
-		}
+	host := login.Login{Address: address, Key: k.user, HostKey: k.host}
+	if err := host.Await(limit); err != nil {
+		return "", err
 	}
+	return host.Run(ctx, command)
 }
 
 // TestDeploy takes three hosts side by side from unknown to deployed and back.
