@@ -29,14 +29,7 @@ import (
 const environmentVariable = "RACKPLANE_TEST_ANSIBLE"
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	if !rack.Isolated() {
-		if err := prepare(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	rack.Isolate(ctx)
+	rack.Isolate(context.Background(), prepare)
 	os.Exit(m.Run())
 }
 

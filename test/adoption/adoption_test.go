@@ -33,29 +33,23 @@ import (
 const binaryVariable = "RACKPLANE_TEST_BINARY"
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	if rack.Isolated() {
-		code := m.Run()
-		_ = os.RemoveAll(filepath.Dir(os.Getenv(binaryVariable)))
-		os.Exit(code)
-	}
-	dir, err := os.MkdirTemp("", "rackplane-adoption-")
-	if err == nil {
-		err = prepare(ctx, filepath.Join(dir, "rackplane"))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	rack.Isolate(ctx) // ends this process
+	rack.Isolate(context.Background(), prepare)
+	code := m.Run()
+	_ = os.RemoveAll(filepath.Dir(os.Getenv(binaryVariable)))
+	os.Exit(code)
 }
 
-func prepare(ctx context.Context, binary string) error {
+func prepare(ctx context.Context) error {
 	if err := rack.Prepare(ctx, rack.Config{Profile: "compute"}); err != nil {
 		return err
 	}
+	dir, err := os.MkdirTemp("", "rackplane-adoption-")
+	if err != nil {
+		return err
+	}
+	binary := filepath.Join(dir, "rackplane")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "../../cmd/rackplane").CombinedOutput(); err != nil {
-		return fmt.Errorf("build rackplane: %w: %s", err, out)
+		return errors.Join(fmt.Errorf("build rackplane: %w: %s", err, out), os.RemoveAll(dir))
 	}
 	return os.Setenv(binaryVariable, binary)
 }

@@ -20,26 +20,6 @@ import (
 	"github.com/rackplane/rackplane/test/rack"
 )
 
-// outside prepares what the demo needs, while the network is still reachable, and moves into the rack's namespaces.
-// It returns only for an error or when there is nothing to run inside.
-func outside(o options) error {
-	ctx := context.Background()
-	switch {
-	case o.stop:
-		return stopKept()
-	case o.enter:
-		return enterKept()
-	}
-	if err := prepare(ctx, o); err != nil {
-		return err
-	}
-	if o.keep && !o.detached {
-		return detach(o)
-	}
-	rack.Isolate(ctx)
-	return nil
-}
-
 // prepare installs and builds what is missing; each script says what it does and is silent when there is nothing to do.
 func prepare(ctx context.Context, o options) error {
 	cfg := rack.Config{}

@@ -71,18 +71,32 @@ func (o options) check() error {
 
 func main() {
 	o, err := parse()
-	if err == nil && !rack.Isolated() {
-		err = outside(o)
-	}
-	if err == nil && rack.Isolated() {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		err = run(ctx, o)
-		stop()
+	if err == nil {
+		err = o.do(context.Background())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo: FAILED:", err)
 		os.Exit(1)
 	}
+}
+
+// do looks after a demo that was left running, or runs one.
+func (o options) do(ctx context.Context) error {
+	switch {
+	case o.stop:
+		return stopKept()
+	case o.enter:
+		return enterKept()
+	case o.keep && !o.detached:
+		if err := prepare(ctx, o); err != nil {
+			return err
+		}
+		return detach(o)
+	}
+	rack.Isolate(ctx, func(ctx context.Context) error { return prepare(ctx, o) })
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, o)
 }
 
 // run is the demo, inside the rack's namespaces.

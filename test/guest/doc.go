@@ -2,6 +2,6 @@
 // boot loader and kernel, every processor instruction emulated by QEMU. It is for what the rack's containers cannot
 // show: that the image boots a server, and services that need a kernel of their own, such as Open vSwitch's datapath.
 //
-// A guest is cabled to bridges of the network namespace it is started in and reaches nothing else. Call Prepare, which
-// may install and download, then rack.Isolate, then Start. Tests that boot one carry the build tag e2eguest.
+// A guest is cabled to bridges of the network namespace it is started in and reaches nothing else. Call rack.Isolate with
+// Prepare, which may install and download, then Start. Tests that boot one carry the build tag e2eguest.
 package guest

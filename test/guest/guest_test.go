@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -21,14 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	if !rack.Isolated() {
-		if err := guest.Prepare(ctx, guest.Config{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	rack.Isolate(ctx)
+	rack.Isolate(context.Background(), func(ctx context.Context) error { return guest.Prepare(ctx, guest.Config{}) })
 	os.Exit(m.Run())
 }
 

@@ -30,13 +30,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	if !rack.Isolated() {
-		if err := errors.Join(Prepare(ctx, Config{}), rack.Prepare(ctx, rack.Config{Profile: "compute"})); err != nil {
-			panic(err)
-		}
-	}
-	rack.Isolate(ctx)
+	rack.Isolate(context.Background(), func(ctx context.Context) error {
+		return errors.Join(Prepare(ctx, Config{}), rack.Prepare(ctx, rack.Config{Profile: "compute"}))
+	})
 	os.Exit(m.Run())
 }
 

@@ -5,7 +5,7 @@
 //
 // Whoever drives the rack sees addresses and credentials only: Ironic's URL, BMC addresses, an image URL.
 //
-// A rack needs root and lives in namespaces of its own: call Prepare (which may install and download), then
-// Isolate, then Start. Nothing inside reaches outside, and when the top process dies, however it dies,
+// A rack needs root and lives in namespaces of its own: call Isolate with Prepare (which may install and download),
+// then Start. Nothing inside reaches outside, and when the top process dies, however it dies,
 // no process, mount, interface or control group is left. State lives in Config.Dir.
 package rack

@@ -25,12 +25,13 @@ const (
 func Isolated() bool { return os.Getenv(stageVariable) == stageInside }
 
 // Isolate makes sure that the program runs in mount, network, PID, UTS and IPC namespaces and in a control group
-// of its own. Outside, it runs the program again inside with the same arguments, forwards interrupts, waits, and
-// exits this process with its status; it returns only inside. Call it first in main or TestMain.
+// of its own. Outside, it calls prepare, which may use the network, unless it is nil; then it runs the program again inside
+// with the same arguments, forwards interrupts, waits, and exits this process with its status. It returns only inside.
+// Call it first in main or TestMain.
 //
 // The death of the outer process, even by SIGKILL, kills everything inside, which takes mounts and interfaces along;
 // a small watcher outside then removes the control groups. It needs root and a cgroup2 mount.
-func Isolate(ctx context.Context) {
+func Isolate(ctx context.Context, prepare func(context.Context) error) {
 	var status int
 	var err error
 	switch os.Getenv(stageVariable) {
@@ -39,10 +40,15 @@ func Isolate(ctx context.Context) {
 	case stageInit:
 		status, err = initProcess(ctx)
 	default:
-		status, err = launch(ctx)
+		if prepare != nil {
+			err = prepare(ctx)
+		}
+		if err == nil {
+			status, err = launch(ctx)
+		}
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "rack: cannot isolate:", err)
+		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
 	os.Exit(status)
@@ -51,7 +57,7 @@ func Isolate(ctx context.Context) {
 // launch runs the program again as the first process of new namespaces and returns its exit status.
 func launch(ctx context.Context) (int, error) {
 	if os.Geteuid() != 0 {
-		return 0, errors.New("namespaces and containers need root")
+		return 0, errors.New("rack: namespaces and containers need root")
 	}
 	group, err := cgroup.New(fmt.Sprintf("rackplane-%d", os.Getpid()))
 	if err != nil {
@@ -64,7 +70,7 @@ func launch(ctx context.Context) (int, error) {
 	defer sweep()
 	program, err := os.Executable()
 	if err != nil {
-		return 0, fmt.Errorf("find own program: %w", err)
+		return 0, fmt.Errorf("rack: find own program: %w", err)
 	}
 	// The death signal is tied to the thread that starts the child, so that thread must live as long as this process.
 	runtime.LockOSThread()
@@ -85,13 +91,13 @@ func launch(ctx context.Context) (int, error) {
 	err = cmd.Start()
 	started()
 	if err != nil {
-		return 0, fmt.Errorf("start in namespaces: %w", err)
+		return 0, fmt.Errorf("rack: start in namespaces: %w", err)
 	}
 	defer forward(cmd.Process)()
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		return 0, fmt.Errorf("wait: %w", err)
+		return 0, fmt.Errorf("rack: wait: %w", err)
 	}
 	return exitStatus(cmd.ProcessState.Sys().(syscall.WaitStatus)), nil //nolint:forcetypeassert // always so on Linux
 }
@@ -103,17 +109,17 @@ func initProcess(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	if err := os.Setenv(stageVariable, stageInside); err != nil {
-		return 0, fmt.Errorf("set stage: %w", err)
+		return 0, fmt.Errorf("rack: set stage: %w", err)
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return 0, fmt.Errorf("find own program: %w", err)
+		return 0, fmt.Errorf("rack: find own program: %w", err)
 	}
 	child, err := os.StartProcess(program, os.Args, &os.ProcAttr{ //nolint:gosec // itself, with its own arguments
 		Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 	})
 	if err != nil {
-		return 0, fmt.Errorf("start program: %w", err)
+		return 0, fmt.Errorf("rack: start program: %w", err)
 	}
 	defer forward(child)()
 	for {
@@ -122,7 +128,7 @@ func initProcess(ctx context.Context) (int, error) {
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case err != nil:
-			return 0, fmt.Errorf("reap: %w", err)
+			return 0, fmt.Errorf("rack: reap: %w", err)
 		case pid == child.Pid && (status.Exited() || status.Signaled()):
 			return exitStatus(status), nil
 		}

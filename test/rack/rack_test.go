@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,18 +26,12 @@ import (
 func TestMain(m *testing.M) {
 	ctx := context.Background()
 	if os.Getenv(holdVariable) != "" {
-		rack.Isolate(ctx)
+		rack.Isolate(ctx, nil)
 		hold(ctx)
 	}
-	if !rack.Isolated() {
-		for _, profile := range []string{"base", "compute"} {
-			if err := rack.Prepare(ctx, rack.Config{Profile: profile}); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-		}
-	}
-	rack.Isolate(ctx)
+	rack.Isolate(ctx, func(ctx context.Context) error {
+		return errors.Join(rack.Prepare(ctx, rack.Config{}), rack.Prepare(ctx, rack.Config{Profile: "compute"}))
+	})
 	os.Exit(m.Run())
 }
 

@@ -2,7 +2,6 @@ package conformance_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -18,14 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	if !rack.Isolated() {
-		if err := rack.Prepare(ctx, rack.Config{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	rack.Isolate(ctx)
+	rack.Isolate(context.Background(), func(ctx context.Context) error { return rack.Prepare(ctx, rack.Config{}) })
 	os.Exit(m.Run())
 }
 

@@ -32,12 +32,7 @@ func serve(ctx context.Context) error {
 	verbose := flag.Bool("v", false, "log what agents do, too")
 	flag.Parse()
 
-	if !rack.Isolated() {
-		if err := rack.Prepare(ctx, rack.Config{}); err != nil {
-			return err
-		}
-	}
-	rack.Isolate(ctx)
+	rack.Isolate(ctx, func(ctx context.Context) error { return rack.Prepare(ctx, rack.Config{}) })
 
 	level := slog.LevelInfo
 	if *verbose {
