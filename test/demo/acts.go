@@ -65,7 +65,7 @@ func (d *demo) showReady(ctx context.Context, v report.View, n int) error {
 		return err
 	}
 	d.watch.print(d.out)
-	services(d.out, v)
+	services(d.out, v, "")
 	d.say("")
 	if err := d.status(ctx); err != nil {
 		return err

@@ -62,7 +62,9 @@ func (d *demo) openStack(ctx context.Context) error {
 			return err
 		}
 	}
-	d.say("\ndemo: done after %.0fs", d.watch.seconds())
+	d.say("")
+	d.watch.print(d.out)
+	d.say("demo: done after %.0fs", d.watch.seconds())
 	return nil
 }
 
@@ -106,7 +108,7 @@ func (d *demo) awaitComputes(ctx context.Context, lap string) error {
 	}
 	d.watch.lap(lap)
 	d.watch.print(d.out)
-	services(d.out, v)
+	services(d.out, v, "")
 	d.tasks(v)
 	d.say("")
 	if err := d.status(ctx); err != nil {
@@ -238,7 +240,7 @@ func (d *demo) deployAgain(ctx context.Context) error {
 	if after != before {
 		return fmt.Errorf("daemons before the second deployment:\n%safter it:\n%s", before, after)
 	}
-	services(d.out, v)
+	services(d.out, v, name+"-")
 	d.watch.lap("all services once more: nothing changed, no daemon restarted")
 	d.say("nothing changed on any node and no daemon restarted")
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/rackplane/rackplane/report"
@@ -36,9 +37,12 @@ func (s *stopwatch) print(w io.Writer) {
 	}
 }
 
-// services prints how long each run of the view took and on how many nodes.
-func services(w io.Writer, v report.View) {
+// services prints how long each run took and on how many nodes, of deployments whose names begin so.
+func services(w io.Writer, v report.View, prefix string) {
 	for i := range v.Deployments {
+		if !strings.HasPrefix(v.Deployments[i].Name, prefix) {
+			continue
+		}
 		for _, r := range v.Deployments[i].Status.Runs {
 			if r.FinishedAt != nil {
 				fmt.Fprintf(w, "  %6.1fs  service %s on %d node(s)\n", r.FinishedAt.Sub(r.StartedAt.Time).Seconds(), r.Service, len(r.Nodes))
