@@ -63,11 +63,11 @@ test: vet-modules test-deps build ## All tests: unit, API, crash, adapters and t
 	go test -timeout 40m ./...
 
 .PHONY: e2e-openstack
-e2e-openstack: demo-deps build ## Nodes become computes of a real OpenStack; takes about 30 minutes, the first time 10 more for images
+e2e-openstack: demo-deps build ## Nodes become computes of a real OpenStack; takes about 16 minutes, the first time 10 more for images
 	go test -count=1 -p 1 -timeout 50m -tags e2eopenstack -run 'OpenStack|ControlPlane|Conformance' -v ./test/openstack ./test/e2e
 
 .PHONY: e2e-openstack-guest
-e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its own becomes a compute of a real OpenStack, all of it emulated
+e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its own becomes a compute of a real OpenStack; every instruction of it is emulated, which takes about 20 minutes
 	go test -count=1 -timeout 120m -tags e2eguest -run TestGuest -v ./test/e2e
 
 .PHONY: test-unit
