@@ -123,13 +123,10 @@ func countHosts(v report.View, state metal3v1alpha1.ProvisioningState) int {
 	return n
 }
 
-// nodesReady is true when the only set has exactly n nodes, all ready and up to date, and says so itself.
-func nodesReady(n int) func(report.View) bool { return allReady(1, n) }
-
-// allReady is true when there are that many sets and nodes, all ready and up to date, and the sets say so themselves.
-func allReady(sets, nodes int) func(report.View) bool {
+// nodesReady is true when there are that many nodes, all ready and up to date, and their sets say so themselves.
+func nodesReady(nodes int) func(report.View) bool {
 	return func(v report.View) bool {
-		if len(v.NodeSets) != sets || len(v.Nodes) != nodes {
+		if len(v.Nodes) != nodes {
 			return false
 		}
 		ready, updated := 0, 0

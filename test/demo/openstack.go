@@ -27,13 +27,7 @@ func (d *demo) computes() int {
 }
 
 // allJoined is true when every compute of every set is ready.
-func (d *demo) allJoined(v report.View) bool {
-	sets := 2
-	if d.mode == guestMode {
-		sets = 1
-	}
-	return allReady(sets, d.computes())(v)
-}
+func (d *demo) allJoined(v report.View) bool { return nodesReady(d.computes())(v) }
 
 // computeServices are RHOSO's default services; redhat, the registration of hosts with Red Hat, is not for Debian.
 func computeServices() []string {
@@ -45,14 +39,16 @@ func computeServices() []string {
 
 // openStack makes servers computes of a real cloud and proves it by what the cloud does with them.
 func (d *demo) openStack(ctx context.Context) error {
-	acts := []func(context.Context) error{d.joinCloud, d.runServers, d.deployAgain, d.killCompute, d.cloudFaults, d.tables, d.retire}
+	acts := []func(context.Context) error{d.joinCloud, d.runServers, d.deployAgain, d.killCompute}
+	if d.faulty {
+		acts = append(acts, d.cloudFaults)
+	}
+	acts = append(acts, d.tables, d.retire)
 	switch {
 	case d.mode == guestMode:
 		acts = []func(context.Context) error{d.joinGuest, d.runServers, d.kernelDatapath, d.deployAgain, d.tables}
 	case d.firstOnly:
 		acts = []func(context.Context) error{d.joinCloud, d.tables}
-	case !d.faulty:
-		acts = []func(context.Context) error{d.joinCloud, d.runServers, d.deployAgain, d.killCompute, d.tables, d.retire}
 	}
 	for _, act := range acts {
 		limit, cancel := context.WithTimeout(ctx, d.limit)
@@ -342,7 +338,7 @@ func (d *demo) retire(ctx context.Context) error {
 		return err
 	}
 	left := d.computes() - 1
-	after, err := d.view.until(ctx, victim+" gone, its host released", func(v report.View) bool { return allReady(2, left)(v) && hostsAvailable(1)(v) })
+	after, err := d.view.until(ctx, victim+" gone, its host released", func(v report.View) bool { return nodesReady(left)(v) && hostsAvailable(1)(v) })
 	if err != nil {
 		return err
 	}
