@@ -10,6 +10,7 @@ package ansible
 
 import (
 	"context"
+	"time"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
@@ -32,6 +33,15 @@ type Run struct {
 	KnownHosts []byte
 	// Data are files laid out for the playbook, by relative path; their folder is the variable edpm_service_data_dir.
 	Data map[string][]byte
+	// Namespace of the objects that asked for the run. Runs of two namespaces never share a user, a file or a slot.
+	Namespace string
+	// Targets are where the nodes are reached, by node, as host:port. The run reaches nothing else.
+	Targets map[string]string
+	// Timeout bounds the run, TaskTimeout each of its tasks on a node; 0 leaves it to the runner.
+	Timeout, TaskTimeout time.Duration
+	// Tokens fence the run: by node, a number higher than that of every run that was let onto the node before. Empty means
+	// that nobody else can run on the nodes.
+	Tokens map[string]int64
 }
 
 // State is where a run stands.
