@@ -366,6 +366,7 @@ func TestDeletionWaitsForConsumer(t *testing.T) {
 	h := bmh()
 	h.Spec.ConsumerRef = &corev1.ObjectReference{Kind: "DataPlaneNode", Namespace: "edpm", Name: "n0", UID: "node-uid"}
 	node := &v1alpha1.DataPlaneNode{ObjectMeta: metav1.ObjectMeta{Namespace: "edpm", Name: "n0", UID: "node-uid"}}
+	node.Spec.Host = &v1alpha1.HostReference{Namespace: h.Namespace, Name: h.Name, UID: h.UID}
 	r := newRig(t, h, secret("right"), node)
 	r.untilState(metal3v1alpha1.StateAvailable)
 	if err := r.client.Delete(t.Context(), r.get()); err != nil {

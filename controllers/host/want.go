@@ -136,15 +136,18 @@ func (p *pass) fillDrive(ctx context.Context, action provisioner.Action) error {
 	return firstError(errs[:]...)
 }
 
-// part reads one part of the config drive. Metal3 also takes the key value (baremetal-operator v0.13.1,
+// part reads one part of the config drive, from the host's own namespace: who may write hosts must not read, with the
+// engine's rights, what others keep secret (Metal3's GHSA-pqfh-xh7w-7h3p). Whether a foreign Secret exists is not even
+// looked at. Metal3 also takes the key value (baremetal-operator v0.13.1,
 // internal/controller/metal3.io/host_config_data.go).
 func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReference, key string) (provisioner.Secret, error) {
 	if ref == nil || ref.Name == "" {
 		return "", nil
 	}
-	at := client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
-	if at.Namespace == "" {
-		at.Namespace = p.host.Namespace
+	at := client.ObjectKey{Namespace: p.host.Namespace, Name: ref.Name}
+	if ref.Namespace != "" && ref.Namespace != at.Namespace {
+		return "", fault.New(fault.Rejected, "BareMetalHost %s/%s: %s.namespace is %s, and a host reads Secrets of its own namespace only: create the Secret in %s and remove the field",
+			p.host.Namespace, p.host.Name, field, ref.Namespace, at.Namespace)
 	}
 	secret := &corev1.Secret{}
 	if err := p.Reader.Get(ctx, at, secret); apierrors.IsNotFound(err) {
@@ -160,7 +163,8 @@ func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReferen
 	return "", fault.New(fault.Rejected, "Secret %s (%s) has no key %s: add it", at, field, key)
 }
 
-// consumer says why the host cannot go yet: a DataPlaneNode still uses it. Empty when none does.
+// consumer says why the host cannot go yet: a DataPlaneNode still uses it. Empty when none does. A consumerRef is written
+// by whoever may write hosts, so only a node that holds this very host is told of.
 func (p *pass) consumer(ctx context.Context) (string, error) {
 	ref := p.host.Spec.ConsumerRef
 	if ref == nil || ref.Kind != "DataPlaneNode" {
@@ -177,6 +181,8 @@ func (p *pass) consumer(ctx context.Context) (string, error) {
 		return "", nil
 	case err != nil:
 		return "", fmt.Errorf("read DataPlaneNode %s: %w", key, err)
+	case node.Spec.Host == nil || node.Spec.Host.Namespace != p.host.Namespace || node.Spec.Host.Name != p.host.Name:
+		return "", nil
 	}
 	return fmt.Sprintf("BareMetalHost %s/%s is deleted and DataPlaneNode %s still runs on it: scale its NodeSet in, or delete that node, and the host goes",
 		p.host.Namespace, p.host.Name, key), nil

@@ -45,11 +45,14 @@ func (r *Reconciler) hostsOf(ctx context.Context, secret client.Object) []reconc
 }
 
 func uses(h *metal3v1alpha1.BareMetalHost, secret client.Object) bool {
-	if h.Namespace == secret.GetNamespace() && h.Spec.BMC.CredentialsName == secret.GetName() {
+	if h.Namespace != secret.GetNamespace() {
+		return false
+	}
+	if h.Spec.BMC.CredentialsName == secret.GetName() {
 		return true
 	}
 	for _, ref := range []*corev1.SecretReference{h.Spec.UserData, h.Spec.NetworkData, h.Spec.MetaData} {
-		if ref != nil && ref.Name == secret.GetName() && cmp.Or(ref.Namespace, h.Namespace) == secret.GetNamespace() {
+		if ref != nil && ref.Name == secret.GetName() && (ref.Namespace == "" || ref.Namespace == h.Namespace) {
 			return true
 		}
 	}
