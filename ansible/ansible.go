@@ -29,7 +29,8 @@ type Run struct {
 	Nodes []string
 	// SSHPrivateKey logs in to the nodes, OpenSSH or PEM form.
 	SSHPrivateKey []byte
-	// KnownHosts is a known_hosts file; a node that is not in it cannot be reached.
+	// KnownHosts is a known_hosts file with each node's keys under the node's name, whatever its address; a node that is
+	// not in it cannot be reached.
 	KnownHosts []byte
 	// Data are files laid out for the playbook, by relative path; their folder is the variable edpm_service_data_dir.
 	Data map[string][]byte

@@ -25,6 +25,20 @@ func ServiceNetwork(n v1alpha1.Network) string {
 // IsCtlplane reports whether the network is the control-plane network.
 func IsCtlplane(n v1alpha1.Network) bool { return ServiceNetwork(n) == v1alpha1.CtlplaneNetwork }
 
+// CanonicalName returns the host name with the domain of the control-plane network among the addresses, unless it has a domain already.
+func CanonicalName(nets v1alpha1.NetConfigSpec, hostName string, addresses []v1alpha1.Address) string {
+	if strings.Contains(hostName, ".") {
+		return hostName
+	}
+	for _, n := range nets.Networks {
+		held := slices.ContainsFunc(addresses, func(a v1alpha1.Address) bool { return a.Network == n.Name })
+		if held && IsCtlplane(n) && n.DNSDomain != "" {
+			return hostName + "." + n.DNSDomain
+		}
+	}
+	return hostName
+}
+
 // MTU of the network in bytes, defaulted.
 func MTU(n v1alpha1.Network) int32 { return cmp.Or(n.MTU, DefaultMTU) }
 

@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/network"
 )
 
 // Host is one node.
@@ -49,14 +48,6 @@ type Node struct {
 	NetworkHash string
 	// HostKeys are its public SSH host keys in authorized_keys form.
 	HostKeys []string
-}
-
-// KnownHost is one host key and all names it goes by.
-type KnownHost struct {
-	// Names and addresses, sorted.
-	Names []string
-	// Key as "type base64".
-	Key string
 }
 
 // Set is a NodeSet and what was decided for its nodes.
@@ -106,58 +97,4 @@ func (i Inventory) Limit(nodes []string) Inventory {
 		}
 	}
 	return out
-}
-
-// KnownHosts lists the host keys of nodes, each with the node's name, host name, canonical host name, addresses and
-// ansibleHost. Give it the nodes of all NodeSets of the namespace: the result is sorted.
-func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
-	var all []KnownHost
-	for _, n := range nodes {
-		names := namesOf(nets, n)
-		for _, key := range n.HostKeys {
-			if f := strings.Fields(key); len(f) >= 2 {
-				all = append(all, KnownHost{Names: names, Key: f[0] + " " + f[1]})
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b KnownHost) int {
-		if c := slices.Compare(a.Names, b.Names); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Key, b.Key)
-	})
-	return all
-}
-
-func namesOf(nets v1alpha1.NetConfigSpec, n Node) []string {
-	names := []string{n.Name, n.HostName, canonical(nets, n), n.Section.Ansible.AnsibleHost}
-	for _, a := range n.Addresses {
-		names = append(names, a.Address)
-	}
-	slices.Sort(names)
-	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
-}
-
-// KnownHostsFile is the hosts as an OpenSSH known_hosts file (sshd(8)). OpenSSH accepts an entry without a port for any
-// port it connects to.
-func KnownHostsFile(hosts []KnownHost) []byte {
-	var b strings.Builder
-	for _, h := range hosts {
-		b.WriteString(strings.Join(h.Names, ",") + " " + h.Key + "\n")
-	}
-	return []byte(b.String())
-}
-
-// canonical is the host name with the control-plane network's domain, unless it has a domain already.
-func canonical(nets v1alpha1.NetConfigSpec, n Node) string {
-	if strings.Contains(n.HostName, ".") {
-		return n.HostName
-	}
-	for _, a := range n.Addresses {
-		net, _, err := network.Lookup(nets, a.Network, a.Subnet)
-		if err == nil && network.IsCtlplane(net) && net.DNSDomain != "" {
-			return n.HostName + "." + net.DNSDomain
-		}
-	}
-	return n.HostName
 }

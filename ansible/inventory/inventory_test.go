@@ -203,11 +203,43 @@ func TestLimit(t *testing.T) {
 
 func TestKnownHosts(t *testing.T) {
 	got := string(KnownHostsFile(KnownHosts(nets(), set().Nodes)))
-	want := "10.0.0.7,192.168.122.101,fd00:19::7,old,old.site.example.com ssh-ed25519 AAAAC3old\n" +
-		"10.0.0.7,192.168.122.101,fd00:19::7,old,old.site.example.com ssh-rsa AAAAB3\n" +
-		"172.17.0.100,192.168.122.100,r7-n00,r7-n00.ctlplane.example.com ssh-ed25519 AAAAC3n00\n"
+	want := "old ssh-ed25519 AAAAC3old\n" +
+		"old ssh-rsa AAAAB3\n" +
+		"r7-n00 ssh-ed25519 AAAAC3n00\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestKnownNamesAreDecidedOnes: what is spread to nodes holds host names and allocated addresses, and no name of another node.
+func TestKnownNamesAreDecidedOnes(t *testing.T) {
+	held := func(address string) []v1alpha1.Address {
+		return []v1alpha1.Address{{Network: "ctlplane", Subnet: "r7", Address: address}}
+	}
+	at := func(host string) v1alpha1.NodeSection {
+		return v1alpha1.NodeSection{Ansible: v1alpha1.AnsibleOptions{AnsibleHost: host}}
+	}
+	nodes := []Node{
+		{Name: "evil", HostName: "evil", HostKeys: []string{key("evil")}, Section: at("*")},
+		{Name: "thief", HostName: "victim.ctlplane.example.com", HostKeys: []string{key("thief")}, Addresses: held("192.168.122.102"), Section: at("x\n* " + key("thief"))},
+		{Name: "victim", HostName: "victim", HostKeys: []string{key("victim")}, Addresses: held("192.168.122.100")},
+		{Name: "long", HostName: "long", HostKeys: []string{key("long")}, Addresses: []v1alpha1.Address{{Network: "leaf", Subnet: "r7", Address: "fd00:19:0:0::0007"}}},
+		{Name: "twin", HostName: "a.example.com", HostKeys: []string{key("twin")}}, {Name: "twin-2", HostName: "a.example.com", HostKeys: []string{key("twin-2")}},
+	}
+	got := map[string]string{}
+	for _, k := range KnownHosts(nets(), nodes) {
+		got[k.Node] = strings.Join(k.Names, " ")
+	}
+	want := map[string]string{
+		"evil": "evil", "thief": "192.168.122.102", "victim": "192.168.122.100 victim", "long": "fd00:19::7 long", "twin": "", "twin-2": "",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, entry := range knownHosts(KnownHosts(nets(), nodes)) {
+		if names := entry.(map[string]any)["names"].([]any); len(names) == 0 {
+			t.Error("a key is spread under no name")
+		}
 	}
 }
 

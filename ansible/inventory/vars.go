@@ -18,6 +18,10 @@ import (
 	"github.com/rackplane/rackplane/network"
 )
 
+// HostKeyAliasVar is the host variable with the name that the node's host keys are looked up under. A task delegated to
+// another node sees that node's.
+const HostKeyAliasVar = "rackplane_host_key_alias"
+
 func groupVars(s Set) (map[string]any, error) {
 	vars := login(s.Template.Ansible)
 	vars["ansible_user"] = cmp.Or(s.Template.Ansible.AnsibleUser, v1alpha1.DefaultAnsibleUser)
@@ -49,7 +53,8 @@ func hostVars(s *Set, n *Node) (map[string]any, error) {
 	if err := addNetworks(vars, s, n); err != nil {
 		return nil, err
 	}
-	vars["canonical_hostname"] = canonical(s.Networks, *n)
+	vars["canonical_hostname"] = network.CanonicalName(s.Networks, n.HostName, n.Addresses)
+	vars[HostKeyAliasVar] = n.Name
 	if n.Section.Ansible.AnsibleHost != "" {
 		vars["ansible_host"] = n.Section.Ansible.AnsibleHost
 	}
@@ -187,10 +192,13 @@ func managementNetwork(nets v1alpha1.NetConfigSpec) string {
 	return v1alpha1.CtlplaneNetwork
 }
 
+// knownHosts are the hosts as edpm_ssh_known_hosts takes them. One whose names are all another node's too is left out.
 func knownHosts(hosts []KnownHost) []any {
-	out := make([]any, len(hosts))
-	for i, h := range hosts {
-		out[i] = map[string]any{"names": list(h.Names), "key": h.Key}
+	out := make([]any, 0, len(hosts))
+	for _, h := range hosts {
+		if len(h.Names) > 0 {
+			out = append(out, map[string]any{"names": list(h.Names), "key": h.Key})
+		}
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/apenella/go-ansible/v2/pkg/playbook"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/ansible/inventory"
 )
 
 // runScript is what lives as long as the run.
@@ -26,10 +27,19 @@ const markerName = "RACKPLANE_RUN"
 // sshArguments make a connection that trusts only the run's known_hosts, uses only the run's key and is shared by
 // all tasks of the run. Names are relative to the run's folder: a socket's path must stay under 108 bytes (unix(7)),
 // and no folder name needs quoting. OpenSSH takes the first value it sees, so nothing added later loosens these.
+// Ansible templates them per node: keys are looked up under the node's name, and two nodes behind one address never share
+// a connection.
 const sshArguments = "-F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=" + fileKnownHosts +
-	" -o GlobalKnownHostsFile=none -o UpdateHostKeys=no -o IdentitiesOnly=yes -o IdentityAgent=none" +
-	" -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=" + dirControl + "/%C" +
+	" -o HostKeyAlias=" + hostKeyAlias + " -o CheckHostIP=no -o GlobalKnownHostsFile=none -o UpdateHostKeys=no -o IdentitiesOnly=yes -o IdentityAgent=none" +
+	" -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=" + dirControl + "/{{ (" + hostKeyAliasOf + " | hash('sha256'))[:16] }}-%C" +
 	" -o ServerAliveInterval=10 -o ServerAliveCountMax=6"
+
+// hostKeyAlias is the name that a node's keys are looked up under. The inventory's variable is there for tasks that are
+// delegated to another node: their inventory_hostname is still the first one's.
+const (
+	hostKeyAliasOf = "(" + inventory.HostKeyAliasVar + " | default(inventory_hostname))"
+	hostKeyAlias   = "{{ " + hostKeyAliasOf + " }}"
+)
 
 func (c Config) playbookBinary() string { return filepath.Join(c.Venv, "bin", "ansible-playbook") }
 

@@ -183,6 +183,44 @@ func TestOnlyKnownHostKeysAreTrusted(t *testing.T) {
 	}
 }
 
+// TestOneKeyPerNodeWhateverTheAddress: a node is known by its own name alone. One that is said to be at another's address,
+// where that one answers, is refused, although a connection to there is open already.
+func TestOneKeyPerNodeWhateverTheAddress(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("same-address", `
+- ansible.builtin.copy: {content: x, dest: "{{ dir }}/reached-{{ inventory_hostname }}"}
+  when: inventory_hostname == 'node-a'
+- ansible.builtin.copy: {content: x, dest: "{{ dir }}/reached-{{ inventory_hostname }}"}
+`, nodeA, nodeB)
+	run.Inventory = bytes.ReplaceAll(l.inventory(""), []byte("127.0.0.2"), []byte("127.0.0.1"))
+	run.KnownHosts = slices.Concat(known(l.hostKey, nodeA), known(l.otherKey, nodeB), known(l.hostKey, "127.0.0.1", fmt.Sprintf("[127.0.0.1]:%d", l.port)))
+	start(t, r, run)
+	got := finish(t, r, run.Key).Nodes
+	if got[nodeA].Result != v1alpha1.ServiceSucceeded || got[nodeB].Result != v1alpha1.ServiceUnreachable || !strings.Contains(got[nodeB].Message, "another SSH host key") {
+		t.Errorf("results %+v", got)
+	}
+	if _, err := os.Stat(filepath.Join(l.dir, "reached-"+nodeB)); err == nil {
+		t.Error("a node was talked to over another's connection")
+	}
+}
+
+// TestDelegatedTaskKnowsTheOtherNode: a task that runs on another node finds that node's key, not that of the one it runs for.
+func TestDelegatedTaskKnowsTheOtherNode(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("delegated", `
+- ansible.builtin.copy: {content: x, dest: "{{ dir }}/delegated"}
+  delegate_to: node-a
+`, nodeB)
+	run.Inventory = bytes.Replace(l.inventory(""), []byte("{ansible_host: 127.0.0.1}"), []byte("{ansible_host: 127.0.0.1, rackplane_host_key_alias: node-a}"), 1)
+	run.KnownHosts = slices.Concat(known(l.hostKey, nodeA), known(l.otherKey, nodeB))
+	start(t, r, run)
+	if got := finish(t, r, run.Key).Nodes[nodeB]; got.Result != v1alpha1.ServiceSucceeded {
+		t.Errorf("result %+v", got)
+	}
+}
+
 func TestUserSettingsAreIgnored(t *testing.T) {
 	l := newLab(t)
 	home := t.TempDir()

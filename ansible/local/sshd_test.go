@@ -22,8 +22,10 @@ type lab struct {
 	dir        string // scratch space that playbooks may write to
 	port       int
 	key        []byte
+	hostKey    string // public, the server's
+	otherKey   string // public, another
 	knownHosts []byte
-	wrongHosts []byte // the same names with another key
+	wrongHosts []byte // the same names with the other key
 }
 
 const (
@@ -38,7 +40,8 @@ func newLab(t *testing.T) *lab {
 	hostKey, otherKey, userKey := l.keygen(t, "host"), l.keygen(t, "other"), l.keygen(t, "user")
 	l.key = read(t, userKey)
 	l.startServer(t, hostKey, userKey)
-	l.knownHosts, l.wrongHosts = l.known(t, hostKey), l.known(t, otherKey)
+	l.hostKey, l.otherKey = publicOf(t, hostKey), publicOf(t, otherKey)
+	l.knownHosts, l.wrongHosts = known(l.hostKey, nodeA, nodeB, nodeNowhere), known(l.otherKey, nodeA, nodeB, nodeNowhere)
 	return l
 }
 
@@ -61,12 +64,16 @@ func (l *lab) keygen(t *testing.T, name string) string {
 	return path
 }
 
-func (l *lab) known(t *testing.T, key string) []byte {
+func publicOf(t *testing.T, key string) string {
 	t.Helper()
-	public := strings.TrimSpace(string(read(t, key+".pub")))
+	return strings.TrimSpace(string(read(t, key+".pub")))
+}
+
+// known is a known_hosts file with the key for each of the nodes.
+func known(key string, nodes ...string) []byte {
 	var out bytes.Buffer
-	for _, host := range []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"} {
-		fmt.Fprintf(&out, "[%s]:%d %s\n", host, l.port, public)
+	for _, node := range nodes {
+		fmt.Fprintf(&out, "%s %s\n", node, key)
 	}
 	return out.Bytes()
 }

@@ -201,7 +201,7 @@ func TestWhatARunIsGiven(t *testing.T) {
 	if len(run.Key) == 0 || len(run.Key) > 63 || string(run.SSHPrivateKey) != string(login.Data["ssh-privatekey"]) {
 		t.Errorf("key %q, or not the set's login key", run.Key)
 	}
-	if got := string(run.KnownHosts); strings.Count(got, "\n") != 3 || !strings.Contains(got, "192.168.0.12") {
+	if got := string(run.KnownHosts); strings.Count(got, "\n") != 3 || !strings.Contains(got, "\nn2 ssh-") {
 		t.Errorf("known hosts:\n%s", got)
 	}
 	if got := string(run.Inventory); !strings.Contains(got, "n1:") || !strings.Contains(got, "192.168.0.11") {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -127,17 +126,9 @@ func Unaddressed(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) []string {
 	return missing
 }
 
-// CanonicalName is the host name with the domain of the node's control-plane network, unless it has a domain already.
+// CanonicalName returns the host name with the domain of the node's control-plane network, unless it has a domain already.
 func CanonicalName(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
-	if strings.Contains(node.Spec.HostName, ".") {
-		return node.Spec.HostName
-	}
-	for _, a := range node.Spec.Networks {
-		if n := find(nets, a.Network); n != nil && network.IsCtlplane(*n) && n.DNSDomain != "" {
-			return node.Spec.HostName + "." + n.DNSDomain
-		}
-	}
-	return node.Spec.HostName
+	return network.CanonicalName(nets, node.Spec.HostName, node.Spec.Networks)
 }
 
 // Finished reports whether a deployment has ended, well or not.

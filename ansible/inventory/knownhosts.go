@@ -1,0 +1,72 @@
+package inventory
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
+)
+
+// KnownHost is one public host key of a node.
+type KnownHost struct {
+	// Node is the DataPlaneNode's name: what the engine's own connections look the key up under, and nothing else is.
+	Node string
+	// Names other nodes know it by, sorted: its host name, canonical host name and allocated addresses, without any that
+	// another node has too. No name that a node or its ansibleHost chose is among them.
+	Names []string
+	// Key as "type base64".
+	Key string
+}
+
+// KnownHosts lists the host keys of nodes, sorted. Give it the nodes of all NodeSets of the namespace.
+func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
+	names := make([][]string, len(nodes))
+	bearers := map[string]int{}
+	for i := range nodes {
+		names[i] = namesOf(nets, &nodes[i])
+		for _, name := range names[i] {
+			bearers[name]++
+		}
+	}
+	var all []KnownHost
+	for i := range nodes {
+		own := slices.DeleteFunc(names[i], func(name string) bool { return bearers[name] > 1 })
+		for _, key := range nodes[i].HostKeys {
+			if f := strings.Fields(key); len(f) >= 2 {
+				all = append(all, KnownHost{Node: nodes[i].Name, Names: own, Key: f[0] + " " + f[1]})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b KnownHost) int {
+		if c := strings.Compare(a.Node, b.Node); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	return all
+}
+
+// namesOf are the names that were decided for a node, as OpenSSH looks them up: addresses in their shortest form.
+func namesOf(nets v1alpha1.NetConfigSpec, n *Node) []string {
+	names := []string{n.HostName, network.CanonicalName(nets, n.HostName, n.Addresses)}
+	for _, held := range n.Addresses {
+		if address, err := netip.ParseAddr(held.Address); err == nil {
+			names = append(names, address.String())
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+}
+
+// KnownHostsFile is the hosts as an OpenSSH known_hosts file (sshd(8)), each under its node's name alone: connections are
+// made with that name as HostKeyAlias. So no address, port or name that somebody chose decides whose key is trusted, and
+// a changed key is told as changed on any port.
+func KnownHostsFile(hosts []KnownHost) []byte {
+	var b strings.Builder
+	for _, h := range hosts {
+		b.WriteString(h.Node + " " + h.Key + "\n")
+	}
+	return []byte(b.String())
+}
