@@ -168,7 +168,7 @@ func TestActions(t *testing.T) {
 // draw is some world around a few hosts.
 func draw(t *rapid.T) (join.Want, provisioner.Compute) {
 	name := rapid.SampledFrom([]string{us, "c0", "c1"})
-	id := rapid.SampledFrom([]string{"h0", "h1"})
+	ids := rapid.Permutation([]string{"h0", "h1"}).Draw(t, "ids") // Placement has a UUID once
 	truth := rapid.Bool()
 	some := func(label string) int { return rapid.IntRange(0, 2).Draw(t, label) }
 	var c provisioner.Compute
@@ -180,8 +180,8 @@ func draw(t *rapid.T) (join.Want, provisioner.Compute) {
 	for i := range some("hypervisors") {
 		c.Hypervisors = append(c.Hypervisors, provisioner.Hypervisor{ID: fmt.Sprintf("h%d", i), Name: name.Draw(t, "name"), ServiceHost: name.Draw(t, "service")})
 	}
-	for range some("providers") {
-		c.Providers = append(c.Providers, provisioner.ResourceProvider{ID: id.Draw(t, "id"), Name: name.Draw(t, "name"), Usable: map[string]int{"VCPU": 1, "MEMORY_MB": 1, "DISK_GB": some("disk")}})
+	for _, id := range ids[:some("providers")] {
+		c.Providers = append(c.Providers, provisioner.ResourceProvider{ID: id, Name: name.Draw(t, "name"), Usable: map[string]int{"VCPU": 1, "MEMORY_MB": 1, "DISK_GB": some("disk")}})
 	}
 	for i, zone := range []string{"", "rack7", "other"} {
 		if truth.Draw(t, "aggregate") {
