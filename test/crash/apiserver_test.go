@@ -25,6 +25,7 @@ import (
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
 	"github.com/rackplane/rackplane/test/cluster"
+	"github.com/rackplane/rackplane/test/world"
 )
 
 func TestMain(m *testing.M) {
@@ -43,26 +44,28 @@ const (
 // must also happen by itself, and end.
 func TestJourneyOnAPIServer(t *testing.T) {
 	config := cluster.Config(t)
-	api, err := client.New(config, client.Options{Scheme: newScheme()})
+	api, err := client.New(config, client.Options{Scheme: world.Scheme()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+	if err := api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: world.Namespace}}); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{api: api, runner: ansibletest.New(1), ironic: provisionertest.New(time.Now, 10*time.Millisecond), cloud: openstacktest.New(authURL, "secret")}
+	w := traveller{&world.World{
+		API: api, Runner: ansibletest.New(1), Ironic: provisionertest.New(time.Now, 10*time.Millisecond), Cloud: openstacktest.New(world.AuthURL, "secret"),
+	}}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: newScheme(), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
+		Scheme: world.Scheme(), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wall, recorder := clock.RealClock{}, mgr.GetEventRecorder("rackplane")
 	for _, setup := range []func(ctrl.Manager) error{
-		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Provisioner: w.ironic, Clock: wall, Events: recorder}).Setup,
+		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: "1"}).Setup,
 		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Cloud: w, Clock: wall, Events: recorder}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.runner, Clock: wall, Events: recorder, Collection: "1"}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Clock: wall, Events: recorder, Collection: "1"}).Setup,
 	} {
 		if err := setup(mgr); err != nil {
 			t.Fatal(err)
@@ -71,17 +74,16 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- mgr.Start(t.Context()) }()
 
-	for i, a := range journey() {
+	for _, part := range world.Rack().Parts {
 		begin := time.Now()
-		a.do(t, w)
-		nodes := []int32{3, 4, 3, 0}[i]
-		w.await(t, nodes)
-		t.Logf("%s: %s", a.name, time.Since(begin).Round(time.Millisecond))
+		part.Do(t, w.World)
+		w.await(t, part.Nodes)
+		t.Logf("%s: %s", part.Name, time.Since(begin).Round(time.Millisecond))
 		w.checkRest(t)
-		w.await(t, nodes)
+		w.await(t, part.Nodes)
 	}
-	w.checkEmpty(t)
-	for host, n := range w.deploys() {
+	w.CheckEmpty(t)
+	for host, n := range w.Deploys() {
 		if n > 1 {
 			t.Errorf("%s was deployed %d times, want once", host, n)
 		}
@@ -93,14 +95,17 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	}
 }
 
+// traveller waits for what is driven by watches.
+type traveller struct{ *world.World }
+
 // await waits until the set has so many nodes, all ready and none more; 0 is until it is gone.
-func (w *world) await(t *testing.T, nodes int32) {
+func (w traveller) await(t *testing.T, nodes int32) {
 	t.Helper()
 	set := &v1alpha1.NodeSet{}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		w.check(t)
+		w.Check(t)
 		set = &v1alpha1.NodeSet{}
-		err := w.api.Get(t.Context(), client.ObjectKeyFromObject(nodeSet()), set)
+		err := w.API.Get(t.Context(), world.SetKey(), set)
 		if client.IgnoreNotFound(err) != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +114,7 @@ func (w *world) await(t *testing.T, nodes int32) {
 			return
 		}
 	}
-	for _, obj := range w.objects(t, &v1alpha1.DataPlaneNodeList{}) {
+	for _, obj := range w.Objects(t, &v1alpha1.DataPlaneNodeList{}) {
 		if n, ok := obj.(*v1alpha1.DataPlaneNode); ok {
 			t.Logf("%s: %+v", n.Name, n.Status.Conditions)
 		}
@@ -118,7 +123,7 @@ func (w *world) await(t *testing.T, nodes int32) {
 }
 
 // checkRest waits until nothing has been written for a while: what is done stays done, and no poll writes.
-func (w *world) checkRest(t *testing.T) {
+func (w traveller) checkRest(t *testing.T) {
 	t.Helper()
 	before := w.versions(t)
 	still := time.Now()
@@ -134,13 +139,13 @@ func (w *world) checkRest(t *testing.T) {
 	t.Errorf("objects are still being written after %s: %v", patience, before)
 }
 
-func (w *world) versions(t *testing.T) map[string]string {
+func (w traveller) versions(t *testing.T) map[string]string {
 	t.Helper()
 	versions := map[string]string{}
 	for _, list := range []client.ObjectList{
 		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneDeploymentList{}, &metal3v1alpha1.BareMetalHostList{}, &corev1.SecretList{},
 	} {
-		for _, obj := range w.objects(t, list) {
+		for _, obj := range w.Objects(t, list) {
 			versions[fmt.Sprintf("%T %s", obj, obj.GetName())] = obj.GetResourceVersion()
 		}
 	}

@@ -1,16 +1,13 @@
-package crash
+package world
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -23,131 +20,115 @@ import (
 	"github.com/rackplane/rackplane/provisioner"
 )
 
-func cmpString(a, b string) int { return cmp.Compare(a, b) }
-
-// act is one thing the user does.
-type act struct {
-	name string
-	do   func(t *testing.T, w *world)
+// Journey is a world and what its user does in it.
+type Journey struct {
+	Name string
+	// Make returns the world before the user does anything.
+	Make  func() *World
+	Parts []Part
 }
 
-// journey is what the user does: three nodes on four hosts, then four, then three, then none.
-func journey() []act {
-	return []act{
-		{"3 nodes", func(t *testing.T, w *world) { t.Helper(); w.populate(t) }},
-		{"scale to 4", scale(4)},
-		{"scale to 3", scale(3)},
-		{"delete", func(t *testing.T, w *world) {
+// Part is one thing the user does.
+type Part struct {
+	Name string
+	Do   func(t testing.TB, w *World)
+	// Nodes are those of the set once all has settled.
+	Nodes int32
+}
+
+// Rack is three nodes on four hosts that become computes, then four, then three, then none.
+func Rack() Journey {
+	return Journey{Name: "rack", Make: New, Parts: []Part{
+		{"3 nodes", func(t testing.TB, w *World) { t.Helper(); w.populate(t) }, 3},
+		{"scale to 4", scale(4), 4},
+		{"scale to 3", scale(3), 3},
+		{"delete", func(t testing.TB, w *World) {
 			t.Helper()
-			if err := w.api.Delete(t.Context(), nodeSet()); err != nil {
+			if err := w.API.Delete(t.Context(), nodeSet()); err != nil {
 				t.Fatal(err)
 			}
-		}},
-	}
+		}, 0},
+	}}
 }
 
-func scale(replicas int32) func(*testing.T, *world) {
-	return func(t *testing.T, w *world) {
+// SetKey names the NodeSet of every journey.
+func SetKey() client.ObjectKey { return client.ObjectKeyFromObject(nodeSet()) }
+
+func scale(replicas int32) func(testing.TB, *World) {
+	return func(t testing.TB, w *World) {
 		t.Helper()
 		set := &v1alpha1.NodeSet{}
-		if err := w.api.Get(t.Context(), client.ObjectKeyFromObject(nodeSet()), set); err != nil {
+		if err := w.API.Get(t.Context(), SetKey(), set); err != nil {
 			t.Fatal(err)
 		}
 		set.Spec.Replicas = &replicas
 		set.Generation++
-		if err := w.api.Update(t.Context(), set); err != nil {
+		if err := w.API.Update(t.Context(), set); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// travel makes the whole journey and returns what there is after each act.
-func travel(t *testing.T, w *world, k *killer) (states []string) {
+// Travel makes the whole journey and returns what there is after each part, and how often the engine died.
+func (j Journey) Travel(t testing.TB, w *World, hook Hook) (states []string, deaths int) {
 	t.Helper()
-	deaths := 0
-	for _, a := range journey() {
-		a.do(t, w)
-		deaths += w.settle(t, k)
-		states = append(states, a.name+"\n"+w.dump(t))
+	for _, part := range j.Parts {
+		part.Do(t, w)
+		deaths += w.Settle(t, hook)
+		states = append(states, part.Name+"\n"+w.dump(t))
 	}
-	if want := min(k.at, 1); deaths != want {
-		t.Errorf("the engine died %d times, want %d", deaths, want)
+	w.checkOnce(t)
+	if j.Parts[len(j.Parts)-1].Nodes == 0 {
+		w.CheckEmpty(t)
 	}
-	for host, n := range w.deploys() {
+	return states, deaths
+}
+
+// checkOnce tells what was done more than once and must not be.
+func (w *World) checkOnce(t testing.TB) {
+	t.Helper()
+	for host, n := range w.Deploys() {
 		if n > 1 {
 			t.Errorf("%s was deployed %d times, want once", host, n)
 		}
 	}
 	done := map[provisioner.CloudAction]int{}
-	for _, effect := range w.cloud.Effects() {
+	for _, effect := range w.Cloud.Effects() {
 		if done[effect]++; done[effect] > 1 {
 			t.Errorf("%+v had an effect %d times, want once", effect, done[effect])
 		}
 	}
-	return states
 }
 
-func TestDieAtEveryAct(t *testing.T) {
-	smooth := &killer{}
-	w := newWorld()
-	want := travel(t, w, smooth)
-	for i, replicas := range []string{"3", "4", "3"} {
-		if !strings.Contains(want[i], `"readyReplicas":`+replicas+`,"replicas":`+replicas) {
-			t.Fatalf("act %d does not end well without any death:\n%s", i, want[i])
-		}
-		if n, _ := strconv.Atoi(replicas); strings.Count(want[i], ".example.com") < 2*n || !strings.Contains(want[i], "aggregate {Name:rack Zone:rack") {
-			t.Fatalf("act %d: the nodes are not in their zone:\n%s", i, want[i])
-		}
-	}
-	w.checkEmpty(t)
-	t.Logf("%d acts of the engine, %d runs, deploys %v", smooth.acts, len(w.runner.Started()), w.deploys())
-	for _, after := range []bool{false, true} {
-		for at := 1; at <= smooth.acts; at++ {
-			name := fmt.Sprintf("before %d", at)
-			if after {
-				name = fmt.Sprintf("after %d", at)
-			}
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				k := &killer{at: at, after: after}
-				got := travel(t, newWorld(), k)
-				if diff := gocmp.Diff(want, got); diff != "" {
-					t.Errorf("died at %q; what comes out differs (-without +with):\n%s", k.log[at-1], diff)
-				}
-			})
-		}
-	}
-}
-
-// checkEmpty tells what is left after the NodeSet was deleted and should not be.
-func (w *world) checkEmpty(t *testing.T) {
+// CheckEmpty tells what is left after the NodeSet was deleted and should not be.
+func (w *World) CheckEmpty(t testing.TB) {
 	t.Helper()
 	for _, list := range []client.ObjectList{&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneDeploymentList{}} {
-		for _, obj := range w.objects(t, list) {
+		for _, obj := range w.Objects(t, list) {
 			t.Errorf("%T %s is left", obj, obj.GetName())
 		}
 	}
-	for _, obj := range w.objects(t, &corev1.SecretList{}) {
+	for _, obj := range w.Objects(t, &corev1.SecretList{}) {
 		if !slices.Contains([]string{"bmc", "clouds", "rack-ssh"}, obj.GetName()) {
 			t.Errorf("Secret %s is left", obj.GetName())
 		}
 	}
-	w.cloud.Edit(func(c *openstacktest.World) {
+	w.Cloud.Edit(func(c *openstacktest.World) {
 		if len(c.Services)+len(c.Hypervisors)+len(c.Providers)+len(c.Agents)+len(c.Chassis) > 0 {
 			t.Errorf("%+v is left in the cloud", c)
 		}
 	})
-	for _, obj := range w.objects(t, &metal3v1alpha1.BareMetalHostList{}) {
+	for _, obj := range w.Objects(t, &metal3v1alpha1.BareMetalHostList{}) {
 		if h, ok := obj.(*metal3v1alpha1.BareMetalHost); !ok || h.Spec.ConsumerRef != nil || h.Status.PoweredOn || h.Status.Provisioning.State != metal3v1alpha1.StateAvailable {
 			t.Errorf("BareMetalHost %s is not free and off", obj.GetName())
 		}
 	}
 }
 
-// deploys counts how often each host was made to write each image.
-func (w *world) deploys() map[string]int {
+// Deploys counts how often each host was made to write each image.
+func (w *World) Deploys() map[string]int {
 	counts := map[string]int{}
-	for _, c := range w.ironic.Calls() {
+	for _, c := range w.Ironic.Calls() {
 		if c.Effect && c.What == string(provisioner.Deploy) {
 			counts[c.Host.String()+" "+c.Image]++
 		}
@@ -155,16 +136,23 @@ func (w *world) deploys() map[string]int {
 	return counts
 }
 
-// check are the invariants that hold after every round.
-func (w *world) check(t *testing.T) {
+// Check checks the invariants that hold after every round.
+func (w *World) Check(t testing.TB) {
 	t.Helper()
-	held := map[string]string{}
+	for _, law := range w.laws {
+		law(t)
+	}
+	held, named := map[string]string{}, map[string]string{}
 	planned := map[types.UID]string{}
-	for _, obj := range w.objects(t, &v1alpha1.DataPlaneNodeList{}) {
+	for _, obj := range w.Objects(t, &v1alpha1.DataPlaneNodeList{}) {
 		n, ok := obj.(*v1alpha1.DataPlaneNode)
 		if !ok {
 			t.Fatalf("%T", obj)
 		}
+		if other, taken := named[n.Spec.HostName]; taken {
+			t.Errorf("host name %s is borne by %s and %s", n.Spec.HostName, other, n.Name)
+		}
+		named[n.Spec.HostName] = n.Name
 		for _, a := range n.Spec.Networks {
 			if other, taken := held[a.Address]; taken {
 				t.Errorf("address %s is held by %s and %s", a.Address, other, n.Name)
@@ -179,7 +167,7 @@ func (w *world) check(t *testing.T) {
 		}
 	}
 	claimed := map[types.UID]string{}
-	for _, obj := range w.objects(t, &metal3v1alpha1.BareMetalHostList{}) {
+	for _, obj := range w.Objects(t, &metal3v1alpha1.BareMetalHostList{}) {
 		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
 		if !ok {
 			t.Fatalf("%T", obj)
@@ -193,9 +181,9 @@ func (w *world) check(t *testing.T) {
 	}
 }
 
-func (w *world) objects(t *testing.T, list client.ObjectList) []client.Object {
+func (w *World) Objects(t testing.TB, list client.ObjectList) []client.Object {
 	t.Helper()
-	if err := w.api.List(t.Context(), list); err != nil {
+	if err := w.API.List(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
 	items, err := apimeta.ExtractList(list)
@@ -210,18 +198,18 @@ func (w *world) objects(t *testing.T, list client.ObjectList) []client.Object {
 		}
 		out = append(out, obj)
 	}
-	slices.SortFunc(out, func(a, b client.Object) int { return cmpString(a.GetName(), b.GetName()) })
+	slices.SortFunc(out, func(a, b client.Object) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return out
 }
 
 // dump is all there is, without what depends on time or on how work was cut into deployments.
-func (w *world) dump(t *testing.T) string {
+func (w *World) dump(t testing.TB) string {
 	t.Helper()
 	var text strings.Builder
 	for _, list := range []client.ObjectList{
 		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &metal3v1alpha1.BareMetalHostList{}, &metal3v1alpha1.HardwareDataList{}, &corev1.SecretList{},
 	} {
-		for _, obj := range w.objects(t, list) {
+		for _, obj := range w.Objects(t, list) {
 			if strings.HasSuffix(obj.GetName(), "-inputs") {
 				continue
 			}
@@ -234,7 +222,7 @@ func (w *world) dump(t *testing.T) string {
 			fmt.Fprintf(&text, "%T %s %s\n", obj, obj.GetName(), line)
 		}
 	}
-	for _, obj := range w.objects(t, &v1alpha1.DataPlaneDeploymentList{}) {
+	for _, obj := range w.Objects(t, &v1alpha1.DataPlaneDeploymentList{}) {
 		d, ok := obj.(*v1alpha1.DataPlaneDeployment)
 		if !ok || !apimeta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) {
 			fmt.Fprintf(&text, "deployment %s has not ended well\n", obj.GetName())
@@ -247,14 +235,14 @@ func (w *world) dump(t *testing.T) string {
 }
 
 // aggregates are the cloud's, in order.
-func (w *world) aggregates() (all []provisioner.HostAggregate) {
-	w.cloud.Edit(func(c *openstacktest.World) {
+func (w *World) aggregates() (all []provisioner.HostAggregate) {
+	w.Cloud.Edit(func(c *openstacktest.World) {
 		for _, a := range c.Aggregates {
 			a.Hosts = slices.Sorted(slices.Values(a.Hosts))
 			all = append(all, a)
 		}
 	})
-	slices.SortFunc(all, func(a, b provisioner.HostAggregate) int { return cmpString(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b provisioner.HostAggregate) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
@@ -262,7 +250,7 @@ func (w *world) aggregates() (all []provisioner.HostAggregate) {
 var privateKey = regexp.MustCompile(`(?s)-----BEGIN OPENSSH.*?END OPENSSH PRIVATE KEY-----`)
 
 // timeless removes fields that tell when, or by which deployment, something was done.
-func timeless(t *testing.T, obj client.Object) any {
+func timeless(t testing.TB, obj client.Object) any {
 	t.Helper()
 	if secret, ok := obj.(*corev1.Secret); ok {
 		for name, content := range secret.Data {

@@ -1,4 +1,4 @@
-package crash
+package world
 
 import (
 	"context"
@@ -24,27 +24,48 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/adoption"
 	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
 )
 
-const namespace = "site"
+// Namespace is where everything is.
+const Namespace = "site"
 
-// world is everything that outlives the engine.
-type world struct {
-	api    client.Client // as users see it
-	store  *store        // what is behind it
-	clock  *clocktesting.FakeClock
-	runner *ansibletest.Runner
-	ironic *provisionertest.Simulator
-	cloud  *openstacktest.Simulator
+// World is everything that outlives the engine. Make one with New, or of parts for a real API server.
+type World struct {
+	// API is the API server as users see it, Store what is behind it; nil when it is a real one.
+	API    client.Client
+	Store  *Store
+	Clock  *clocktesting.FakeClock
+	Runner *ansibletest.Runner
+	Ironic *provisionertest.Simulator
+	Cloud  *openstacktest.Simulator
+	// Nodes answer logins; those of New answer as servers that Ironic images.
+	Nodes Logins
+	// Acts are what the engine did beyond itself, in order, looks left out.
+	Acts []Act
+
+	awaited []func() bool        // tell whether something is still to come, without which rest is not the end
+	laws    []func(t testing.TB) // hold after every round, beside those of every world
+}
+
+// Logins is what logging in to nodes shows.
+type Logins interface {
+	provisioner.Prober
+	provisioner.Examiner
+}
+
+func (w *World) awaits() bool {
+	return slices.ContainsFunc(w.awaited, func(still func() bool) bool { return still() })
 }
 
 func newClock() *clocktesting.FakeClock {
 	return clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 }
 
-func newScheme() *runtime.Scheme {
+// Scheme has every kind the engine handles.
+func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, batchv1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -54,17 +75,20 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-func newWorld() *world {
+// New returns a world with nothing in it.
+func New() *World {
 	clock := newClock()
-	s := newStore(newScheme(), clock.Now)
-	return &world{
-		api: s, store: s, clock: clock, runner: ansibletest.New(1), ironic: provisionertest.New(clock.Now, time.Second),
-		cloud: openstacktest.New(authURL, "secret"),
+	s := newStore(Scheme(), clock.Now)
+	w := &World{
+		API: s, Store: s, Clock: clock, Runner: ansibletest.New(1), Ironic: provisionertest.New(clock.Now, time.Second),
+		Cloud: openstacktest.New(AuthURL, "secret"),
 	}
+	w.Nodes = w
+	return w
 }
 
 // loginKey is some private key.
-func loginKey(t *testing.T) []byte {
+func loginKey(t testing.TB) []byte {
 	t.Helper()
 	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), "test")
 	if err != nil {
@@ -74,7 +98,7 @@ func loginKey(t *testing.T) []byte {
 }
 
 // populate makes everything the user applies, with four hosts.
-func (w *world) populate(t *testing.T) {
+func (w *World) populate(t testing.TB) {
 	t.Helper()
 	objects := []client.Object{
 		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(t)}},
@@ -96,7 +120,7 @@ func (w *world) populate(t *testing.T) {
 	}
 	objects = append(objects, nodeSet())
 	for _, obj := range objects {
-		if err := w.api.Create(t.Context(), obj); err != nil {
+		if err := w.API.Create(t.Context(), obj); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,7 +138,7 @@ func discovery() *batchv1.CronJob {
 	}}
 }
 
-func meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: namespace, Name: name} }
+func meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: Namespace, Name: name} }
 
 func services() []string { return []string{"bootstrap", "network", "known"} }
 
@@ -150,23 +174,23 @@ func nodeSet() *v1alpha1.NodeSet {
 }
 
 const (
-	authURL = "https://keystone.example.com/v3"
+	AuthURL = "https://keystone.example.com/v3"
 	clouds  = `{clouds: {default: {auth: {auth_url: "https://keystone.example.com/v3", username: admin, password: secret,
   user_domain_name: Default, project_name: admin, project_domain_name: Default}}}}`
 )
 
 // See implements provisioner.Cloud: nova-compute runs on a node once the last service has run on it, and a Job that was
 // made to discover computes does so.
-func (w *world) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
+func (w *World) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
 	var nodes v1alpha1.DataPlaneNodeList
 	var hosts metal3v1alpha1.BareMetalHostList
 	var jobs batchv1.JobList
-	if err := errors.Join(w.api.List(ctx, &nodes), w.api.List(ctx, &hosts), w.api.List(ctx, &jobs)); err != nil {
+	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts), w.API.List(ctx, &jobs)); err != nil {
 		return provisioner.Compute{}, err
 	}
 	for _, n := range nodes.Items {
 		if len(n.Status.Services) == len(services()) && runs(hosts.Items, n.UID) {
-			w.cloud.Edit(func(c *openstacktest.World) { c.Start(n.Spec.HostName+".example.com", n.Spec.Networks[0].Address) })
+			w.Cloud.Edit(func(c *openstacktest.World) { c.Start(n.Spec.HostName+".example.com", n.Spec.Networks[0].Address) })
 		}
 	}
 	for i := range jobs.Items {
@@ -174,34 +198,34 @@ func (w *world) See(ctx context.Context, access provisioner.CloudAccess, host pr
 		if len(job.Status.Conditions) > 0 {
 			continue
 		}
-		w.cloud.Edit((*openstacktest.World).Discover)
-		if w.store == nil {
+		w.Cloud.Edit((*openstacktest.World).Discover)
+		if w.Store == nil {
 			continue // a real API server takes a Job's end from the Job controller only
 		}
-		job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.clock.Now())}}
-		if err := w.api.Status().Update(ctx, job); err != nil {
+		job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.Clock.Now())}}
+		if err := w.API.Status().Update(ctx, job); err != nil {
 			return provisioner.Compute{}, err
 		}
 	}
-	return w.cloud.See(ctx, access, host)
+	return w.Cloud.See(ctx, access, host)
 }
 
 // Servers implements provisioner.Cloud.
-func (w *world) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
-	return w.cloud.Servers(ctx, access, host)
+func (w *World) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
+	return w.Cloud.Servers(ctx, access, host)
 }
 
 // Do implements provisioner.Cloud.
-func (w *world) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
-	return w.cloud.Do(ctx, access, action)
+func (w *World) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+	return w.Cloud.Do(ctx, access, action)
 }
 
 // Probe implements provisioner.Prober: a node answers once the host that carries its claim is provisioned and on, and
 // reports the network it should have once the service network has run on it.
-func (w *world) Probe(ctx context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+func (w *World) Probe(ctx context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
 	var nodes v1alpha1.DataPlaneNodeList
 	var hosts metal3v1alpha1.BareMetalHostList
-	if err := errors.Join(w.api.List(ctx, &nodes), w.api.List(ctx, &hosts)); err != nil {
+	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts)); err != nil {
 		return provisioner.SSHSeen{}, err
 	}
 	for _, n := range nodes.Items {
@@ -216,6 +240,11 @@ func (w *world) Probe(ctx context.Context, target provisioner.SSHTarget) (provis
 		return provisioner.SSHSeen{}, nil
 	}
 	return provisioner.SSHSeen{}, fault.New(fault.Transient, "no answer")
+}
+
+// Examine implements provisioner.Examiner: nothing here runs before it is deployed.
+func (w *World) Examine(_ context.Context, target provisioner.SSHTarget, _ adoption.Question) (adoption.Facts, error) {
+	return adoption.Facts{}, fault.New(fault.Transient, "no answer from %s", target.Address)
 }
 
 // runs reports whether the host that carries the node's claim is provisioned and on.

@@ -1,4 +1,4 @@
-package crash
+package world
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -21,10 +22,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// store is an API server in memory. controller-runtime's fake client encodes every object on every read, which makes
-// a thousand journeys slow; it also gives no UIDs and counts no generations. TestStoreAgreesWithFakeClient compares them.
+// Store is an API server in memory. controller-runtime's fake client encodes every object on every read, which makes
+// a thousand journeys slow; it also gives no UIDs and counts no generations.
 // What the engine does not use is not there: calling it panics on the nil Client.
-type store struct {
+type Store struct {
 	client.Client
 	scheme  *runtime.Scheme
 	now     func() time.Time
@@ -33,13 +34,13 @@ type store struct {
 	objects map[reflect.Type]map[types.NamespacedName]client.Object
 }
 
-func newStore(scheme *runtime.Scheme, now func() time.Time) *store {
-	return &store{scheme: scheme, now: now, born: map[string]int{}, objects: map[reflect.Type]map[types.NamespacedName]client.Object{}}
+func newStore(scheme *runtime.Scheme, now func() time.Time) *Store {
+	return &Store{scheme: scheme, now: now, born: map[string]int{}, objects: map[reflect.Type]map[types.NamespacedName]client.Object{}}
 }
 
-func (s *store) Scheme() *runtime.Scheme { return s.scheme }
+func (s *Store) Scheme() *runtime.Scheme { return s.scheme }
 
-func (s *store) kind(obj client.Object) map[types.NamespacedName]client.Object {
+func (s *Store) kind(obj client.Object) map[types.NamespacedName]client.Object {
 	t := reflect.TypeOf(obj)
 	if s.objects[t] == nil {
 		s.objects[t] = map[types.NamespacedName]client.Object{}
@@ -56,7 +57,7 @@ func put(from, into client.Object) {
 	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(from.DeepCopyObject()).Elem())
 }
 
-func (s *store) Get(_ context.Context, key types.NamespacedName, obj client.Object, _ ...client.GetOption) error {
+func (s *Store) Get(_ context.Context, key types.NamespacedName, obj client.Object, _ ...client.GetOption) error {
 	found := s.kind(obj)[key]
 	if found == nil {
 		return apierrors.NewNotFound(resource(obj), key.Name)
@@ -65,13 +66,13 @@ func (s *store) Get(_ context.Context, key types.NamespacedName, obj client.Obje
 	return nil
 }
 
-func (s *store) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
+func (s *Store) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	var options client.ListOptions
 	options.ApplyOptions(opts)
 	items := reflect.ValueOf(list).Elem().FieldByName("Items")
 	var found []runtime.Object
 	objects := s.objects[reflect.PointerTo(items.Type().Elem())]
-	keys := slices.SortedFunc(maps.Keys(objects), func(a, b types.NamespacedName) int { return cmpString(a.String(), b.String()) })
+	keys := slices.SortedFunc(maps.Keys(objects), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
 	for _, key := range keys {
 		if options.Namespace == "" || options.Namespace == key.Namespace {
 			found = append(found, objects[key].DeepCopyObject())
@@ -80,7 +81,7 @@ func (s *store) List(_ context.Context, list client.ObjectList, opts ...client.L
 	return apimeta.SetList(list, found)
 }
 
-func (s *store) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
+func (s *Store) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
 	key := client.ObjectKeyFromObject(obj)
 	if s.kind(obj)[key] != nil {
 		return apierrors.NewAlreadyExists(resource(obj), key.Name)
@@ -102,13 +103,13 @@ func (s *store) Create(_ context.Context, obj client.Object, _ ...client.CreateO
 	return nil
 }
 
-func (s *store) keep(key types.NamespacedName, obj client.Object) {
+func (s *Store) keep(key types.NamespacedName, obj client.Object) {
 	s.version++
 	obj.SetResourceVersion(strconv.FormatInt(s.version, 10))
 	s.kind(obj)[key] = obj
 }
 
-func (s *store) Delete(_ context.Context, obj client.Object, opts ...client.DeleteOption) error {
+func (s *Store) Delete(_ context.Context, obj client.Object, opts ...client.DeleteOption) error {
 	var options client.DeleteOptions
 	options.ApplyOptions(opts)
 	key := client.ObjectKeyFromObject(obj)
@@ -129,7 +130,7 @@ func (s *store) Delete(_ context.Context, obj client.Object, opts ...client.Dele
 	return nil
 }
 
-func (s *store) Update(_ context.Context, obj client.Object, _ ...client.UpdateOption) error {
+func (s *Store) Update(_ context.Context, obj client.Object, _ ...client.UpdateOption) error {
 	text, err := json.Marshal(obj)
 	if err != nil {
 		return err
@@ -137,14 +138,14 @@ func (s *store) Update(_ context.Context, obj client.Object, _ ...client.UpdateO
 	return s.change(obj, false, func(client.Object) ([]byte, error) { return text, nil })
 }
 
-func (s *store) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.PatchOption) error {
+func (s *Store) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.PatchOption) error {
 	return s.change(obj, false, merge(obj, patch))
 }
 
-func (s *store) Status() client.SubResourceWriter { return statusWriter{s} }
+func (s *Store) Status() client.SubResourceWriter { return statusWriter{s} }
 
 // statusWriter writes nothing but the status.
-type statusWriter struct{ *store }
+type statusWriter struct{ *Store }
 
 func (s statusWriter) Create(context.Context, client.Object, client.Object, ...client.SubResourceCreateOption) error {
 	panic("a status cannot be created")
@@ -184,7 +185,7 @@ func merge(obj client.Object, patch client.Patch) func(client.Object) ([]byte, e
 }
 
 // change replaces what is stored by what making makes of it, as far as the endpoint writes it.
-func (s *store) change(obj client.Object, status bool, making func(client.Object) ([]byte, error)) error {
+func (s *Store) change(obj client.Object, status bool, making func(client.Object) ([]byte, error)) error {
 	key := client.ObjectKeyFromObject(obj)
 	found := s.kind(obj)[key]
 	if found == nil {

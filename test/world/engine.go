@@ -1,0 +1,156 @@
+package world
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/deployment"
+	"github.com/rackplane/rackplane/controllers/host"
+	"github.com/rackplane/rackplane/controllers/node"
+	"github.com/rackplane/rackplane/controllers/nodeset"
+)
+
+// constant is a source of the same bytes: host keys are equal in every run of the journey.
+type constant struct{}
+
+func (constant) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 7
+	}
+	return len(p), nil
+}
+
+// controller is one of the engine's controllers and the kind it is for.
+type controller struct {
+	reconciler reconcile.Reconciler
+	list       func() client.ObjectList
+	queue      map[types.NamespacedName]entry
+}
+
+// entry is when an object is to be looked at again: when anything was written since, or when the time has come.
+type entry struct {
+	version int64
+	due     time.Time
+}
+
+// build makes the engine from nothing.
+func (w *World) build(hook Hook) []controller {
+	o := observer{w, hook}
+	c := writer{w.API, o}
+	recorder := &events.FakeRecorder{}
+	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
+	return []controller{
+		{
+			&host.Reconciler{Client: c, Reader: w.API, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
+			func() client.ObjectList { return &metal3v1alpha1.BareMetalHostList{} }, queue(),
+		},
+		{
+			&nodeset.Reconciler{Client: c, Reader: w.API, Clock: w.Clock, Events: recorder, Collection: "1"},
+			func() client.ObjectList { return &v1alpha1.NodeSetList{} }, queue(),
+		},
+		{
+			&node.Reconciler{
+				Client: c, Reader: w.API, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
+				Random: constant{}, Clock: w.Clock, Events: recorder,
+			},
+			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
+		},
+		{
+			&deployment.Reconciler{Client: c, Reader: w.API, Runner: runner{w.Runner, o}, Clock: w.Clock, Events: recorder, Collection: "1"},
+			func() client.ObjectList { return &v1alpha1.DataPlaneDeploymentList{} }, queue(),
+		},
+	}
+}
+
+const (
+	// quiet is how many rounds without an act, on a clock that goes on, count as the end: longer than any poll for
+	// something that is still to come.
+	quiet = 8
+	// tick is how far the clock goes on between rounds.
+	tick = 5 * time.Second
+	// limit bounds the rounds of one part of the journey.
+	limit = 400
+)
+
+// Settle lets the engine work until it rests. deaths is how often it died on the way.
+func (w *World) Settle(t testing.TB, hook Hook) (deaths int) {
+	t.Helper()
+	engine := w.build(hook)
+	still := 0
+	for range limit {
+		before := len(w.Acts)
+		if w.round(t, engine) {
+			deaths++
+			engine = w.build(hook)
+			hook.Died(w)
+		}
+		w.Check(t)
+		w.Clock.Step(tick)
+		if still++; len(w.Acts) != before || w.Runner.Running() > 0 || w.awaits() {
+			still = 0
+		}
+		if still == quiet {
+			return deaths
+		}
+	}
+	t.Fatalf("still at work after %d rounds; last acts %v", limit, w.Acts[max(0, len(w.Acts)-10):])
+	return deaths
+}
+
+// round lets every controller look at the objects that are due, in a fixed order.
+func (w *World) round(t testing.TB, engine []controller) (died bool) {
+	t.Helper()
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(Death); !ok {
+				panic(r)
+			}
+			died = true
+		}
+	}()
+	for _, c := range engine {
+		for _, key := range w.keys(t, c.list()) {
+			w.look(t, c, key)
+		}
+	}
+	return false
+}
+
+// look reconciles an object if it is due.
+func (w *World) look(t testing.TB, c controller, key types.NamespacedName) {
+	t.Helper()
+	last, seen := c.queue[key]
+	version := w.Store.version
+	if seen && last.version == version && (last.due.IsZero() || w.Clock.Now().Before(last.due)) {
+		return
+	}
+	result, err := c.reconciler.Reconcile(t.Context(), reconcile.Request{NamespacedName: key})
+	next := entry{version: version}
+	switch {
+	case err != nil:
+		t.Logf("%T %s: %v", c.reconciler, key, err)
+		next.due = w.Clock.Now()
+	case result.RequeueAfter > 0:
+		next.due = w.Clock.Now().Add(result.RequeueAfter)
+	}
+	c.queue[key] = next
+}
+
+func (w *World) keys(t testing.TB, list client.ObjectList) []types.NamespacedName {
+	t.Helper()
+	var keys []types.NamespacedName
+	for _, obj := range w.Objects(t, list) {
+		keys = append(keys, client.ObjectKeyFromObject(obj))
+	}
+	slices.SortFunc(keys, func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
+	return keys
+}
