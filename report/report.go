@@ -64,7 +64,7 @@ func phases() []struct{ condition, phase string } {
 
 // waiting are the reasons that time alone resolves.
 func waiting(reason string) bool {
-	return reason == "" || strings.HasPrefix(reason, "Waiting") || reason == v1alpha1.ReasonProgressing || reason == v1alpha1.ReasonReleasing
+	return reason == "" || strings.HasPrefix(reason, "Waiting") || reason == v1alpha1.ReasonProgressing || reason == v1alpha1.ReasonQueued || reason == v1alpha1.ReasonReleasing
 }
 
 // Lines returns one line per node, sorted by namespace, NodeSet and node.

@@ -91,6 +91,8 @@ const (
 	ReasonReleasing = "Releasing"
 	// ReasonProgressing: nodes or runs are still under way.
 	ReasonProgressing = "Progressing"
+	// ReasonQueued: another deployment comes first on one of the nodes; the message names it.
+	ReasonQueued = "Queued"
 	// ReasonDegraded: some nodes need attention; the message names the first ones.
 	ReasonDegraded = "Degraded"
 	// ReasonFailed: the deployment ended with failed nodes.

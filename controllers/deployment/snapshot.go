@@ -69,6 +69,9 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	case len(p.deployment.Status.Runs) > 0:
 		return step.Hold(v1alpha1.ReasonMissing, fmt.Sprintf("Secret %s with the inputs of this deployment is gone: delete the DataPlaneDeployment, another one is made", key)), nil
 	}
+	if out, err := p.inTurn(ctx); err != nil || !out.IsDone() {
+		return out, err
+	}
 	out, err := p.take(ctx)
 	if err != nil || !out.IsDone() {
 		return out, err
