@@ -1,13 +1,8 @@
 package local
 
 import (
-	"context"
-	_ "embed"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 
 	"github.com/apenella/go-ansible/v2/pkg/execute/configuration"
 	"github.com/apenella/go-ansible/v2/pkg/playbook"
@@ -15,11 +10,6 @@ import (
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/ansible/inventory"
 )
-
-// runScript is what lives as long as the run.
-//
-//go:embed run.sh
-var runScript string
 
 // markerName is the variable that all processes of a run carry, whatever session they move to.
 const markerName = "RACKPLANE_RUN"
@@ -45,37 +35,8 @@ func (c Config) playbookBinary() string { return filepath.Join(c.Venv, "bin", "a
 
 func (f folder) marker() string { return markerName + "=" + f.dir }
 
-// spawn starts the run's processes. They belong to a session of their own, write to files and hold the lock, so
-// they need nothing of this process. go-ansible says what to run but does not run it: its executor feeds the output
-// through this process, and lets Ansible inherit this process's environment.
-func (f folder) spawn(ctx context.Context, c Config, r ansible.Run, lock *os.File) error {
-	command, err := f.command(c, r)
-	if err != nil {
-		return err
-	}
-	stdout, err := os.OpenFile(f.path(fileStdout), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer stdout.Close()
-	stderr, err := os.OpenFile(f.path(fileStderr), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer stderr.Close()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", append([]string{"-c", runScript, "ansible-run"}, command...)...)
-	cmd.Dir = f.dir
-	cmd.Env = f.environment(c)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.ExtraFiles = []*os.File{lock}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	go func() { _ = cmd.Wait() }() // reaps it; how it ended is in the folder
-	return nil
-}
-
+// command is ansible-playbook's. go-ansible says what to run but does not run it: its executor feeds the output through
+// the process that calls it, and lets Ansible inherit that process's environment.
 func (f folder) command(c Config, r ansible.Run) ([]string, error) {
 	name := r.Playbook
 	if name == "" {
@@ -100,7 +61,7 @@ func (f folder) environment(c Config) []string {
 		"ANSIBLE_COLLECTIONS_PATH":                    c.Collections,
 		"ANSIBLE_NOCOLOR":                             "1",
 		configuration.AnsibleHome:                     f.path(".ansible"),
-		configuration.AnsibleLocalTemp:                f.path("tmp"),
+		configuration.AnsibleLocalTemp:                f.path(dirTemporary),
 		configuration.AnsibleCollectionsScanSysPath:   "False",
 		configuration.AnsibleCallbacksEnabled:         "osp.edpm.rackplane",
 		configuration.AnsibleStdoutCallback:           "ansible.builtin.default",

@@ -23,7 +23,9 @@ import (
 const (
 	fileLock       = "lock"
 	fileCanceled   = "canceled"
-	fileExit       = "exit"
+	fileOrder      = "order.json"
+	fileEnding     = "ending.json"
+	fileSupervisor = "supervisor.log"
 	fileEvents     = "events.jsonl"
 	fileStdout     = "stdout.log"
 	fileStderr     = "stderr.log"
@@ -36,6 +38,7 @@ const (
 	filePlaybook   = "playbook.yaml"
 	dirData        = "data"
 	dirControl     = "c"
+	dirTemporary   = "tmp"
 )
 
 // folder is the folder of one run.
@@ -75,7 +78,7 @@ func (f folder) state(j *journal) (ansible.State, error) {
 	if err := j.read(f.path(fileEvents)); err != nil {
 		return "", err
 	}
-	if j.ended() || f.has(fileExit) {
+	if j.ended() || f.has(fileEnding) {
 		return ansible.Finished, nil
 	}
 	return ansible.Absent, nil
@@ -96,7 +99,7 @@ func (f folder) changed() time.Time {
 
 func (f folder) removeSecrets() error {
 	var err error
-	for _, name := range []string{fileKey, fileExtraVars, dirData, dirControl} {
+	for _, name := range []string{fileKey, fileExtraVars, dirData, dirControl, dirTemporary} {
 		err = errors.Join(err, os.RemoveAll(f.path(name)))
 	}
 	return err

@@ -69,20 +69,23 @@ func TestNoticesAreBounded(t *testing.T) {
 }
 
 func TestCause(t *testing.T) {
-	for _, tc := range []struct{ name, stderr, exit, want string }{
-		{"new style", "[WARNING]: careful\n[ERROR]: the playbook: x could not be found\nOrigin: y\n", "1\n", "the playbook: x could not be found"},
-		{"old style", "ERROR! Syntax Error\n\nThe error appears\n", "4\n", "Syntax Error"},
-		{"shell", "/bin/sh: 3: ansible-playbook: not found\n", "127\n", "/bin/sh: 3: ansible-playbook: not found"},
-		{"killed", "", "137\n", "ansible-playbook was killed by signal 9"},
-		{"silent", "", "250\n", "ansible-playbook ended with code 250 and left no result"},
-		{"nothing", "", "", "ansible-playbook left no result"},
-		{"endless", "[ERROR]: " + strings.Repeat("x", 5000), "1\n", strings.Repeat("x", 597) + "..."},
+	for _, tc := range []struct {
+		name, stderr string
+		end          ending
+		want         string
+	}{
+		{"new style", "[WARNING]: careful\n[ERROR]: the playbook: x could not be found\nOrigin: y\n", ending{Code: 1}, "the playbook: x could not be found"},
+		{"old style", "ERROR! Syntax Error\n\nThe error appears\n", ending{Code: 4}, "Syntax Error"},
+		{"supervisor", "[ERROR]: the last thing seen\n", ending{Code: 143, Cause: "the run took too long"}, "the run took too long"},
+		{"killed", "", ending{Code: 137}, "ansible-playbook was killed by signal 9"},
+		{"silent", "", ending{Code: 250}, "ansible-playbook ended with code 250 and left no result"},
+		{"endless", "[ERROR]: " + strings.Repeat("x", 5000), ending{Code: 1}, strings.Repeat("x", 597) + "..."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := folder{dir: t.TempDir()}
 			write(t, f.path(fileStderr), tc.stderr)
-			if tc.exit != "" {
-				write(t, f.path(fileExit), tc.exit)
+			if err := f.writeWhole(fileEnding, tc.end); err != nil {
+				t.Fatal(err)
 			}
 			if got := f.cause(); got != tc.want {
 				t.Errorf("cause: %q, want %q", got, tc.want)

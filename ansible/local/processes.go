@@ -18,9 +18,18 @@ const (
 	endPoll  = 20 * time.Millisecond
 )
 
-// endProcesses ends every process that carries the run's marker in its environment and returns when there is none.
-// Process groups would not do: Ansible's workers and OpenSSH's connection masters move to sessions of their own.
-func (f folder) endProcesses(ctx context.Context) error {
+// endProcesses ends the run with its supervisor and returns when nothing of it runs.
+func (f folder) endProcesses(ctx context.Context) error { return f.end(ctx, f.running) }
+
+// endOthers ends what the run left behind, but the process that calls it: the supervisor.
+func (f folder) endOthers(ctx context.Context) error {
+	return f.end(ctx, func() (bool, error) { return false, nil })
+}
+
+// end ends every other process that carries the run's marker in its environment and returns when there is none, nor
+// more is running. Process groups would not do: Ansible's workers and OpenSSH's connection masters move to sessions of
+// their own.
+func (f folder) end(ctx context.Context, more func() (bool, error)) error {
 	grace := time.NewTimer(endGrace)
 	defer grace.Stop()
 	poll := time.NewTicker(endPoll)
@@ -32,7 +41,7 @@ func (f folder) endProcesses(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		locked, err := f.running()
+		locked, err := more()
 		if err != nil {
 			return err
 		}

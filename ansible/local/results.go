@@ -44,24 +44,26 @@ func (j *journal) result(node string) ansible.NodeResult {
 	return r
 }
 
-// cause says why Ansible ended before any play did: its own error, else its exit code.
+// cause says why the run never reached its nodes: what the supervisor says of it, Ansible's own error, else its exit code.
 func (f folder) cause() string {
+	end, err := f.ending()
+	if err != nil {
+		return "ansible-playbook left no result"
+	}
+	if end.Cause != "" {
+		return end.Cause
+	}
 	stderr, err := os.ReadFile(f.path(fileStderr))
 	if err == nil {
 		if line := firstError(string(stderr)); line != "" {
 			return oneLine(line)
 		}
 	}
-	code, err := os.ReadFile(f.path(fileExit))
-	if err != nil {
-		return "ansible-playbook left no result"
+	// Ansible itself uses 250.
+	if end.Code > 128 && end.Code <= 128+31 {
+		return "ansible-playbook was killed by signal " + strconv.Itoa(end.Code-128)
 	}
-	text := strings.TrimSpace(string(code))
-	// A shell's exit code for a command ended by signal n is 128+n (POSIX.1-2017, Shell, 2.8.2); Ansible itself uses 250.
-	if n, err := strconv.Atoi(text); err == nil && n > 128 && n <= 128+31 {
-		return "ansible-playbook was killed by signal " + strconv.Itoa(n-128)
-	}
-	return "ansible-playbook ended with code " + text + " and left no result"
+	return "ansible-playbook ended with code " + strconv.Itoa(end.Code) + " and left no result"
 }
 
 // firstError finds the error in what Ansible wrote: "[ERROR]: text" since ansible-core 2.19, "ERROR! text" before,

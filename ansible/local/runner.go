@@ -27,6 +27,9 @@ type Config struct {
 	Venv string
 	// Collections is a collections path: the directory that holds ansible_collections with osp.edpm.
 	Collections string
+	// Supervisor is the command that calls Supervise for the folder that is appended to it; empty means this program's
+	// hidden command ansible-run.
+	Supervisor []string
 	// Slots is how many runs may go on at once; 0 means 4.
 	Slots int
 	// Forks bounds how many nodes one run works on at once; 0 means 20.
@@ -58,6 +61,13 @@ func New(c Config) (*Runner, error) {
 		}
 	}
 	c.Slots, c.Forks, c.Keep = orDefault(c.Slots, defaultSlots), orDefault(c.Forks, defaultForks), orDefault(c.Keep, defaultKeep)
+	if len(c.Supervisor) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("ansible runner: %w", err)
+		}
+		c.Supervisor = []string{self, "ansible-run"}
+	}
 	if _, err := os.Stat(c.playbookBinary()); err != nil {
 		return nil, fmt.Errorf("ansible runner: no ansible-playbook in %s: name an environment made by hack/ansible/venv.sh: %w", c.Venv, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -332,9 +333,9 @@ func TestRunGoesOnWhenTheEngineIsKilled(t *testing.T) {
 	_ = engine.Wait() // killed: its error says nothing
 
 	r = l.runner(t)
-	shell := slices.Min(slices.Collect(maps.Keys(marked(t, r, run.Key))))
+	supervisor := oldest(marked(t, r, run.Key))
 	start(t, r, run)
-	if err := syscall.Kill(shell, 0); err != nil || bytes.Count(read(t, r.folder(run.Key).path(fileEvents)), []byte(`"start"`)) != 1 {
+	if err := syscall.Kill(supervisor, 0); err != nil || bytes.Count(read(t, r.folder(run.Key).path(fileEvents)), []byte(`"start"`)) != 1 {
 		t.Errorf("a run that goes on was started again: %v", err)
 	}
 	write(t, filepath.Join(l.dir, "go"), "")
@@ -453,18 +454,35 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// supervise makes the test binary the supervisor of a run.
+const supervise = "supervise-ansible-run"
+
+// oldest is the supervisor's id.
+func oldest(pids map[int]bool) int { return slices.Min(slices.Collect(maps.Keys(pids))) }
+
 // engineRun makes the test binary an engine that starts the run of that file and waits to be killed.
 const engineRun = "RACKPLANE_TEST_ENGINE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(engineRun) == "" {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == supervise:
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		err := Supervise(ctx, os.Args[2])
+		stop()
+		exitOn(err)
+	case os.Getenv(engineRun) != "":
+		exitOn(engineMain())
+		select {}
+	default:
 		os.Exit(m.Run())
 	}
-	if err := engineMain(); err != nil {
+}
+
+func exitOn(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	select {}
 }
 
 func TestNewRefusesWhatCannotRun(t *testing.T) {

@@ -52,7 +52,10 @@ func labConfig(t *testing.T) Config {
 	if err != nil {
 		t.Fatalf("hack/ansible/venv.sh: %v", err)
 	}
-	return Config{Dir: filepath.Join(t.TempDir(), "runs"), Venv: strings.TrimSpace(string(out)), Collections: "../../playbooks"}
+	return Config{
+		Dir: filepath.Join(t.TempDir(), "runs"), Venv: strings.TrimSpace(string(out)), Collections: "../../playbooks",
+		Supervisor: []string{os.Args[0], supervise},
+	}
 }
 
 func (l *lab) keygen(t *testing.T, name string) string {

@@ -42,6 +42,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(managerCommand(), standaloneCommand(), planCommand(), statusCommand())
+	cmd.AddCommand(managerCommand(), standaloneCommand(), planCommand(), statusCommand(), ansibleRunCommand())
 	return cmd
 }

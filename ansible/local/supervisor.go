@@ -1,0 +1,183 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"github.com/rackplane/rackplane/ansible"
+)
+
+// lockDescriptor is where a run's processes have its lock: the first of exec.Cmd's ExtraFiles.
+const lockDescriptor = 3
+
+// order is what the engine lays down for the supervisor. It holds no secret.
+type order struct {
+	// Command and Environment of ansible-playbook.
+	Command, Environment []string
+}
+
+// ending is the supervisor's last word on a run.
+type ending struct {
+	// Code is ansible-playbook's exit code, 128+n when signal n killed it.
+	Code int
+	// Cause says why the supervisor ended the run, or could not start it; empty when the run ended by itself.
+	Cause string `json:",omitempty"`
+}
+
+// guard runs beside a run. By returning an error it ends the run, and the error is the cause that the run's status
+// tells; nil means that it has nothing left to watch. Its context ends with the run.
+type guard func(ctx context.Context) error
+
+// guards are those of every run.
+func guards(folder, order) []guard { return nil }
+
+// spawn starts the run's supervisor. It belongs to a session of its own, writes to files and holds the lock, so it
+// needs nothing of this process.
+func (f folder) spawn(ctx context.Context, c Config, r ansible.Run, lock *os.File) error {
+	command, err := f.command(c, r)
+	if err != nil {
+		return err
+	}
+	if err := f.writeWhole(fileOrder, order{Command: command, Environment: f.environment(c)}); err != nil {
+		return err
+	}
+	log, err := f.log(fileSupervisor)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.Supervisor[0], append(c.Supervisor[1:len(c.Supervisor):len(c.Supervisor)], f.dir)...)
+	cmd.Dir = f.dir
+	cmd.Env = []string{f.marker()}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // reaps it; how it ended is in the folder
+	return nil
+}
+
+// Supervise is the life of the run that the engine laid out in dir: the run itself with what guards it, then tidying
+// up, then its ending as the last word. It needs nobody: when the engine dies it goes on. A context that ends cancels
+// the run, which then has no result. Only the process that Config.Supervisor starts calls it.
+func Supervise(ctx context.Context, dir string) error {
+	lock := os.NewFile(lockDescriptor, fileLock)
+	defer lock.Close() // after the last word
+	return folder{dir: dir}.supervise(ctx, lock, guards)
+}
+
+func (f folder) supervise(ctx context.Context, lock *os.File, guards func(folder, order) []guard) error {
+	end, err := f.live(ctx, lock, guards)
+	tidy := errors.Join(f.endOthers(context.WithoutCancel(ctx)), f.removeSecrets())
+	if ctx.Err() != nil {
+		return errors.Join(err, tidy)
+	}
+	if err != nil {
+		end.Cause = oneLine(err.Error())
+	}
+	return errors.Join(tidy, f.writeWhole(fileEnding, end))
+}
+
+// live runs the order's command until it ends or a guard ends it; the guard's error is returned.
+func (f folder) live(ctx context.Context, lock *os.File, guards func(folder, order) []guard) (ending, error) {
+	var o order
+	text, err := os.ReadFile(f.path(fileOrder))
+	if err == nil {
+		err = json.Unmarshal(text, &o)
+	}
+	if err != nil {
+		return ending{}, fmt.Errorf("read the run's order: %w", err)
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	for _, g := range guards(f, o) {
+		go func() {
+			if err := g(ctx); err != nil {
+				end(err)
+			}
+		}()
+	}
+	state, err := f.runCommand(ctx, o, lock)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return ending{Code: exitCode(state)}, err
+}
+
+// runCommand returns how the command ended. It is asked to end with the context, and killed when it takes too long. It
+// holds the lock, too: while anything runs, the run is running.
+func (f folder) runCommand(ctx context.Context, o order, lock *os.File) (*os.ProcessState, error) {
+	stdout, err := f.log(fileStdout)
+	if err != nil {
+		return nil, err
+	}
+	defer stdout.Close()
+	stderr, err := f.log(fileStderr)
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close()
+	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
+	cmd.Dir = f.dir
+	cmd.Env = o.Environment
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = endGrace
+	// A run never outlives its supervisor. The kernel sends the signal when the thread ends that started the command.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	err = cmd.Wait()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = nil
+	}
+	return cmd.ProcessState, err
+}
+
+// exitCode is a shell's: 128+n for a command that signal n killed (POSIX.1-2017, Shell, 2.8.2).
+func exitCode(s *os.ProcessState) int {
+	if s == nil {
+		return 0
+	}
+	if status, ok := s.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return s.ExitCode()
+}
+
+func (f folder) log(name string) (*os.File, error) {
+	return os.OpenFile(f.path(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+func (f folder) ending() (ending, error) {
+	var end ending
+	text, err := os.ReadFile(f.path(fileEnding))
+	if err == nil {
+		err = json.Unmarshal(text, &end)
+	}
+	return end, err
+}
+
+// writeWhole writes a file that is there whole or not at all.
+func (f folder) writeWhole(name string, content any) error {
+	text, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(f.path(name+".new"), text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(f.path(name+".new"), f.path(name))
+}

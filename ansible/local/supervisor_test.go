@@ -1,0 +1,107 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rackplane/rackplane/ansible"
+)
+
+// laidOut is a folder with an order for a shell, and its lock.
+func laidOut(t *testing.T, script string) (folder, *os.File) {
+	t.Helper()
+	f := folder{dir: t.TempDir()}
+	lock, err := os.Create(f.path(fileLock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
+	if err := f.writeWhole(fileOrder, order{Command: []string{"/bin/sh", "-c", script}, Environment: []string{f.marker()}}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f.path(fileKey), "key")
+	return f, lock
+}
+
+func nothingMore(folder, order) []guard {
+	return []guard{func(context.Context) error { return nil }}
+}
+
+func TestSupervisorHasTheLastWord(t *testing.T) {
+	tooLong := func(folder, order) []guard {
+		return []guard{
+			func(context.Context) error { return errors.New("it took\ntoo long") },
+			func(ctx context.Context) error { <-ctx.Done(); return errors.New("what ends the run is not what comes after it") },
+		}
+	}
+	for name, tc := range map[string]struct {
+		script string
+		guards func(folder, order) []guard
+		want   ending
+	}{
+		"ends by itself":         {"exit 3", nothingMore, ending{Code: 3}},
+		"is killed":              {"kill -9 $$", nothingMore, ending{Code: 137}},
+		"is ended by a guard":    {"sleep 100", tooLong, ending{Code: 143, Cause: "it took too long"}},
+		"leaves something there": {"setsid sleep 100 & exit 0", nothingMore, ending{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, lock := laidOut(t, tc.script)
+			if err := f.supervise(t.Context(), lock, tc.guards); err != nil {
+				t.Fatal(err)
+			}
+			got, err := f.ending()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("ending (-want +got):\n%s", diff)
+			}
+			if left, err := signalMarked(f.marker(), 0, map[int]bool{}); err != nil || left > 0 {
+				t.Errorf("%d processes left, %v", left, err)
+			}
+			if f.has(fileKey) {
+				t.Error("the key is still there")
+			}
+		})
+	}
+}
+
+func TestSupervisorWithoutAnOrderSaysSo(t *testing.T) {
+	f, lock := laidOut(t, "exit 0")
+	write(t, f.path(fileOrder), "torn")
+	if err := f.supervise(t.Context(), lock, nothingMore); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.cause(); !strings.Contains(got, "read the run's order") {
+		t.Errorf("cause: %s", got)
+	}
+}
+
+func TestCanceledRunHasNoEnding(t *testing.T) {
+	f, lock := laidOut(t, "sleep 100")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = f.supervise(ctx, lock, nothingMore) // canceled: its error says nothing
+	if f.has(fileEnding) || f.has(fileKey) {
+		t.Error("a canceled run left an ending, or its key")
+	}
+}
+
+func TestRunDoesNotOutliveItsSupervisor(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := slow(l, "headless")
+	start(t, r, run)
+	l.waitUnderWay(t, r, run.Key)
+	if err := syscall.Kill(oldest(marked(t, r, run.Key)), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the run is gone", func() bool { return status(t, r, run.Key).State == ansible.Absent })
+}
