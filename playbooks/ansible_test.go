@@ -45,6 +45,30 @@ func TestEveryPlaybookParses(t *testing.T) {
 	}
 }
 
+// One node that hangs must not keep the others from their next task, so no play goes in step; what only works in step would
+// be ignored by Ansible with a warning at most.
+func TestNoPlayGoesInStep(t *testing.T) {
+	inStep := regexp.MustCompile(`\b(run_once|serial|throttle|delegate_to|max_fail_percentage|any_errors_fatal: true)\b|\b(add_host|group_by|pause):`)
+	for _, pattern := range []string{"playbooks/*.yml", "roles/*/tasks/*.yml", "roles/*/handlers/*.yml"} {
+		files, err := filepath.Glob(filepath.Join(collectionDir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if word := inStep.Find(text); word != nil {
+				t.Errorf("%s says %q, which strategy host_pinned does not keep", file, word)
+			}
+			if plays := strings.Count(string(text), "  hosts: "); strings.Count(string(text), "  strategy: host_pinned\n") != plays {
+				t.Errorf("%s has %d plays, want each with strategy: host_pinned", file, plays)
+			}
+		}
+	}
+}
+
 // Every task counts, also one that a node skips, and so do the facts that a play gathers.
 func TestTasksOfTheDefaultServices(t *testing.T) {
 	words := []string{"--list-tasks", "-i", "localhost,"}

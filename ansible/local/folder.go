@@ -78,10 +78,19 @@ func (f folder) state(j *journal) (ansible.State, error) {
 	if err := j.read(f.path(fileEvents)); err != nil {
 		return "", err
 	}
-	if j.ended() || f.has(fileEnding) {
+	if j.over || f.has(fileEnding) {
 		return ansible.Finished, nil
 	}
 	return ansible.Absent, nil
+}
+
+// nodes are those of the run; none when there is no run.
+func (f folder) nodes() []string {
+	limit, err := os.ReadFile(f.path(fileLimit))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(limit))
 }
 
 func (f folder) has(name string) bool {

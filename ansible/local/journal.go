@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -17,14 +17,16 @@ import (
 
 // event is one line of the file that the callback plugin osp.edpm.rackplane writes; playbooks/README.md has the format.
 type event struct {
-	Event   string            `json:"event"`
-	Host    string            `json:"host"`
-	Task    string            `json:"task"`
-	Result  string            `json:"result"`
-	Message string            `json:"msg"`
-	Notice  string            `json:"notice"`
-	Ignored bool              `json:"ignored"`
-	Hosts   map[string]totals `json:"hosts"`
+	Event   string `json:"event"`
+	Host    string `json:"host"`
+	Task    string `json:"task"`
+	Result  string `json:"result"`
+	Message string `json:"msg"`
+	Notice  string `json:"notice"`
+	Ignored bool   `json:"ignored"`
+	// TimedOut is the limit in seconds that a task did not keep.
+	TimedOut int64             `json:"timedout"`
+	Hosts    map[string]totals `json:"hosts"`
 }
 
 // totals are a node's counts as Ansible's recap gives them.
@@ -34,27 +36,52 @@ type totals struct {
 	Unreachable int32 `json:"unreachable"`
 }
 
-// journal is what a run's events say so far; each look reads only what is new.
+// journal is what a run's events say so far; each look reads only what is new. The events come from the run's side of the
+// wall, where playbooks may write anything: what the journal holds is bounded by the run's nodes, whatever it reads.
 type journal struct {
-	offset  int64
-	done    int
-	tasks   map[string]string
-	errors  map[string]string
-	notices map[string][]string // each once, in the order they came
-	totals  map[string]totals   // nil until the run's own end
-	// stopped is the node whose failure ended the play on all nodes; the totals of the others do not tell.
+	offset int64
+	// skipping means that offset is inside a line that is too long to be one of the callback's.
+	skipping bool
+	done     int
+	nodes    map[string]*nodeJournal // those of the run; nothing is kept of others
+	over     bool                    // the run itself said that it is over
+	// stopped is the node whose failure may have ended the play on all nodes.
 	stopped string
 }
 
-func newJournal() *journal {
-	return &journal{tasks: map[string]string{}, errors: map[string]string{}, notices: map[string][]string{}}
+// nodeJournal is what the events say of one node.
+type nodeJournal struct {
+	task, failure string
+	notices       []string // each once, in the order they came
+	changed       int32
+	// reached means that the node was seen at the end of the last play, seen that the recap has it.
+	reached, seen bool
+	totals        totals
 }
 
-// ended reports whether the run itself said that it is over.
-func (j *journal) ended() bool { return j.totals != nil }
+const (
+	// maxNotices bounds how many different notices are kept of a node; one message could not hold more anyway.
+	maxNotices = 16
+	// maxLine and maxHostLine bound a line: the recap, the longest, has an entry for each host.
+	maxLine, maxHostLine = 64 << 10, 1 << 10
+)
+
+func newJournal(nodes []string) *journal {
+	j := &journal{nodes: make(map[string]*nodeJournal, len(nodes))}
+	for _, node := range nodes {
+		j.nodes[node] = &nodeJournal{}
+	}
+	return j
+}
 
 func (j *journal) progress() ansible.Progress {
-	return ansible.Progress{Task: maps.Clone(j.tasks), Done: j.done}
+	p := ansible.Progress{Task: map[string]string{}, Done: j.done}
+	for name, n := range j.nodes {
+		if n.task != "" {
+			p.Task[name] = n.task
+		}
+	}
+	return p
 }
 
 // read takes in the whole lines that were added; a missing file has none.
@@ -67,55 +94,89 @@ func (j *journal) read(path string) error {
 		return err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() == j.offset {
+		return err
+	}
 	if _, err := f.Seek(j.offset, io.SeekStart); err != nil {
 		return err
 	}
-	in := bufio.NewReader(f)
+	return j.take(f)
+}
+
+// take takes in the whole lines of what was added. What is left is a line still being written.
+func (j *journal) take(added io.Reader) error {
+	in := bufio.NewReaderSize(added, maxLine+maxHostLine*len(j.nodes))
 	for {
-		line, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil // what is left is a line still being written
-		}
-		if err != nil {
+		line, err := in.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			j.skipping = true
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
 			return err
+		case j.skipping:
+			j.skipping = false
+		default:
+			j.add(line)
 		}
 		j.offset += int64(len(line))
-		j.add(line)
 	}
 }
 
 func (j *journal) add(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {
-		return // torn by a crash of Ansible; the totals decide, not single lines
+		return // torn by a crash of Ansible; the end decides, not single lines
 	}
 	switch e.Event {
+	case "stats":
+		j.over = true
+		for name, n := range j.nodes {
+			n.totals, n.seen = e.Hosts[name]
+		}
+		return
 	case "task":
 		j.done++
-		j.tasks[e.Host] = e.Task
-		if (e.Result == "failed" || e.Result == "unreachable") && !e.Ignored {
-			j.errors[e.Host] = oneLine(e.Task + ": " + plain(e.Message))
-		}
-		if told := oneLine(e.Notice); told != "" && !slices.Contains(j.notices[e.Host], told) {
-			j.notices[e.Host] = append(j.notices[e.Host], told)
-		}
-	case "stopped":
-		j.stopped = e.Host
-	case "stats":
-		j.totals = e.Hosts
-		if j.totals == nil {
-			j.totals = map[string]totals{}
+	}
+	if n := j.nodes[e.Host]; n != nil {
+		n.add(e)
+		if e.Event == "stopped" {
+			j.stopped = e.Host
 		}
 	}
 }
 
-// plain puts OpenSSH's banner about a changed host key, which says all but what to do, in words.
-func plain(message string) string {
-	if strings.Contains(message, "REMOTE HOST IDENTIFICATION HAS CHANGED") {
+func (n *nodeJournal) add(e event) {
+	switch e.Event {
+	case "task":
+		n.task = oneLine(e.Task)
+		if (e.Result == "failed" || e.Result == "unreachable") && !e.Ignored {
+			n.failure = oneLine(e.Task + ": " + plain(e))
+		}
+		if e.Result == "changed" {
+			n.changed++
+		}
+		if told := oneLine(e.Notice); told != "" && len(n.notices) < maxNotices && !slices.Contains(n.notices, told) {
+			n.notices = append(n.notices, told)
+		}
+	case "end":
+		n.reached = true
+	}
+}
+
+// plain says in words what to do where the message does not: about a task that took too long, and OpenSSH's banner about
+// a changed host key.
+func plain(e event) string {
+	if e.TimedOut > 0 {
+		return fmt.Sprintf("it had not ended after %d s and was stopped: if it may take longer, raise spec.taskTimeoutSeconds "+
+			"of the DataPlaneService, or timeout where the task sets one", e.TimedOut)
+	}
+	if strings.Contains(e.Message, "REMOTE HOST IDENTIFICATION HAS CHANGED") {
 		return "the address answered with another SSH host key than the one pinned for the node and was not trusted: " +
 			"find out who answers there; pin the new key only if the node was reinstalled on purpose"
 	}
-	return message
+	return e.Message
 }
 
 // oneLine makes a message fit a status: one line, bounded, without what a terminal would take for a command.

@@ -1,11 +1,14 @@
 package local
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,9 +23,10 @@ const lines = `{"event": "start", "pid": 1}
 {"event": "task", "host": "b", "task": "edpm_bootstrap : Three", "result": "ok", "notice": "\u001b a reboot\n is due"}
 {"event": "task", "host": "b", "task": "edpm_bootstrap : Four", "result": "changed", "notice": "a disk is slow"}
 {"event": "task", "host": "b", "task": "edpm_bootstrap : Five", "result": "ok", "notice": "a reboot is due"}
+{"event": "end", "host": "b"}
 {"event": "task", "host": "c", "task": "Gathering Facts", "result": "unreachable", "msg": "no route", "ignored": false}
 not JSON
-{"event": "stats", "hosts": {"a": {"changed": 1, "failures": 1, "unreachable": 0}, "b": {"changed": 2, "failures": 0, "unreachable": 0}, "c": {"unreachable": 1}, "d": {"failures": 1}}}
+{"event": "stats", "hosts": {"a": {"changed": 1, "failures": 1, "unreachable": 0}, "b": {"changed": 2, "failures": 0, "unreachable": 0}, "c": {"unreachable": 1}, "d": {"failures": 1}, "e": {"ok": 7}}}
 `
 
 // TestJournalReadsAnyPiece feeds the events in two pieces, cut anywhere: what is known must not depend on the cut.
@@ -32,24 +36,24 @@ func TestJournalReadsAnyPiece(t *testing.T) {
 		"b": {Result: v1alpha1.ServiceSucceeded, Changed: 2, Message: "a reboot is due; a disk is slow"},
 		"c": {Result: v1alpha1.ServiceUnreachable, Message: "Gathering Facts: no route"},
 		"d": {Result: v1alpha1.ServiceFailed, Message: "a task failed without saying why"},
+		"e": {Result: v1alpha1.ServiceFailed, Message: "the run ended before the node had reached the end of the playbook"},
 	}
 	f := folder{dir: t.TempDir()}
-	write(t, f.path(fileLimit), "a\nb\nc\nd\n")
 	path := f.path(fileEvents)
 	for cut := range len(lines) + 1 {
-		j := newJournal()
+		j := newJournal([]string{"a", "b", "c", "d", "e"})
 		for _, text := range []string{lines[:cut], lines} {
 			write(t, path, text)
 			if err := j.read(path); err != nil {
 				t.Fatal(err)
 			}
-			if j.ended() != (text == lines) {
-				t.Fatalf("cut at %d: ended is %t", cut, j.ended())
+			if j.over != (text == lines) {
+				t.Fatalf("cut at %d: over is %t", cut, j.over)
 			}
 		}
-		got, cause, err := f.results(j)
-		if diff := cmp.Diff(want, got); diff != "" || cause != "" || err != nil {
-			t.Fatalf("cut at %d (-want +got):\n%s%s%v", cut, diff, cause, err)
+		got, cause := f.results(j)
+		if diff := cmp.Diff(want, got); diff != "" || cause != "" {
+			t.Fatalf("cut at %d (-want +got):\n%s%s", cut, diff, cause)
 		}
 		if p := j.progress(); p.Done != 7 || p.Task["a"] != "edpm_bootstrap : Two" {
 			t.Fatalf("cut at %d: progress %+v", cut, p)
@@ -57,15 +61,63 @@ func TestJournalReadsAnyPiece(t *testing.T) {
 	}
 }
 
-func TestNoticesAreBounded(t *testing.T) {
-	j := newJournal()
+// TestJournalIsBounded feeds what a hostile playbook may write: the journal must not grow with it, nor lose its place.
+func TestJournalIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	j := newJournal([]string{"a"})
+	var text strings.Builder
 	for i := range 100 {
-		j.add(fmt.Appendf(nil, `{"event": "task", "host": "a", "result": "ok", "notice": "%d %s"}`, i, strings.Repeat("x", 400)))
+		fmt.Fprintf(&text, "{\"event\": \"task\", \"host\": \"a\", \"task\": %q, \"result\": \"failed\", \"msg\": %q, \"notice\": \"%d %s\"}\n", long, long, i, long)
+		fmt.Fprintf(&text, "{\"event\": \"task\", \"host\": \"other-%d\", \"task\": \"t\"}\n{\"event\": \"end\", \"host\": \"other-%d\"}\n", i, i)
 	}
-	j.add([]byte(`{"event": "stats", "hosts": {"a": {}}}`))
-	if got := j.result("a").Message; len(got) != 600 || !strings.HasSuffix(got, "...") {
+	text.WriteString(`{"event": "end", "host": "` + strings.Repeat("a", 1<<20) + "\"}\n" + `{"event": "end", "host": "a"}` + "\n")
+	if err := j.take(strings.NewReader(text.String())); err != nil {
+		t.Fatal(err)
+	}
+	n := j.nodes["a"]
+	if len(j.nodes) != 1 || len(n.task) > 600 || len(n.failure) > 600 || len(n.notices) != maxNotices || len(n.notices[0]) > 600 {
+		t.Errorf("%d nodes, task of %d bytes, failure of %d, %d notices", len(j.nodes), len(n.task), len(n.failure), len(n.notices))
+	}
+	if !n.reached || j.offset != int64(text.Len()) {
+		t.Errorf("after a line that is too long: reached %t, at %d of %d", n.reached, j.offset, text.Len())
+	}
+	if got := n.result("").Message; len(got) != 600 || !strings.HasSuffix(got, "...") {
 		t.Errorf("%d bytes: %s", len(got), got)
 	}
+}
+
+// FuzzEvents writes anything into the events of a run: whatever it says, in whatever pieces, every node of the run gets one
+// result that fits a status, and no other node gets any.
+func FuzzEvents(f *testing.F) {
+	f.Add([]byte(lines), 40)
+	f.Add([]byte("{\"event\": \"stats\", \"hosts\": null}\n{\"event\": \"end\", \"host\": \"a\"}\n"), 1)
+	f.Add([]byte("{\"event\": \"task\", \"host\": \"a\", \"result\": \"failed\", \"timedout\": -1, \"msg\": \"\\u001b[2J\\u0000\"}\n[]\nnull\n"), 7)
+	f.Fuzz(func(t *testing.T, data []byte, cut int) {
+		nodes := []string{"a", "b", "c"}
+		whole, pieces := newJournal(nodes), newJournal(nodes)
+		if err := whole.take(bytes.NewReader(data)); err != nil {
+			t.Fatal(err)
+		}
+		cut = max(0, min(cut, len(data)))
+		for _, end := range []int{cut, len(data)} {
+			if err := pieces.take(bytes.NewReader(data[pieces.offset:end])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(whole, pieces, cmp.AllowUnexported(journal{}, nodeJournal{})); diff != "" {
+			t.Fatalf("in two pieces (-whole +pieces):\n%s", diff)
+		}
+		if len(whole.nodes) != len(nodes) {
+			t.Fatalf("%d nodes", len(whole.nodes))
+		}
+		for _, name := range nodes {
+			n := whole.nodes[name]
+			r := n.result(whole.stop())
+			if r.Result == v1alpha1.ServiceSucceeded && !n.reached || len(r.Message) > 1000 || strings.ContainsFunc(r.Message, unicode.IsControl) || !utf8.ValidString(r.Message) {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+	})
 }
 
 func TestCause(t *testing.T) {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"os"
 	"strconv"
 	"strings"
@@ -9,37 +10,57 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
-// results returns how an ended run went on each of its nodes, or the cause when it never reached them.
-func (f folder) results(j *journal) (map[string]ansible.NodeResult, string, error) {
-	if !j.ended() {
-		return nil, f.cause(), nil
+// results returns how an ended run went on each of its nodes, or the cause when it got none of them to its end.
+func (f folder) results(j *journal) (map[string]ansible.NodeResult, string) {
+	cause := ""
+	if !j.over {
+		if cause = f.cause(); !j.anyReached() {
+			return nil, cause
+		}
 	}
-	limit, err := os.ReadFile(f.path(fileLimit))
-	if err != nil {
-		return nil, "", err
+	nodes := make(map[string]ansible.NodeResult, len(j.nodes))
+	for name, n := range j.nodes {
+		nodes[name] = n.result(cmp.Or(cause, j.stop()))
 	}
-	nodes := map[string]ansible.NodeResult{}
-	for node := range strings.FieldsSeq(string(limit)) {
-		nodes[node] = j.result(node)
-	}
-	return nodes, "", nil
+	return nodes, ""
 }
 
-func (j *journal) result(node string) ansible.NodeResult {
-	t, reached := j.totals[node]
+func (j *journal) anyReached() bool {
+	for _, n := range j.nodes {
+		if n.reached {
+			return true
+		}
+	}
+	return false
+}
+
+// stop says why a node may not have got to its end although nothing went wrong on it.
+func (j *journal) stop() string {
+	if j.stopped == "" {
+		return "the run ended before the node had reached the end of the playbook"
+	}
+	return "the play stopped on all nodes when " + j.stopped + " failed: the playbook asks for that with any_errors_fatal or max_fail_percentage"
+}
+
+// result is how the run went on the node. It succeeded only if it was seen to reach the end: Ansible's recap shows a
+// node that was taken out half way like one that did all. otherwise says what kept a node from it that did not fail.
+func (n *nodeJournal) result(otherwise string) ansible.NodeResult {
+	r := ansible.NodeResult{Result: v1alpha1.ServiceFailed, Changed: n.changed}
+	if n.seen {
+		r.Changed = n.totals.Changed
+	}
 	// A failure says more than the notices of the tasks before it: they come again with the run that mends it.
-	r := ansible.NodeResult{Result: v1alpha1.ServiceSucceeded, Changed: t.Changed, Message: oneLine(strings.Join(j.notices[node], "; "))}
 	switch {
-	case !reached:
-		r.Result = v1alpha1.ServiceFailed
-		r.Message = "no task ran on the node: the playbook's hosts leave it out"
-	case t.Failures > 0:
-		r.Result, r.Message = v1alpha1.ServiceFailed, orText(j.errors[node], "a task failed without saying why")
-	case t.Unreachable > 0:
-		r.Result, r.Message = v1alpha1.ServiceUnreachable, orText(j.errors[node], "the node did not answer")
-	case j.stopped != "":
-		r.Result = v1alpha1.ServiceFailed
-		r.Message = "the play stopped on all nodes when " + j.stopped + " failed: the playbook asks for that with any_errors_fatal or max_fail_percentage"
+	case n.totals.Failures > 0:
+		r.Message = cmp.Or(n.failure, "a task failed without saying why")
+	case n.totals.Unreachable > 0:
+		r.Result, r.Message = v1alpha1.ServiceUnreachable, cmp.Or(n.failure, "the node did not answer")
+	case n.reached:
+		r.Result, r.Message = v1alpha1.ServiceSucceeded, oneLine(strings.Join(n.notices, "; "))
+	case n.task == "" && !n.seen:
+		r.Message = "no task ran on the node: the playbook's hosts leave it out, or " + otherwise
+	default:
+		r.Message = otherwise
 	}
 	return r
 }
@@ -82,11 +103,4 @@ func firstError(stderr string) string {
 		}
 	}
 	return last
-}
-
-func orText(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

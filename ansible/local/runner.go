@@ -163,7 +163,7 @@ func (r *Runner) Status(_ context.Context, key string) (ansible.Status, error) {
 		return status, nil
 	}
 	if state == ansible.Finished {
-		status.Nodes, status.Cause, err = f.results(j)
+		status.Nodes, status.Cause = f.results(j)
 	}
 	delete(r.journals, key)
 	return status, fault.Wrap(fault.Transient, err, "ansible run %s", key)
@@ -256,8 +256,8 @@ func (r *Runner) folders() ([]folder, error) {
 // journal returns what was read of the run's events so far.
 func (r *Runner) journal(key string) *journal {
 	j := r.journals[key]
-	if j == nil {
-		j = newJournal()
+	if j == nil || len(j.nodes) == 0 {
+		j = newJournal(r.folder(key).nodes())
 		r.journals[key] = j
 	}
 	return j

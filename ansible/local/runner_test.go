@@ -291,6 +291,57 @@ func TestPlayThatStopsOnAllNodes(t *testing.T) {
 	}
 }
 
+// TestSuccessIsWhatWasSeen has playbooks that take nodes out half way: Ansible's recap shows those as good, and prints nothing.
+func TestSuccessIsWhatWasSeen(t *testing.T) {
+	l := newLab(t)
+	l.config.Slots = 20
+	r := l.runner(t)
+	const (
+		ok, failed = v1alpha1.ServiceSucceeded, v1alpha1.ServiceFailed
+		two        = "\n    - ansible.builtin.debug:\n    - ansible.builtin.debug:\n"
+		reach      = "\n    - ansible.builtin.raw: 'true'" + two
+		onA        = "ansible.builtin.fail:\n      when: inventory_hostname == 'node-a'\n"
+		failsOnA   = "\n    - " + onA + "    - ansible.builtin.debug:\n"
+	)
+	play := func(keywords, tasks string) string {
+		return "- hosts: all\n  gather_facts: false\n" + keywords + "  tasks:" + tasks
+	}
+	cases := map[string]struct {
+		playbook string
+		a, b     v1alpha1.ServiceResultState
+	}{
+		"fatal-unreachable":    {play("  any_errors_fatal: true\n", reach), failed, failed},
+		"pinned-unreachable":   {play("  strategy: host_pinned\n", reach), ok, ok},
+		"too-many-failures":    {play("  max_fail_percentage: 40\n", failsOnA), failed, failed},
+		"not-too-many":         {play("  max_fail_percentage: 60\n", failsOnA), failed, ok},
+		"free-goes-on":         {play("  strategy: free\n  any_errors_fatal: true\n", failsOnA), failed, ok},
+		"serial-stops":         {play("  serial: 1\n", failsOnA), failed, failed},
+		"second-play-stops":    {play("", two) + play("  any_errors_fatal: true\n", failsOnA), failed, failed},
+		"second-play-never":    {play("  max_fail_percentage: 40\n", failsOnA) + play("", two), failed, failed},
+		"second-play-of-one":   {play("", two) + strings.Replace(play("", two), "all", nodeB, 1), ok, ok},
+		"ends-by-itself":       {play("", "\n    - ansible.builtin.meta: end_host\n      when: inventory_hostname == 'node-a'"+two), ok, ok},
+		"ends-for-all":         {play("", "\n    - ansible.builtin.meta: end_play\n"), ok, ok},
+		"rescued":              {play("  any_errors_fatal: true\n", "\n    - block:\n      - ansible.builtin.fail:\n      rescue:\n      - ansible.builtin.debug:\n"), ok, ok},
+		"handler-fails":        {play("", "\n    - ansible.builtin.debug:\n      changed_when: true\n      notify: Mend\n  handlers:\n    - name: Mend\n      "+onA), failed, ok},
+		"free-last-task-fails": {play("  strategy: free\n", "\n    - ansible.builtin.include_tasks: \"{{ edpm_service_data_dir }}/more.yml\"\n"), failed, ok},
+	}
+	for key, tc := range cases {
+		run := l.run(key, "", nodeA, nodeB)
+		if strings.HasSuffix(key, "unreachable") {
+			run.Nodes = append(run.Nodes, nodeNowhere)
+		}
+		run.PlaybookContents = tc.playbook
+		run.Data = map[string][]byte{"more.yml": []byte("- " + strings.ReplaceAll(onA, "      ", "  "))}
+		start(t, r, run)
+	}
+	for key, tc := range cases {
+		got := finish(t, r, key).Nodes
+		if got[nodeA].Result != tc.a || got[nodeB].Result != tc.b || got[nodeNowhere].Result == ok {
+			t.Errorf("%s: %+v, want %s and %s\n%s", key, got, tc.a, tc.b, read(t, r.folder(key).path(fileStdout)))
+		}
+	}
+}
+
 func TestPlayThatLeavesANodeOut(t *testing.T) {
 	l := newLab(t)
 	r := l.runner(t)
