@@ -23,7 +23,7 @@ type Run struct {
 	Playbook, PlaybookContents, Role string
 	// Inventory is an Ansible YAML inventory holding at least Nodes.
 	Inventory []byte
-	// ExtraVars are passed as a file, never on the command line.
+	// ExtraVars are passed as a file, never on the command line. Texts in them are data: Ansible evaluates nothing in them.
 	ExtraVars map[string]any
 	// Nodes limits the run; sorted.
 	Nodes []string

@@ -4,9 +4,11 @@
 // internal/dataplane/inventory.go), so that edpm-ansible's roles find what
 // they expect. Precedence, lowest first: the login defaults and
 // nodeTemplate.ansible.ansibleVars (group variables), the node's own login and
-// ansibleVars (host variables), what is computed from addresses (always wins,
-// except over a user's DNS servers and search domains). A user's values keep
-// the type and spelling they were written with.
+// ansibleVars (host variables), what is computed. A user's variable may not say
+// otherwise than a computed one, except for DNS servers and search domains. A
+// user's values keep the type and spelling they were written with, and Ansible
+// evaluates the templates in them; every other text is data and reaches Ansible
+// as such.
 package inventory
 
 import (
@@ -21,7 +23,7 @@ import (
 type Host struct {
 	// Name of the DataPlaneNode.
 	Name string
-	// Vars are JSON values; numbers of users are json.Number.
+	// Vars are JSON values; numbers of users are json.Number, and texts of users Template.
 	Vars map[string]any
 }
 
@@ -69,23 +71,30 @@ type Set struct {
 }
 
 // Build makes the inventory. A node that has neither an ansibleHost nor a ctlplane address has no ansible_host: it is
-// listed, but must not be run on. Errors name the node and the field: a variable that is not JSON, a network that the
-// NetConfig does not have.
-func Build(s Set) (Inventory, error) {
-	inv := Inventory{Group: s.Name}
-	var err error
-	if inv.GroupVars, err = groupVars(s); err != nil {
-		return Inventory{}, fmt.Errorf("NodeSet %s: %w", s.Name, err)
+// listed, but must not be run on. An error is the template's: it holds for every node. A node with a problem of its own is
+// left out and told by name. Both name field and remedy: what Check refuses, a variable that is not JSON or says otherwise
+// than the NetConfig, a network that the NetConfig does not have.
+func Build(s Set) (inv Inventory, problems map[string]error, err error) {
+	shared, err := userVars(s.Template.Ansible)
+	if err != nil {
+		return Inventory{}, nil, fmt.Errorf("spec.nodeTemplate.%w", err)
 	}
+	inv = Inventory{Group: s.Name}
+	if inv.GroupVars, err = groupVars(&s, shared); err != nil {
+		return Inventory{}, nil, fmt.Errorf("spec.nodeTemplate.%w", err)
+	}
+	problems = map[string]error{}
 	for i := range s.Nodes {
-		vars, err := hostVars(&s, &s.Nodes[i])
+		name := s.Nodes[i].Name
+		vars, err := hostVars(&s, &s.Nodes[i], shared)
 		if err != nil {
-			return Inventory{}, fmt.Errorf("node %s: %w", s.Nodes[i].Name, err)
+			problems[name] = err
+			continue
 		}
-		inv.Hosts = append(inv.Hosts, Host{Name: s.Nodes[i].Name, Vars: vars})
+		inv.Hosts = append(inv.Hosts, Host{Name: name, Vars: vars})
 	}
 	slices.SortFunc(inv.Hosts, func(a, b Host) int { return strings.Compare(a.Name, b.Name) })
-	return inv, nil
+	return inv, problems, nil
 }
 
 // Limit keeps only the named nodes. Variables are shared with i.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,7 +60,7 @@ func set() Set {
 			Networks: []v1alpha1.NodeNetwork{{Name: "ctlplane"}, {Name: "leaf"}},
 			Ansible: v1alpha1.AnsibleOptions{
 				AnsibleUser: "root", AnsibleHost: "10.0.0.7", AnsiblePort: 2222,
-				AnsibleVars: raw(map[string]string{"edpm_sshd_allowed_ranges": `["10.0.0.0/8"]`, "ctlplane_ip": `"ignored"`, "dns_search_domains": `["mine"]`}),
+				AnsibleVars: raw(map[string]string{"edpm_sshd_allowed_ranges": `["10.0.0.0/8"]`, "ctlplane_ip": `"192.168.122.101"`, "dns_search_domains": `["mine"]`}),
 			},
 		},
 	}
@@ -70,8 +71,8 @@ func set() Set {
 			Networks: []v1alpha1.NodeNetwork{{Name: "ctlplane"}, {Name: "InternalApi"}, {Name: "gone"}},
 			Ansible: v1alpha1.AnsibleOptions{AnsiblePort: 22, AnsibleVars: raw(map[string]string{
 				"edpm_sshd_allowed_ranges": `["192.168.122.0/24"]`, "edpm_ovn_bridge_mappings": `["datacentre:br-ex"]`,
-				"mode": `"0600"`, "time": `"12:30"`, "yes": `"yes"`, "big": `12345678901234567890`, "rate": `1e5`, "half": `0.50`, "none": `null`, "on_": `true`,
-				"nested": `{"a b": [1, {"x": "1_000"}], "0600": "10.0.0.1"}`, "edpm_nodeset_name": `"ignored"`, "text": `"line\nline: #\u0007\u2028 é"`,
+				"mode": `"0600"`, "time": `"12:30"`, "yes": `"yes"`, "big": `12345678901234567890`, "rate": `1e5`, "half": `0.50`, "nothing": `null`, "on_": `true`,
+				"nested": `{"a b": [1, {"x": "1_000"}], "0600": "10.0.0.1"}`, "management_network": `"ctlplane"`, "evaluated": `"{{ ctlplane_ip }}"`, "text": `"line\nline: #\u0007\u2028 é"`,
 			})},
 		},
 		Services: []string{"bootstrap", "custom-nova"}, ServiceTypes: map[string]string{"custom-nova": "nova"},
@@ -79,11 +80,22 @@ func set() Set {
 	}
 }
 
-func TestInventoryYAML(t *testing.T) {
-	inv, err := Build(set())
-	if err != nil {
-		t.Fatal(err)
+// build makes an inventory without problems.
+func build(t interface {
+	Helper()
+	Fatal(args ...any)
+}, s Set,
+) Inventory {
+	t.Helper()
+	inv, problems, err := Build(s)
+	if err != nil || len(problems) > 0 {
+		t.Fatal(problems, err)
 	}
+	return inv
+}
+
+func TestInventoryYAML(t *testing.T) {
+	inv := build(t, set())
 	got, err := inv.YAML()
 	if err != nil {
 		t.Fatal(err)
@@ -104,10 +116,7 @@ func TestInventoryYAML(t *testing.T) {
 }
 
 func TestPrecedence(t *testing.T) {
-	inv, err := Build(set())
-	if err != nil {
-		t.Fatal(err)
-	}
+	inv := build(t, set())
 	old, n00, n01 := inv.Hosts[0].Vars, inv.Hosts[1].Vars, inv.Hosts[2].Vars
 	for _, c := range []struct {
 		name      string
@@ -116,10 +125,9 @@ func TestPrecedence(t *testing.T) {
 		{"login default", inv.GroupVars["ansible_user"], "cloud-admin"},
 		{"node's login", old["ansible_user"], "root"},
 		{"node's port", old["ansible_port"], int64(2222)},
-		{"node's variable", old["edpm_sshd_allowed_ranges"], []any{"10.0.0.0/8"}},
-		{"computed beats the set's variable", inv.GroupVars["edpm_nodeset_name"], "rack7"},
-		{"computed beats the node's variable", old["ctlplane_ip"], "192.168.122.101"},
-		{"but not its search domains", old["dns_search_domains"], []any{"mine"}},
+		{"node's variable", old["edpm_sshd_allowed_ranges"], []any{Template("10.0.0.0/8")}},
+		{"what is computed is data though a user says it too", old["ctlplane_ip"], "192.168.122.101"},
+		{"search domains are the user's", old["dns_search_domains"], []any{Template("mine")}},
 		{"computed search domains", n00["dns_search_domains"], []any{"ctlplane.example.com", "internalapi.example.com"}},
 		{"host is the ctlplane address", n00["ansible_host"], "192.168.122.100"},
 		{"unless one is given", old["ansible_host"], "10.0.0.7"},
@@ -143,19 +151,16 @@ func TestTemplateVariablesBeatComputedDNS(t *testing.T) {
 	s := set()
 	s.Template.Ansible.AnsibleUser = "stack"
 	s.Template.Ansible.AnsibleVars["ctlplane_dns_nameservers"] = apiextensionsv1.JSON{Raw: []byte(`["9.9.9.9"]`)}
-	inv, err := Build(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	inv := build(t, s)
 	if _, computed := inv.Hosts[1].Vars["ctlplane_dns_nameservers"]; computed || inv.GroupVars["ansible_user"] != "stack" {
 		t.Errorf("%v", inv)
 	}
 }
 
 func TestManagementNetworkFallsBack(t *testing.T) {
-	inv, err := Build(Set{Name: "s"})
-	if err != nil || inv.GroupVars["management_network"] != "ctlplane" {
-		t.Errorf("%v %v", inv, err)
+	inv := build(t, Set{Name: "s"})
+	if inv.GroupVars["management_network"] != "ctlplane" {
+		t.Errorf("%v", inv)
 	}
 }
 
@@ -163,21 +168,52 @@ func TestBuildRefuses(t *testing.T) {
 	cases := []struct {
 		name   string
 		change func(*Set)
+		node   string // whose own problem it is; "" is the set's
 		want   string
 	}{
-		{"set's variable", func(s *Set) { s.Template.Ansible.AnsibleVars = raw(map[string]string{"x": "{"}) }, "NodeSet rack7: nodeTemplate.ansible.ansibleVars[x] is not JSON: unexpected EOF: correct the value"},
-		{"node's variable", func(s *Set) { s.Nodes[1].Section.Ansible.AnsibleVars = raw(map[string]string{"x": "1 2"}) }, "node old: ansible.ansibleVars[x] is not JSON: more follows after the value: correct the value"},
-		{"network", func(s *Set) { s.Nodes[0].Addresses[0].Network = "x" }, `node r7-n00: networks[].name "x" is not in the NetConfig`},
-		{"cidr", func(s *Set) { s.Networks.Networks[0].Subnets[0].CIDR = "x" }, `node r7-n00: subnet r7 of network ctlplane: cidr "x" is not a network: correct it in the NetConfig`},
+		{"set's variable", func(s *Set) { s.Template.Ansible.AnsibleVars = raw(map[string]string{"x": "{"}) }, "", "spec.nodeTemplate.ansible.ansibleVars[x] is not JSON: unexpected EOF: correct the value"},
+		{"node's variable", func(s *Set) { s.Nodes[1].Section.Ansible.AnsibleVars = raw(map[string]string{"x": "1 2"}) }, "old", "spec.nodes[old].ansible.ansibleVars[x] is not JSON: more follows after the value: correct the value"},
+		{"network", func(s *Set) { s.Nodes[0].Addresses[0].Network = "x" }, "r7-n00", `node r7-n00: networks[].name "x" is not in the NetConfig`},
+		{"cidr", func(s *Set) { s.Networks.Networks[0].Subnets[0].CIDR = "x" }, "r7-n00", `node r7-n00: subnet r7 of network ctlplane: cidr "x" is not a network: correct it in the NetConfig`},
+		{"set's login", func(s *Set) { s.Template.Ansible.AnsibleUser = "-oProxyCommand=x" }, "", "spec.nodeTemplate.ansible.ansibleUser"},
+		{"node's address", func(s *Set) { s.Nodes[1].Section.Ansible.AnsibleHost = "*" }, "old", "spec.nodes[old].ansible.ansibleHost"},
+		{"set's variable without effect on a node", func(s *Set) {
+			s.Template.Ansible.AnsibleVars["internalapi_mtu"] = apiextensionsv1.JSON{Raw: []byte("1500")}
+		}, "r7-n00",
+			"node r7-n00: spec.nodeTemplate.ansible.ansibleVars[internalapi_mtu] says otherwise than the networks and services of the NodeSet do (9000): remove it"},
+		{"node's variable without effect", func(s *Set) {
+			s.Nodes[1].Section.Ansible.AnsibleVars["ctlplane_ip"] = apiextensionsv1.JSON{Raw: []byte(`"192.0.2.1"`)}
+		}, "old",
+			"spec.nodes[old].ansible.ansibleVars[ctlplane_ip] says otherwise than the networks and services of the NodeSet do (192.168.122.101): remove it"},
+		{"group's variable without effect", func(s *Set) {
+			s.Template.Ansible.AnsibleVars["management_network"] = apiextensionsv1.JSON{Raw: []byte(`"lan"`)}
+		}, "",
+			"spec.nodeTemplate.ansible.ansibleVars[management_network] says otherwise"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := set()
 			c.change(&s)
-			if _, err := Build(s); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			inv, problems, err := Build(s)
+			if c.node != "" {
+				if err != nil || slices.ContainsFunc(inv.Hosts, func(h Host) bool { return h.Name == c.node }) || len(inv.Hosts) == 0 {
+					t.Errorf("%v; want the other nodes alone: %v", err, inv.Hosts)
+				}
+				err = problems[c.node]
+			}
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestNumbersAndTextsThatAreTheSameAgree: RHOSO manifests say "24" where the inventory says 24.
+func TestNumbersAndTextsThatAreTheSameAgree(t *testing.T) {
+	s := set()
+	maps.Copy(s.Template.Ansible.AnsibleVars, raw(map[string]string{"internalapi_cidr": `"24"`, "internalapi_mtu": `9000`, "internalapi_host_routes": `[]`, "tenant_mtu": `1500`}))
+	if got := build(t, s).Hosts[1].Vars["internalapi_cidr"]; got != int64(24) {
+		t.Errorf("internalapi_cidr is %v", got)
 	}
 }
 
@@ -191,10 +227,7 @@ func TestForeignValueIsRefused(t *testing.T) {
 }
 
 func TestLimit(t *testing.T) {
-	inv, err := Build(set())
-	if err != nil {
-		t.Fatal(err)
-	}
+	inv := build(t, set())
 	got := inv.Limit([]string{"r7-n01", "old", "stranger"})
 	if len(got.Hosts) != 2 || got.Hosts[0].Name != "old" || got.Hosts[1].Name != "r7-n01" || got.Group != "rack7" || len(got.GroupVars) != len(inv.GroupVars) {
 		t.Errorf("%+v", got)
@@ -224,14 +257,14 @@ func TestKnownNamesAreDecidedOnes(t *testing.T) {
 		{Name: "thief", HostName: "victim.ctlplane.example.com", HostKeys: []string{key("thief")}, Addresses: held("192.168.122.102"), Section: at("x\n* " + key("thief"))},
 		{Name: "victim", HostName: "victim", HostKeys: []string{key("victim")}, Addresses: held("192.168.122.100")},
 		{Name: "long", HostName: "long", HostKeys: []string{key("long")}, Addresses: []v1alpha1.Address{{Network: "leaf", Subnet: "r7", Address: "fd00:19:0:0::0007"}}},
-		{Name: "twin", HostName: "a.example.com", HostKeys: []string{key("twin")}}, {Name: "twin-2", HostName: "a.example.com", HostKeys: []string{key("twin-2")}},
+		{Name: "twin", HostName: "a.example.com", HostKeys: []string{key("twin")}}, {Name: "twin2", HostName: "a.example.com", HostKeys: []string{key("twin2")}},
 	}
 	got := map[string]string{}
 	for _, k := range KnownHosts(nets(), nodes) {
 		got[k.Node] = strings.Join(k.Names, " ")
 	}
 	want := map[string]string{
-		"evil": "evil", "thief": "192.168.122.102", "victim": "192.168.122.100 victim", "long": "fd00:19::7 long", "twin": "", "twin-2": "",
+		"evil": "evil", "thief": "192.168.122.102", "victim": "192.168.122.100 victim", "long": "fd00:19::7 long", "twin": "", "twin2": "",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -245,18 +278,12 @@ func TestKnownNamesAreDecidedOnes(t *testing.T) {
 
 func TestInventoryDoesNotDependOnOrder(t *testing.T) {
 	s := set()
-	want, err := Build(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := build(t, s)
 	rapid.Check(t, func(t *rapid.T) {
 		shuffled := s
 		shuffled.Nodes = rapid.Permutation(s.Nodes).Draw(t, "nodes")
 		shuffled.KnownHosts = KnownHosts(nets(), shuffled.Nodes)
-		got, err := Build(shuffled)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := build(t, shuffled)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
@@ -284,10 +311,7 @@ func TestUserVariablesSurvive(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := Set{Name: "s", Template: v1alpha1.NodeTemplate{Ansible: v1alpha1.AnsibleOptions{AnsibleVars: map[string]apiextensionsv1.JSON{"user": {Raw: value}}}}}
-		inv, err := Build(s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		inv := build(t, s)
 		out, err := inv.YAML()
 		if err != nil {
 			t.Fatal(err)
@@ -362,17 +386,12 @@ func BenchmarkBuild1000(b *testing.B) {
 	s := thousand()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Build(s); err != nil {
-			b.Fatal(err)
-		}
+		build(b, s)
 	}
 }
 
 func BenchmarkYAML1000(b *testing.B) {
-	inv, err := Build(thousand())
-	if err != nil {
-		b.Fatal(err)
-	}
+	inv := build(b, thousand())
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := inv.YAML(); err != nil {

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,6 +21,9 @@ type KnownHost struct {
 	Key string
 }
 
+// hostKey is a public host key as the playbooks take it, with or without a comment.
+var hostKey = regexp.MustCompile(`^\s*((?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,2})(\s.*)?$`)
+
 // KnownHosts lists the host keys of nodes, sorted. Give it the nodes of all NodeSets of the namespace.
 func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
 	names := make([][]string, len(nodes))
@@ -34,8 +38,8 @@ func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
 	for i := range nodes {
 		own := slices.DeleteFunc(names[i], func(name string) bool { return bearers[name] > 1 })
 		for _, key := range nodes[i].HostKeys {
-			if f := strings.Fields(key); len(f) >= 2 {
-				all = append(all, KnownHost{Node: nodes[i].Name, Names: own, Key: f[0] + " " + f[1]})
+			if match := hostKey.FindStringSubmatch(key); match != nil {
+				all = append(all, KnownHost{Node: nodes[i].Name, Names: own, Key: match[1]})
 			}
 		}
 	}

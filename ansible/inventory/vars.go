@@ -22,47 +22,71 @@ import (
 // another node sees that node's.
 const HostKeyAliasVar = "rackplane_host_key_alias"
 
-func groupVars(s Set) (map[string]any, error) {
-	vars := login(s.Template.Ansible)
-	vars["ansible_user"] = cmp.Or(s.Template.Ansible.AnsibleUser, v1alpha1.DefaultAnsibleUser)
-	if err := addUserVars(vars, s.Template.Ansible.AnsibleVars); err != nil {
-		return nil, fmt.Errorf("nodeTemplate.%w", err)
+// Template is text of a user's variable: Ansible evaluates what templates it holds. Text of any other type is data.
+type Template string
+
+// userVars are a user's variables, none of which may be refused.
+func userVars(o v1alpha1.AnsibleOptions) (map[string]any, error) {
+	if errs := Check(o); len(errs) > 0 {
+		return nil, errs[0]
 	}
+	return decodeAll(o.AnsibleVars)
+}
+
+func groupVars(s *Set, user map[string]any) (map[string]any, error) {
 	types := make([]string, len(s.Services))
 	for i, name := range s.Services {
 		types[i] = cmp.Or(s.ServiceTypes[name], name)
 	}
+	vars := login(s.Template.Ansible)
+	vars["ansible_user"] = cmp.Or(s.Template.Ansible.AnsibleUser, v1alpha1.DefaultAnsibleUser)
 	vars["edpm_nodeset_name"] = s.Name
 	vars["edpm_services"] = list(s.Services)
 	vars["edpm_service_types"] = list(types)
 	vars["management_network"] = managementNetwork(s.Networks)
 	vars["edpm_known_hosts"] = knownHosts(s.KnownHosts)
 	maps.Copy(vars, networkNames(s.Networks, s.Template.Networks))
-	return vars, nil
+	return over(user, vars)
 }
 
-// hostVars are the node's own variables over what its addresses say.
-func hostVars(s *Set, n *Node) (map[string]any, error) {
-	vars := login(n.Section.Ansible)
-	if err := addUserVars(vars, n.Section.Ansible.AnsibleVars); err != nil {
-		return nil, err
+// hostVars are the node's own variables and what its addresses say. shared are the template's.
+func hostVars(s *Set, n *Node, shared map[string]any) (map[string]any, error) {
+	own := "spec.nodes[" + n.Name + "]."
+	user, err := userVars(n.Section.Ansible)
+	if err != nil {
+		return nil, fmt.Errorf("%s%w", own, err)
 	}
+	vars := login(n.Section.Ansible)
 	if len(n.Section.Networks) > 0 {
 		maps.Copy(vars, networkNames(s.Networks, n.Section.Networks))
 	}
 	if err := addNetworks(vars, s, n); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	vars["canonical_hostname"] = network.CanonicalName(s.Networks, n.HostName, n.Addresses)
 	vars[HostKeyAliasVar] = n.Name
 	if n.Section.Ansible.AnsibleHost != "" {
-		vars["ansible_host"] = n.Section.Ansible.AnsibleHost
+		vars["ansible_host"] = shortest(n.Section.Ansible.AnsibleHost)
 	}
 	if n.NMState != nil {
 		vars["edpm_network_config_nmstate"] = n.NMState
 		vars["edpm_network_config_hash"] = n.NetworkHash
 	}
+	if err := agree(shared, vars); err != nil {
+		return nil, fmt.Errorf("node %s: spec.nodeTemplate.%w", n.Name, err)
+	}
+	if vars, err = over(user, vars); err != nil {
+		return nil, fmt.Errorf("%s%w", own, err)
+	}
 	return vars, nil
+}
+
+// shortest is an address in the form that programs look it up in; other names stay as they are.
+func shortest(host string) string {
+	if a, err := address(host); err == nil {
+		return a.String()
+	}
+	return host
 }
 
 func login(o v1alpha1.AnsibleOptions) map[string]any {
@@ -76,16 +100,75 @@ func login(o v1alpha1.AnsibleOptions) map[string]any {
 	return vars
 }
 
-// addUserVars decodes variables without touching their spelling.
-func addUserVars(vars map[string]any, user map[string]apiextensionsv1.JSON) error {
+// over returns computed variables over a user's that agree with them.
+func over(user, computed map[string]any) (map[string]any, error) {
+	if err := agree(user, computed); err != nil {
+		return nil, err
+	}
+	vars := make(map[string]any, len(user)+len(computed))
+	maps.Copy(vars, user)
+	maps.Copy(vars, computed)
+	return vars, nil
+}
+
+// agree refuses a user's variable that says otherwise than what is computed under its name: it would have no effect.
+func agree(user, computed map[string]any) error {
+	var other []string
+	for name, value := range computed {
+		if said, both := user[name]; both && spelled(said) != spelled(value) {
+			other = append(other, name)
+		}
+	}
+	if len(other) == 0 {
+		return nil
+	}
+	name := slices.Min(other)
+	return fmt.Errorf("ansible.ansibleVars[%s] says otherwise than the networks and services of the NodeSet do (%.200s): remove it, or correct those",
+		name, spelled(computed[name]))
+}
+
+// spelled is a value as JSON; a scalar as its text, so that "24" is 24.
+func spelled(v any) string {
+	switch v := v.(type) {
+	case []any, map[string]any:
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// decodeAll decodes variables without touching their spelling.
+func decodeAll(user map[string]apiextensionsv1.JSON) (map[string]any, error) {
+	vars := make(map[string]any, len(user))
 	for _, name := range slices.Sorted(maps.Keys(user)) {
 		v, err := decode(user[name].Raw)
 		if err != nil {
-			return fmt.Errorf("ansible.ansibleVars[%s] is not JSON: %w: correct the value", name, err)
+			return nil, fmt.Errorf("ansible.ansibleVars[%s] is not JSON: %w: correct the value", name, err)
 		}
-		vars[name] = v
+		vars[name] = templates(v)
 	}
-	return nil
+	return vars, nil
+}
+
+// templates marks the texts of a user's value. Ansible evaluates no mapping's keys.
+func templates(v any) any {
+	switch v := v.(type) {
+	case string:
+		return Template(v)
+	case []any:
+		for i := range v {
+			v[i] = templates(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = templates(v[key])
+		}
+	}
+	return v
 }
 
 func decode(raw []byte) (any, error) {
@@ -122,10 +205,10 @@ func addNetworks(vars map[string]any, s *Set, n *Node) error {
 		}
 		if network.IsCtlplane(net) {
 			vars["ansible_host"] = a.Address
-			setDefault(s, vars, "ctlplane_dns_nameservers", list(sub.Nameservers))
+			setDefault(s, n, vars, "ctlplane_dns_nameservers", sub.Nameservers)
 		}
 	}
-	setDefault(s, vars, "dns_search_domains", list(domains))
+	setDefault(s, n, vars, "dns_search_domains", domains)
 	return nil
 }
 
@@ -160,12 +243,11 @@ func hostRoute(destination, nexthop string) map[string]any {
 
 // setDefault sets a host variable unless the user set it on the node or in the template: both lists are the site's to
 // choose, and upstream's habit of overwriting them is a trap.
-func setDefault(s *Set, vars map[string]any, name string, value any) {
-	if _, ok := s.Template.Ansible.AnsibleVars[name]; ok {
-		return
-	}
-	if _, ok := vars[name]; !ok {
-		vars[name] = value
+func setDefault(s *Set, n *Node, vars map[string]any, name string, values []string) {
+	_, inTemplate := s.Template.Ansible.AnsibleVars[name]
+	_, onNode := n.Section.Ansible.AnsibleVars[name]
+	if !inTemplate && !onNode {
+		vars[name] = list(values)
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // YAML is the inventory as Ansible's yaml plugin reads it: sorted, and with every value of the type it has in JSON.
 // Ansible reads YAML 1.1, in which 0600, 12:30, on or 1e5 are not what they are in JSON; so every string is quoted, and a
-// number YAML 1.1 would not take for one carries its type.
+// number YAML 1.1 would not take for one carries its type. Only a user's text may hold templates.
 func (i Inventory) YAML() ([]byte, error) {
 	hosts := make(map[string]any, len(i.Hosts))
 	for _, h := range i.Hosts {
@@ -36,8 +37,10 @@ func (w *writer) value(v any, pad, lead string) error {
 		w.out.WriteString(" null")
 	case bool:
 		w.out.WriteString(" " + strconv.FormatBool(v))
+	case Template:
+		w.out.WriteString(" " + quote(string(v)))
 	case string:
-		w.out.WriteString(" " + quote(v))
+		w.out.WriteString(" " + data(v))
 	case int64:
 		w.out.WriteString(" " + strconv.FormatInt(v, 10))
 	case json.Number:
@@ -105,6 +108,17 @@ func (w *writer) key(key, pad string) {
 // quote writes a double-quoted scalar. Go's escapes are all YAML's too (YAML 1.1, 5.6), and what Go calls printable YAML
 // allows as it is.
 func quote(s string) string { return strconv.Quote(s) }
+
+// data is a scalar that Ansible evaluates nothing in. Only what could be a template gets the tag that says so: of a tagged
+// text Ansible guesses the type anew although it is quoted, and takes !unsafe "0600" for 384 (ansible-core 2.19.14,
+// _internal/_yaml/_constructor.py). No text with one of these characters is anything but text in YAML 1.1, and without
+// them there is no template, whatever its delimiters: even the line that sets others begins with #jinja2.
+func data(s string) string {
+	if strings.ContainsAny(s, "{}%#") {
+		return "!unsafe " + quote(s)
+	}
+	return quote(s)
+}
 
 var (
 	// integer is a JSON number without fraction and exponent; JSON allows no leading zeros, so YAML reads it as decimal.

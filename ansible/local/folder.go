@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,7 +192,9 @@ func (f folder) write(r ansible.Run) error {
 // extraVars are the run's, and over them those that no inventory may change: who is talked to, and how it is known.
 func (f folder) extraVars(r ansible.Run) ([]byte, error) {
 	vars := map[string]any{}
-	maps.Copy(vars, r.ExtraVars)
+	for name, value := range r.ExtraVars {
+		vars[name] = data(value)
+	}
 	vars["edpm_service_data_dir"] = f.path(dirData)
 	vars["ansible_ssh_args"] = sshArguments
 	if len(r.SSHPrivateKey) > 0 {
@@ -201,6 +202,22 @@ func (f folder) extraVars(r ansible.Run) ([]byte, error) {
 	}
 	data, err := json.Marshal(vars)
 	return data, fault.Wrap(fault.Rejected, err, "ansible run %s: extra variables", r.Key)
+}
+
+// data marks the texts of a value so that Ansible evaluates nothing in them, in the way its JSON files have for it.
+func data(value any) any {
+	switch value := value.(type) {
+	case string:
+		return map[string]string{"__ansible_unsafe": value}
+	case []string:
+		all := make([]any, len(value))
+		for i := range value {
+			all[i] = data(value[i])
+		}
+		return all
+	default:
+		return value
+	}
 }
 
 // playbookText is the playbook to write, nil when the run names one of a collection.

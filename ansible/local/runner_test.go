@@ -24,7 +24,7 @@ import (
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
-const secret = "s3cret-of-the-run"
+const secret = "s3cret-of-{{ the }}-run" // what is no template must not become one
 
 func TestRunOnTwoNodes(t *testing.T) {
 	l := newLab(t)

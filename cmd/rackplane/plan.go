@@ -218,14 +218,17 @@ func planSet(ctx context.Context, m *manifests, world inputs.World, set *v1alpha
 	}
 	out.inputs = in
 	for _, problem := range in.Problems {
-		out.Problems = append(out.Problems, problem.Error())
+		out.tell(problem.Error())
+	}
+	for _, problem := range world.SpecProblems(set) {
+		out.tell(problem)
 	}
 	decision, err := nodeset.Decide(world, set, in.Networks)
 	if err != nil {
 		return out, err
 	}
 	if message := decision.Message(); message != "" {
-		out.Problems = append(out.Problems, message)
+		out.tell(message)
 	}
 	world.Nodes = slices.Clone(world.Nodes)
 	desired := map[string]bool{}
@@ -252,6 +255,13 @@ func planSet(ctx context.Context, m *manifests, world inputs.World, set *v1alpha
 		}
 	}
 	return out, out.addInventory(in, &world)
+}
+
+// tell adds a problem that was not told before.
+func (s *setPlan) tell(problem string) {
+	if !slices.Contains(s.Problems, problem) {
+		s.Problems = append(s.Problems, problem)
+	}
 }
 
 func changeOf(existed bool, old, node *v1alpha1.DataPlaneNode) string {
@@ -331,14 +341,14 @@ func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {
 	}
 	inv, err := in.Inventory(world)
 	if inputs.IsProblem(err) {
-		s.Problems = append(s.Problems, err.Error())
+		s.tell(err.Error())
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	for _, problem := range inv.NodeProblems() {
-		s.Problems = append(s.Problems, problem.Error())
+		s.tell(problem.Error())
 	}
 	text, err := inv.YAML()
 	s.Inventory = string(text)

@@ -101,9 +101,13 @@ func (s *Set) Inventory(w *World) (Inventory, error) {
 		described.NMState, described.NetworkHash = rendered.NMState, rendered.Hash
 		in.Nodes = append(in.Nodes, described)
 	}
-	var err error
-	if out.Inventory, err = inventory.Build(in); err != nil {
+	built, problems, err := inventory.Build(in)
+	if err != nil {
 		return Inventory{}, fault.Wrap(fault.Rejected, err, "NodeSet %s/%s", s.NodeSet.Namespace, s.NodeSet.Name)
+	}
+	out.Inventory = built
+	for node, problem := range problems {
+		out.Problems[node] = fault.Wrap(fault.Rejected, problem, "NodeSet %s/%s", s.NodeSet.Namespace, s.NodeSet.Name)
 	}
 	return out, nil
 }

@@ -37,26 +37,11 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	for _, problem := range p.inputs.Problems {
 		problems = append(problems, problem.Error())
 	}
-	problems = append(problems, p.specProblems()...)
+	problems = append(problems, p.world.SpecProblems(p.set)...)
 	if len(problems) > 0 {
 		return step.Later(v1alpha1.ReasonInvalidInput, summary(problems), 0), nil
 	}
 	return step.Outcome{}, nil
-}
-
-// specProblems are what is wrong with the spec beyond what the API server can tell.
-func (p *pass) specProblems() []string {
-	var problems []string
-	if _, err := metav1.LabelSelectorAsSelector(p.set.Spec.Hosts.Selector); err != nil {
-		problems = append(problems, fmt.Sprintf("NodeSet %s: spec.hosts.selector: %v: correct it", client.ObjectKeyFromObject(p.set), err))
-	}
-	for _, node := range inputs.Desired(p.set) {
-		if other := p.find(node.Name); other != nil && !inputs.IsMember(other, p.set) {
-			problems = append(problems, fmt.Sprintf("NodeSet %s: node %s already belongs to NodeSet %s: rename it in spec.nodes, or change spec.hostNameTemplate",
-				client.ObjectKeyFromObject(p.set), node.Name, other.Labels[v1alpha1.NodeSetLabel]))
-		}
-	}
-	return problems
 }
 
 // find is a node of the set's namespace, whoever's it is; nil when there is none.
