@@ -15,6 +15,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
@@ -118,7 +119,7 @@ func place(raw string) string {
 	if err != nil {
 		return "an endpoint of the catalog"
 	}
-	return u.Scheme + "://" + u.Host
+	return line.Of(u.Scheme + "://" + u.Host)
 }
 
 // isNonsense reports an answer that came whole and is not what was expected. A connection that ended early is none.
@@ -180,19 +181,13 @@ func said(body []byte) string {
 }
 
 var (
-	credentialsInURL = regexp.MustCompile(`://[^/@\s]+@`)
-	timeLookedAt     = regexp.MustCompile(`: current time \S+ is (after|before) `)
-	requestID        = regexp.MustCompile(`\s*\(?req-[0-9a-f-]{36}\)?`)
+	timeLookedAt = regexp.MustCompile(`: current time \S+ is (after|before) `)
+	requestID    = regexp.MustCompile(`\s*\(?req-[0-9a-f-]{36}\)?`)
 )
 
 const longestLine = 300
 
-// oneLine makes text fit for a status: one line, not endless, without logins in URLs and what differs from call to call.
+// oneLine makes text fit for a status: without what differs from call to call.
 func oneLine(text string) string {
-	line := credentialsInURL.ReplaceAllString(strings.Join(strings.Fields(text), " "), "://[redacted]@")
-	line = timeLookedAt.ReplaceAllString(requestID.ReplaceAllString(line, ""), ": now is $1 ")
-	if len(line) > longestLine {
-		line = strings.ToValidUTF8(line[:longestLine], "") + "..."
-	}
-	return line
+	return line.Short(timeLookedAt.ReplaceAllString(requestID.ReplaceAllString(line.Of(text), ""), ": now is $1 "), longestLine)
 }

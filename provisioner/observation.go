@@ -85,6 +85,9 @@ type Observation struct {
 	// State, and Since when by the service's clock: also the last sign of life of the deploy agent.
 	State NodeState
 	Since time.Time
+	// Now is what the service's clock showed when it answered; zero when it did not tell. Since and Inspected are only ever
+	// compared with it: the caller's clock may be another one.
+	Now time.Time
 	// Power, and PowerTarget while it is changing.
 	Power, PowerTarget Power
 	// LastError of the last action that failed, in one line; empty after a good one.

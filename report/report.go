@@ -15,6 +15,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 )
 
 // View is what was read, at one moment.
@@ -72,12 +73,21 @@ func Lines(v View) []Line {
 	hosts := hostsByName(v.Hosts)
 	lines := make([]Line, 0, len(v.Nodes))
 	for i := range v.Nodes {
-		lines = append(lines, nodeLine(&v.Nodes[i], hosts, v.Deployments))
+		lines = append(lines, nodeLine(&v.Nodes[i], hosts, v.Deployments).shown())
 	}
 	slices.SortFunc(lines, func(a, b Line) int {
 		return strings.Compare(a.Namespace+"/"+a.NodeSet+"/"+a.Node, b.Namespace+"/"+b.NodeSet+"/"+b.Node)
 	})
 	return lines
+}
+
+// shown is the line with every text as a terminal may get it: some were said by nodes and services, and whoever may write
+// an object may have written others.
+func (l Line) shown() Line {
+	for _, text := range []*string{&l.Namespace, &l.NodeSet, &l.Node, &l.Host, &l.Address, &l.Step, &l.Cause, &l.Notice} {
+		*text = line.Of(*text)
+	}
+	return l
 }
 
 func hostsByName(hosts []metal3v1alpha1.BareMetalHost) map[string]*metal3v1alpha1.BareMetalHost {

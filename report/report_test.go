@@ -2,9 +2,11 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
@@ -218,5 +220,43 @@ func TestAge(t *testing.T) {
 		if got := Age(d); got != want {
 			t.Errorf("Age(%v) = %s, want %s", d, got, want)
 		}
+	}
+}
+
+// TestNothingRawReachesATerminal: whatever stands in the objects, the tree, the live view and the log hold printable runes
+// in as many lines as there are nodes.
+func TestNothingRawReachesATerminal(t *testing.T) {
+	const hostile = "\x1b]0;owned\x07\u202e\u200b\u009b2Jx\r\nroot@host:~# \x7f http://u:HUNTER2@h/"
+	v := view()
+	clean := &bytes.Buffer{}
+	if err := Tree(clean, v, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range v.Nodes {
+		v.Nodes[i].Spec.Networks = []v1alpha1.Address{{Network: "ctlplane", Address: hostile}}
+		for j := range v.Nodes[i].Status.Conditions {
+			v.Nodes[i].Status.Conditions[j].Message = hostile
+		}
+		for j := range v.Nodes[i].Status.Services {
+			v.Nodes[i].Status.Services[j].Message = hostile
+		}
+	}
+	for i := range v.Hosts {
+		v.Hosts[i].Status.ErrorMessage = hostile
+		v.Hosts[i].Status.Provisioning.State = hostile
+	}
+	v.NodeSets[0].Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: "Hold", Message: hostile}}
+	var tree, log bytes.Buffer
+	if err := errors.Join(Tree(&tree, v, Style{}), NewChanges(&log).Write(v)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"tree": tree.String(), "log": log.String()} {
+		raw := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
+		if i := strings.IndexFunc(text, raw); i >= 0 || strings.Contains(text, "HUNTER2") {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+	if got, want := strings.Count(tree.String(), "\n"), strings.Count(clean.String(), "\n"); got != want {
+		t.Errorf("%d lines, want %d:\n%s", got, want, tree.String())
 	}
 }

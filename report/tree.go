@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 )
 
 // Style adds colour to words; the zero Style adds none, for pipes and files.
@@ -61,7 +62,7 @@ func setTree(w io.Writer, s *v1alpha1.NodeSet, lines []Line, now time.Time, st S
 	}
 	head := fmt.Sprintf("NodeSet %s/%s  %d/%d ready", s.Namespace, s.Name, ready, len(mine))
 	if c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Reason != v1alpha1.ReasonDone {
-		head += "  " + c.Reason + ": " + c.Message
+		head += "  " + c.Reason + ": " + line.Of(c.Message)
 	}
 	if _, err := fmt.Fprintln(w, head); err != nil {
 		return err
@@ -139,9 +140,9 @@ func freeHosts(w io.Writer, hosts []metal3v1alpha1.BareMetalHost, st Style) erro
 		if h.Spec.ConsumerRef != nil {
 			continue
 		}
-		text := h.Name + " (" + strings.TrimPrefix(hostStep(h), "host ") + ")"
+		text := h.Name + " (" + line.Of(strings.TrimPrefix(hostStep(h), "host ")) + ")"
 		if h.Status.ErrorMessage != "" {
-			text = apply(st.Bad, h.Name+": "+oneLine(h.Status.ErrorMessage))
+			text = apply(st.Bad, h.Name+": "+line.Of(h.Status.ErrorMessage))
 		}
 		free = append(free, text)
 	}
@@ -162,10 +163,10 @@ func Plain(l Line, now time.Time) string {
 	parts = append(parts, Age(now.Sub(l.Since)))
 	text := strings.Join(parts, "  ")
 	if l.Cause != "" && l.Phase != "Ready" {
-		text += "  " + oneLine(l.Cause)
+		text += "  " + line.Of(l.Cause)
 	}
 	if l.Notice != "" {
-		text += "  " + oneLine(l.Notice)
+		text += "  " + line.Of(l.Notice)
 	}
 	return text
 }
@@ -191,5 +192,3 @@ func dash(s string) string {
 	}
 	return s
 }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -10,9 +10,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/line"
 )
 
 // event is one line of the file that the callback plugin osp.edpm.rackplane writes; playbooks/README.md has the format.
@@ -107,7 +107,7 @@ func (j *journal) read(path string) error {
 func (j *journal) take(added io.Reader) error {
 	in := bufio.NewReaderSize(added, maxLine+maxHostLine*len(j.nodes))
 	for {
-		line, err := in.ReadSlice('\n')
+		written, err := in.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			j.skipping = true
@@ -118,15 +118,15 @@ func (j *journal) take(added io.Reader) error {
 		case j.skipping:
 			j.skipping = false
 		default:
-			j.add(line)
+			j.add(written)
 		}
-		j.offset += int64(len(line))
+		j.offset += int64(len(written))
 	}
 }
 
-func (j *journal) add(line []byte) {
+func (j *journal) add(written []byte) {
 	var e event
-	if json.Unmarshal(line, &e) != nil {
+	if json.Unmarshal(written, &e) != nil {
 		return // torn by a crash of Ansible; the end decides, not single lines
 	}
 	switch e.Event {
@@ -182,10 +182,5 @@ func plain(e event) string {
 // oneLine makes a message fit a status: one line, bounded, without what a terminal would take for a command.
 func oneLine(s string) string {
 	const most = 600
-	blank := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
-	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), blank), " ")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most-3], "") + "..."
-	}
-	return s
+	return line.Short(s, most)
 }

@@ -103,11 +103,12 @@ func DueDeployments(nodes []NodeState, busy map[string]bool, now time.Time) (due
 }
 
 // dueOn are the outdated services up to the first that is backing off, and when that one's backoff ends. What comes
-// after it waits too: services build on the ones before them.
+// after it waits too: services build on the ones before them. An end further away than any backoff was written by a clock
+// that ran ahead, and keeps nothing waiting.
 func dueOn(n NodeState, now time.Time) (services []string, wait time.Time) {
 	services = Outdated(n.Wanted, n.Results)
 	for i, name := range services {
-		if at := retryAt(n, name); at.After(now) {
+		if at := retryAt(n, name); at.After(now) && at.Sub(now) <= BackoffMax {
 			return services[:i], at
 		}
 	}

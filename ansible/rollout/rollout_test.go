@@ -56,6 +56,19 @@ func TestOutdated(t *testing.T) {
 	}
 }
 
+// TestClockThatRanAhead: a failure that was written down a year ahead of the clock keeps nothing waiting, and one in a
+// near future no longer than a backoff.
+func TestClockThatRanAhead(t *testing.T) {
+	for ahead, want := range map[time.Duration]int{365 * 24 * time.Hour: 1, 11 * time.Minute: 1, 5 * time.Minute: 0, -15 * time.Second: 1} {
+		failed := bad("a@1", 1)
+		failed.FinishedAt = metav1.NewTime(epoch.Add(ahead))
+		due, next := DueDeployments([]NodeState{node("n", wants("a@1"), failed)}, nil, epoch)
+		if len(due) != want || next.Sub(epoch) > BackoffMax {
+			t.Errorf("failed %s ahead: due %v, next in %s", ahead, due, next.Sub(epoch))
+		}
+	}
+}
+
 func TestNotices(t *testing.T) {
 	tells := func(r v1alpha1.ServiceResult, message string) v1alpha1.ServiceResult {
 		r.Message = message

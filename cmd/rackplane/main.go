@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rackplane/rackplane/line"
 )
 
 // exitError carries an exit code that is not a failure, such as plan's 2 for "there are changes".
@@ -30,9 +33,18 @@ func main() {
 	case errors.As(err, &code):
 		os.Exit(code.code)
 	default:
-		fmt.Fprintln(os.Stderr, "rackplane:", err)
+		fmt.Fprintln(os.Stderr, "rackplane:", shown(err))
 		os.Exit(1)
 	}
+}
+
+// shown is an error as a terminal may get it: API servers and files have a say in its text, a line for each of several.
+func shown(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	for i := range lines {
+		lines[i] = line.Of(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func root() *cobra.Command {

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/rackplane/rackplane/line"
 )
 
 // planText says how much of a plan a person gets to read.
@@ -54,10 +56,10 @@ func (s setPlan) text(b *bytes.Buffer) error {
 		if reason == "" {
 			reason = "fits, stays free"
 		}
-		fmt.Fprintf(b, "  host %s: %s\n", strings.Join(r.Hosts, ", "), reason)
+		fmt.Fprintf(b, "  host %s: %s\n", strings.Join(r.Hosts, ", "), line.Of(reason))
 	}
 	for _, problem := range s.Problems {
-		fmt.Fprintf(b, "! %s\n", problem)
+		fmt.Fprintf(b, "! %s\n", line.Of(problem))
 	}
 	return nil
 }
@@ -106,8 +108,8 @@ func details(b *bytes.Buffer, s setPlan) error {
 
 func indent(text string) string {
 	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.WriteString("  " + line)
+	for l := range strings.Lines(text) {
+		b.WriteString("  " + l)
 	}
 	return b.String()
 }

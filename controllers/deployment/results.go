@@ -3,7 +3,6 @@ package deployment
 import (
 	"context"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 )
 
 // close gives every node its result and closes the run. The run is closed last: a pass that dies in between records
@@ -95,18 +95,10 @@ func makeRoom(node *v1alpha1.DataPlaneNode) {
 	}
 }
 
-// brief cuts a message to what a result takes.
-func brief(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxMessage-len("...")], "") + "..."
-}
-
 // enter puts the result into the node's status; false when it is there already.
 func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash string, result ansible.NodeResult) bool {
 	next := v1alpha1.ServiceResult{
-		Name: run.Service, InputHash: hash, Result: result.Result, Changed: result.Changed, Message: brief(result.Message),
+		Name: run.Service, InputHash: hash, Result: result.Result, Changed: result.Changed, Message: line.Short(result.Message, maxMessage),
 		Deployment: p.deployment.Name, FinishedAt: metav1.NewTime(p.Clock.Now()),
 	}
 	failed := result.Result != v1alpha1.ServiceSucceeded

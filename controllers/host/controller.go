@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
@@ -166,7 +166,7 @@ func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, er
 // on where it was when the service is back.
 func (p *pass) unreachable(ctx context.Context, err error) (time.Duration, error) {
 	if p.host.Status.ErrorType == "" {
-		p.host.Status.ErrorMessage = strings.Join(strings.Fields(err.Error()), " ")
+		p.host.Status.ErrorMessage = line.Of(err.Error())
 	}
 	return unreachablePoll, p.writeStatus(ctx)
 }

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -300,10 +301,16 @@ func TestBadInput(t *testing.T) {
 		secret  map[string][]byte
 		message string
 	}{
-		"no Secret":    {message: "Secret metal/h1-bmc (spec.bmc.credentialsName) does not exist"},
-		"no password":  {secret: map[string][]byte{"username": []byte("a")}, message: "has no key password"},
-		"customDeploy": {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.CustomDeploy = &metal3v1alpha1.CustomDeploy{Method: "x"} }, message: "spec.customDeploy is not supported"},
-		"no BMC name":  {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.BMC.CredentialsName = "" }, message: "spec.bmc.credentialsName is empty"},
+		"no Secret":                    {message: "Secret metal/h1-bmc (spec.bmc.credentialsName) does not exist"},
+		"no password":                  {secret: map[string][]byte{"username": []byte("a")}, message: "has no key password"},
+		"customDeploy":                 {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.CustomDeploy = &metal3v1alpha1.CustomDeploy{Method: "x"} }, message: "spec.customDeploy is not supported"},
+		"no BMC name":                  {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.BMC.CredentialsName = "" }, message: "spec.bmc.credentialsName is empty"},
+		"a login in the BMC's address": {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.BMC.Address = "redfish://admin:HUNTER2@bmc1/" }, message: "spec.bmc.address holds a user name or password (redfish://[redacted]@bmc1/): take it out"},
+		"a login in the image's URL":   {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.Image = image("https://u:HUNTER2@images/a") }, message: "spec.image.url holds a user name or password"},
+		"a login in the checksum": {change: func(h *metal3v1alpha1.BareMetalHost) {
+			h.Spec.Image = image("https://images/a")
+			h.Spec.Image.Checksum = "https://u:HUNTER2@images/a.sha256"
+		}, message: "spec.image.checksum holds a user name or password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -322,6 +329,9 @@ func TestBadInput(t *testing.T) {
 			r.pass()
 			if got := r.get().Status; !strings.Contains(got.ErrorMessage, c.message) || got.OperationalStatus != metal3v1alpha1.OperationalStatusError {
 				t.Errorf("shows %+v", got)
+			}
+			if shown, err := json.Marshal(r.get().Status); err != nil || strings.Contains(string(shown), "HUNTER2") {
+				t.Errorf("the status shows the password: %s, %v", shown, err)
 			}
 			r.wantQuiet()
 			if n := len(r.sim.Calls()); n != 0 {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
@@ -72,7 +73,7 @@ func silent() []provisioner.NodeState {
 }
 
 func metal3Image(i provisioner.Image) metal3v1alpha1.Image {
-	image := metal3v1alpha1.Image{URL: i.URL, Checksum: i.Checksum, ChecksumType: metal3v1alpha1.ChecksumType(i.ChecksumType)}
+	image := metal3v1alpha1.Image{URL: line.Address(i.URL), Checksum: line.Address(i.Checksum), ChecksumType: metal3v1alpha1.ChecksumType(i.ChecksumType)}
 	if i.Format != "" {
 		image.DiskFormat = &i.Format
 	}
@@ -82,7 +83,7 @@ func metal3Image(i provisioner.Image) metal3v1alpha1.Image {
 // showFailure shows a failure that was counted.
 func (p *pass) showFailure(f lifecycle.Failure) {
 	s := &p.host.Status
-	s.ErrorType, s.ErrorMessage, s.ErrorCount = f.Type, f.Message, p.past.Failures
+	s.ErrorType, s.ErrorMessage, s.ErrorCount = f.Type, line.Of(f.Message), p.past.Failures
 	if metric := metricOf(s, s.Provisioning.State); metric != nil && !f.When.IsZero() {
 		metric.End = metav1.NewTime(f.When)
 	}
@@ -96,7 +97,7 @@ func (p *pass) showProblem(what problem) {
 	if s.Provisioning.State == metal3v1alpha1.StateNone {
 		p.turnTo(metal3v1alpha1.StateRegistering)
 	}
-	s.ErrorType, s.ErrorMessage = what.kind, what.message
+	s.ErrorType, s.ErrorMessage = what.kind, line.Of(what.message)
 	p.showHealth(what.message)
 }
 
@@ -114,7 +115,7 @@ func (p *pass) showHealth(reason string) {
 	if s.ErrorType == "" && registered(s.Provisioning.State) {
 		s.GoodCredentials = s.TriedCredentials
 	}
-	for _, c := range conditions(s, reason) {
+	for _, c := range conditions(s, line.Of(reason)) {
 		c.ObservedGeneration = p.host.Generation
 		c.LastTransitionTime = metav1.NewTime(p.now)
 		meta.SetStatusCondition(&s.Conditions, c)
@@ -211,7 +212,7 @@ func (p *pass) announce() {
 		p.Events.Eventf(p.host, nil, corev1.EventTypeNormal, camel(string(s.Provisioning.State)), "Reconcile", "the host is %s", s.Provisioning.State)
 	}
 	if s.ErrorType != "" && (s.ErrorType != p.before.ErrorType || s.ErrorMessage != p.before.ErrorMessage) {
-		p.Events.Eventf(p.host, nil, corev1.EventTypeWarning, camel(string(s.ErrorType)), "Reconcile", "%s", shorten(s.ErrorMessage))
+		p.Events.Eventf(p.host, nil, corev1.EventTypeWarning, camel(string(s.ErrorType)), "Reconcile", "%s", line.Short(s.ErrorMessage, maxNote))
 	}
 }
 
@@ -226,10 +227,3 @@ func camel(words string) string {
 
 // maxNote is the longest note of an event (events.k8s.io/v1 Event.note, 1 kB).
 const maxNote = 1000
-
-func shorten(text string) string {
-	if len(text) > maxNote {
-		return strings.ToValidUTF8(text[:maxNote-3], "") + "..."
-	}
-	return text
-}

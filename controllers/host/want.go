@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
@@ -32,6 +33,9 @@ func (p *pass) gather(ctx context.Context) (*problem, error) {
 	p.past.Anew = progressing == nil || progressing.ObservedGeneration != h.Generation
 	if p.want.Deleting {
 		return nil, nil //nolint:nilnil // no problem and no error: deleting needs no Secret
+	}
+	if what := loginShown(h); what != nil {
+		return what, nil
 	}
 	if what := unsupported(h); what != "" {
 		return &problem{metal3v1alpha1.PreparationError, what}, nil
@@ -99,6 +103,30 @@ func imageOf(i *metal3v1alpha1.Image) *provisioner.Image {
 		image.Format = *i.DiskFormat
 	}
 	return &image
+}
+
+// loginShown is the problem of an address with a user name or password in it: everyone who may read hosts could read it, and
+// so could Ironic's users. nil when there is none.
+func loginShown(h *metal3v1alpha1.BareMetalHost) *problem {
+	shown := func(kind metal3v1alpha1.ErrorType, field, value, remedy string) *problem {
+		if !line.HasLogin(value) {
+			return nil
+		}
+		return &problem{kind, fmt.Sprintf("BareMetalHost %s/%s: %s holds a user name or password (%s): %s", h.Namespace, h.Name, field, line.Address(value), remedy)}
+	}
+	const public = "serve the image without one, or to the servers' network only; an @ in the path is written as %40"
+	found := []*problem{shown(metal3v1alpha1.RegistrationError, "spec.bmc.address", h.Spec.BMC.Address,
+		"take it out; it belongs into the Secret of spec.bmc.credentialsName, as username and password")}
+	if image := h.Spec.Image; image != nil {
+		found = append(found, shown(metal3v1alpha1.PreparationError, "spec.image.url", image.URL, public),
+			shown(metal3v1alpha1.PreparationError, "spec.image.checksum", image.Checksum, public))
+	}
+	for _, what := range found {
+		if what != nil {
+			return what
+		}
+	}
+	return nil
 }
 
 // unsupported names what the spec asks for and this backend does not do; empty when there is nothing.

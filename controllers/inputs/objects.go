@@ -15,6 +15,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
@@ -40,7 +41,7 @@ func Networks(ctx context.Context, r client.Reader, namespace string) (v1alpha1.
 	}
 	config := &list.Items[0]
 	if err := errors.Join(network.Validate(config.Spec)...); err != nil {
-		return v1alpha1.NetConfigSpec{}, fault.New(fault.Rejected, "NetConfig %s/%s: %s", namespace, config.Name, oneLine(err))
+		return v1alpha1.NetConfigSpec{}, fault.New(fault.Rejected, "NetConfig %s/%s: %s", namespace, config.Name, line.Of(strings.ReplaceAll(err.Error(), "\n", "; ")))
 	}
 	return config.Spec, nil
 }
@@ -96,9 +97,9 @@ func authorized(secret *corev1.Secret, signer ssh.Signer) []string {
 
 func nonEmptyLines(text string) []string {
 	var lines []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
+	for key := range strings.Lines(text) {
+		if key = strings.TrimSpace(key); key != "" {
+			lines = append(lines, key)
 		}
 	}
 	return lines
@@ -172,9 +173,4 @@ func readFiles(ctx context.Context, r client.Reader, kind string, key types.Name
 	}
 	maps.Copy(files, config.BinaryData)
 	return files, nil
-}
-
-// oneLine is an error's text in one line.
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 )
 
 // settle takes in the outcome of step i.
@@ -84,7 +85,7 @@ func (p *pass) set(condition string, out Outcome) {
 	case later, waiting, hold, lost, gone:
 	}
 	next := metav1.Condition{
-		Type: condition, Status: status, Reason: out.Reason(), Message: shorten(strings.ReplaceAll(out.message, "\n", "; "), maxMessage),
+		Type: condition, Status: status, Reason: out.Reason(), Message: shown(out.message),
 		ObservedGeneration: p.generation, LastTransitionTime: metav1.NewTime(p.now),
 	}
 	old := meta.FindStatusCondition(p.conditions, condition)
@@ -99,12 +100,9 @@ func (p *pass) set(condition string, out Outcome) {
 // maxMessage is the longest message of a condition (k8s.io/apimachinery metav1.Condition, MaxLength).
 const maxMessage = 32768
 
-// shorten cuts text to at most so many bytes, at the end of a character.
-func shorten(text string, length int) string {
-	if len(text) <= length {
-		return text
-	}
-	return strings.ToValidUTF8(text[:length-len("...")], "") + "..."
+// shown is a message as a condition has it: errors that were joined, a line each, become one.
+func shown(message string) string {
+	return line.Short(strings.ReplaceAll(strings.TrimSpace(message), "\n", "; "), maxMessage)
 }
 
 // maxNote is the longest note of an event (events.k8s.io/v1 Event.note, 1 kB).
@@ -120,7 +118,7 @@ func announce(r events.EventRecorder, obj client.Object, changes []metav1.Condit
 		if c.Message != "" {
 			note += ": " + c.Message
 		}
-		r.Eventf(obj, nil, eventType(c), c.Reason, c.Type, "%s", shorten(note, maxNote))
+		r.Eventf(obj, nil, eventType(c), c.Reason, c.Type, "%s", line.Short(note, maxNote))
 	}
 }
 

@@ -273,3 +273,21 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// TestNothingRawIsShown: what a node or a service says drives no terminal, whoever reads the condition or the event.
+func TestNothingRawIsShown(t *testing.T) {
+	r := newRig(t)
+	const hostile = "bad\x1b]0;owned\x07 \u202etxt\u200b \u009b2J http://admin:HUNTER2@bmc/\nsecond"
+	if _, err := r.run(t, says{"A", step.Waiting("WaitingForX", hostile, time.Second), nil}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "bad ]0;owned ?txt? http://[redacted]@bmc/; second"
+	for _, c := range r.node(t).Status.Conditions {
+		if c.Message != want {
+			t.Errorf("condition %s: %q, want %q", c.Type, c.Message, want)
+		}
+	}
+	if event := <-r.events; !strings.HasSuffix(event, "A is False: "+want) {
+		t.Errorf("event %q", event)
+	}
+}

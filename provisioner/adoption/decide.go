@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 )
 
 // Verdict says what a finding means for the node.
@@ -156,22 +156,11 @@ func (l *look) otherwise(found string) {
 	}
 }
 
-// longest bounds what a node gets to say in one place, in characters.
+// longest bounds what a node gets to say in one place, in bytes.
 const longest = 300
 
 // Plain is text in one line of bounded length with nothing in it that a terminal would act on.
-func Plain(text string) string {
-	runes := []rune(strings.Join(strings.Fields(text), " "))
-	if len(runes) > longest {
-		runes = append(runes[:longest-3], '.', '.', '.')
-	}
-	for i, r := range runes {
-		if !unicode.IsPrint(r) {
-			runes[i] = '?'
-		}
-	}
-	return string(runes)
-}
+func Plain(text string) string { return line.Short(text, longest) }
 
 // count is a number with its noun.
 func count(n int, noun string) string {

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 )
 
 // FromBareMetalHost reads a host. Field and annotation names are those of baremetal-operator's
@@ -55,7 +56,7 @@ func consumerOf(ref *corev1.ObjectReference) (consumer *Owner, kind string) {
 
 // errorOf is the host's error in one line: a multi-line message would break the tables it is shown in.
 func errorOf(s metal3v1alpha1.BareMetalHostStatus) string {
-	message := strings.Join(strings.Fields(s.ErrorMessage), " ")
+	message := line.Of(s.ErrorMessage)
 	switch {
 	case s.ErrorType == "":
 		return message

@@ -34,6 +34,7 @@ type server struct {
 	log     []string
 	bodies  map[string]string
 	heard   []string // microversions
+	date    string   // what its clock shows; empty is the real one
 }
 
 func newServer(t *testing.T) *server {
@@ -55,6 +56,9 @@ func (s *server) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	s.heard = append(s.heard, r.Header.Get("X-OpenStack-Ironic-API-Version"))
 	w.Header().Set("Content-Type", "application/json")
+	if s.date != "" {
+		w.Header().Set("Date", s.date)
+	}
 	if answer := s.answers[what]; answer != nil {
 		code, text := answer()
 		w.WriteHeader(code)
@@ -394,6 +398,7 @@ func TestObservation(t *testing.T) {
 	s.node["provision_updated_at"] = "2026-11-22T03:53:07.409213+00:00"
 	s.node["inspection_finished_at"] = "2026-11-22T03:00:00+00:00"
 	s.node["power_state"] = "power off"
+	s.date = "Sun, 22 Nov 2026 10:00:00 GMT"
 	s.node["instance_info"] = map[string]any{"image_source": "http://images/a", "image_os_hash_algo": "sha256", "image_os_hash_value": "abc"}
 	s.answers["GET /nodes/n1/history"] = func() (int, string) {
 		return 200, `{"history": [
@@ -408,6 +413,7 @@ func TestObservation(t *testing.T) {
 	want := provisioner.Observation{
 		ID: "n1", HostUID: uid, State: provisioner.StateDeployFail, Power: provisioner.PowerOff, LastError: "the image is bad",
 		Since:     time.Date(2026, 11, 22, 3, 53, 7, 409213000, time.UTC),
+		Now:       time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), // deadlines are by the clock of the one that set them
 		Inspected: time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC),
 		Image:     &provisioner.Image{URL: "http://images/a", Checksum: "abc", ChecksumType: "sha256"},
 	}

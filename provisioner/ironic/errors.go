@@ -9,6 +9,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
@@ -83,18 +84,10 @@ func faultString(body []byte) string {
 	return oneLine(said.Fault)
 }
 
-var credentialsInURL = regexp.MustCompile(`://[^/@\s]+@`)
-
 const longestLine = 500
 
-// oneLine makes text fit for a status: one line, not endless, without logins in URLs.
-func oneLine(text string) string {
-	line := credentialsInURL.ReplaceAllString(strings.Join(strings.Fields(text), " "), "://[redacted]@")
-	if len(line) > longestLine {
-		line = strings.ToValidUTF8(line[:longestLine], "") + "..."
-	}
-	return line
-}
+// oneLine makes text fit for a status.
+func oneLine(text string) string { return line.Short(text, longestLine) }
 
 // nodeLocked tells a lock (ironic 39.0.0, ironic/common/exception.py: NodeLocked) from the other conflicts.
 func nodeLocked(err error) bool {

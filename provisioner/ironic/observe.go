@@ -26,11 +26,15 @@ func (c *Client) Observe(ctx context.Context, host provisioner.HostID) (provisio
 	if err != nil {
 		return provisioner.Observation{}, err
 	}
-	n, err := c.node(ctx, api, host)
+	answer := nodes.Get(ctx, api, nodeName(host))
+	n, err := answer.Extract()
 	if err != nil {
-		return provisioner.Observation{}, err
+		return provisioner.Observation{}, c.classify(err)
 	}
 	o := observation(n)
+	if now, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+		o.Now = now
+	}
 	if o.LastError == "" && failed(o.State) {
 		o.LastError, err = c.lastEvent(ctx, api, n.UUID)
 	}

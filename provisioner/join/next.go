@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -133,7 +134,7 @@ func (s *sight) up() bool {
 			"its journal on the node tells why, and the message queue may be out of its reach", host)
 	case s.service.Disabled:
 		return s.no(v1alpha1.ReasonServiceDisabled, "nova-compute of host %s is disabled (%s): "+
-			"enable it with openstack compute service set --enable %s nova-compute", host, cmp.Or(line(s.service.DisabledReason), "no reason given"), host)
+			"enable it with openstack compute service set --enable %s nova-compute", host, cmp.Or(line.Of(s.service.DisabledReason), "no reason given"), host)
 	}
 	return true
 }
@@ -359,6 +360,3 @@ func first(names []string) string {
 	}
 	return names[0]
 }
-
-// line is text in one line.
-func line(text string) string { return strings.Join(strings.Fields(text), " ") }

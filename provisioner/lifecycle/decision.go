@@ -85,13 +85,19 @@ type Past struct {
 	Anew bool
 }
 
+const (
+	// BackoffBase is the wait after the first failure; it doubles with each further one in a row.
+	BackoffBase = 15 * time.Second
+	// BackoffMax bounds the wait.
+	BackoffMax = 10 * time.Minute
+)
+
 // Backoff is how long to wait after that many failures in a row: 0 for none, then 15 s doubling to 10 min.
 func Backoff(failures int) time.Duration {
-	const first, longest = 15 * time.Second, 10 * time.Minute
 	if failures <= 0 {
 		return 0
 	}
-	return min(first<<min(failures-1, 6), longest)
+	return min(BackoffBase<<min(failures-1, 6), BackoffMax)
 }
 
 func (p Past) counted(when time.Time) bool {
@@ -99,12 +105,14 @@ func (p Past) counted(when time.Time) bool {
 	return slices.ContainsFunc(p.Counted, same)
 }
 
-// due is how long a retry still has to wait.
+// due is how long a retry still has to wait. A wait longer than any backoff is that of a failure written down by a clock
+// that ran ahead, and is over.
 func (p Past) due(now time.Time) time.Duration {
-	if p.Anew {
+	wait := p.At.Add(Backoff(p.Failures)).Sub(now)
+	if p.Anew || wait > BackoffMax {
 		return 0
 	}
-	return max(0, p.At.Add(Backoff(p.Failures)).Sub(now))
+	return max(0, wait)
 }
 
 // stage orders Metal3's states by what a server must have passed to get there; 0 for those that tell nothing.

@@ -15,12 +15,16 @@ type facts struct {
 	want provisioner.Want
 	seen provisioner.Observation
 	past Past
-	now  time.Time
+	// now by the service's clock.
+	now time.Time
 	// answers holds the answer to every condition.
 	answers map[condition]bool
 }
 
 func gather(want provisioner.Want, seen provisioner.Observation, past Past, now time.Time) facts {
+	if !seen.Now.IsZero() {
+		now = seen.Now
+	}
 	f := facts{want: want, seen: seen, past: past, now: now, answers: map[condition]bool{}}
 	for c, ask := range questions() {
 		f.answers[c] = ask(f)
@@ -104,8 +108,11 @@ func questions() map[condition]func(facts) bool {
 		mayRun:       func(f facts) bool { return f.seen.Power != provisioner.PowerOff },
 		mayPowerOff:  func(f facts) bool { return !f.want.DisablePowerOff },
 		isOff:        func(f facts) bool { return f.want.Online && f.seen.Power == provisioner.PowerOff },
-		isFresh:      func(f facts) bool { return f.now.Before(f.seen.Inspected.Add(lingering)) },
-		isOn:         func(f facts) bool { return !f.want.Online && f.seen.Power == provisioner.PowerOn },
+		isFresh: func(f facts) bool {
+			age := f.now.Sub(f.seen.Inspected)
+			return age < lingering && age > -lingering // further ahead is a clock that was set back since
+		},
+		isOn: func(f facts) bool { return !f.want.Online && f.seen.Power == provisioner.PowerOn },
 	}
 }
 

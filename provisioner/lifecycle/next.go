@@ -8,6 +8,7 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -60,7 +61,7 @@ func (r row) decide(f facts, now time.Time) Decision {
 		d.Kind, d.Action, d.Reason, d.Poll = Act, r.do, r.why, pollAct
 		d.Retry = r.fails == powerManagement
 	case r.wait != "":
-		r.waits(f, now, &d)
+		r.waits(f, &d)
 	case r.hold != "":
 		d.Kind, d.Reason, d.Poll = Hold, r.hold, pollSettled
 	default:
@@ -83,14 +84,14 @@ func (r row) uncounted(f facts) bool {
 	}
 }
 
-func (r row) waits(f facts, now time.Time, d *Decision) {
+func (r row) waits(f facts, d *Decision) {
 	d.Kind, d.Reason, d.Poll = Wait, r.wait, cmp.Or(r.poll, pollWork)
 	if r.within == 0 {
 		return
 	}
 	d.Deadline = f.seen.Since.Add(r.within)
 	switch {
-	case now.Before(d.Deadline):
+	case f.now.Before(d.Deadline):
 	case r.exit != "":
 		d.Kind, d.Action, d.Poll = Act, r.exit, pollAct
 		d.Reason = fmt.Sprintf("no sign of life for %s while %s", r.within, r.wait)
@@ -139,13 +140,13 @@ func Refused(want provisioner.Want, d Decision, cause string) Failure {
 	return Failure{Type: t, Message: Explain(want, t, cause)}
 }
 
-// Explain puts object, field and remedy to a cause.
+// Explain puts object, field and remedy to a cause. Addresses are shown without logins.
 func Explain(want provisioner.Want, t metal3v1alpha1.ErrorType, cause string) string {
 	var remedy string
 	switch t {
 	case metal3v1alpha1.RegistrationError, metal3v1alpha1.ProvisionedRegistrationError:
 		remedy = fmt.Sprintf("check spec.bmc.address (%s) and the username and password in Secret %s/%s (spec.bmc.credentialsName)",
-			want.BMC.Address, want.Host.Namespace, want.BMC.CredentialsName)
+			line.Address(want.BMC.Address), want.Host.Namespace, want.BMC.CredentialsName)
 	case metal3v1alpha1.InspectionError:
 		remedy = "check that the host can boot the agent (spec.bootMACAddress, its console); spec.inspectionMode: disabled goes without"
 	case metal3v1alpha1.PreparationError:
@@ -153,14 +154,14 @@ func Explain(want provisioner.Want, t metal3v1alpha1.ErrorType, cause string) st
 	case metal3v1alpha1.ProvisioningError:
 		remedy = "check spec.image"
 		if want.Image != nil {
-			remedy = fmt.Sprintf("check spec.image.url (%s) and spec.image.checksum", want.Image.URL)
+			remedy = fmt.Sprintf("check spec.image.url (%s) and spec.image.checksum", line.Address(want.Image.URL))
 		}
 	case metal3v1alpha1.PowerManagementError:
-		remedy = fmt.Sprintf("check that the BMC at spec.bmc.address (%s) answers", want.BMC.Address)
+		remedy = fmt.Sprintf("check that the BMC at spec.bmc.address (%s) answers", line.Address(want.BMC.Address))
 	case metal3v1alpha1.DetachError, metal3v1alpha1.ServicingError:
 	}
 	if cause == "" {
 		cause = "Ironic gave no reason"
 	}
-	return fmt.Sprintf("BareMetalHost %s: %s: %s", want.Host, cause, remedy)
+	return fmt.Sprintf("BareMetalHost %s: %s: %s", want.Host, line.Of(cause), remedy)
 }

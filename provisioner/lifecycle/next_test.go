@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -297,4 +298,56 @@ func drawFault(rt *rapid.T) provisionertest.Fault {
 		f.Lost = errors.New("the answer got lost")
 	}
 	return f
+}
+
+// TestClockThatRanAhead: a failure that was counted a year ahead of the clock keeps no host waiting.
+func TestClockThatRanAhead(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	seen := provisioner.Observation{ID: "n", State: provisioner.StateEnroll, Since: now, Registration: want().Registration(), HostUID: want().Host.UID}
+	for ahead, wait := range map[time.Duration]bool{365 * 24 * time.Hour: false, 5 * time.Minute: true} {
+		past := lifecycle.Past{Failures: 2, At: now.Add(ahead), Error: metal3v1alpha1.RegistrationError}
+		d := lifecycle.Next(want(), seen, past, now)
+		if (d.Kind == lifecycle.Wait) != wait || d.Poll > lifecycle.BackoffMax {
+			t.Errorf("failed %s ahead: %s, again in %s", ahead, d, d.Poll)
+		}
+	}
+}
+
+// TestDeadlinesAreByTheServicesClock: an engine whose clock is wrong by more than a deadline aborts nothing, and sees a
+// deadline pass when it passes.
+func TestDeadlinesAreByTheServicesClock(t *testing.T) {
+	t.Parallel()
+	service := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	for _, skew := range []time.Duration{0, time.Hour, 365 * 24 * time.Hour, -time.Hour, -365 * 24 * time.Hour} {
+		for _, state := range []provisioner.NodeState{provisioner.StateInspectWait, provisioner.StateCleanWait, provisioner.StateDeployWait} {
+			w := want()
+			w.Image, w.Online = image("http://images/a"), true
+			seen := provisioner.Observation{
+				ID: "n", State: state, Since: service.Add(-time.Minute), Now: service,
+				Registration: w.Registration(), HostUID: w.Host.UID, Image: w.Image,
+			}
+			if d := lifecycle.Next(w, seen, lifecycle.Past{}, service.Add(skew)); d.Kind != lifecycle.Wait || d.Failure != nil {
+				t.Errorf("%s, engine %s ahead: %s", state, skew, d)
+			}
+			seen.Since = service.Add(-36 * time.Minute)
+			if d := lifecycle.Next(w, seen, lifecycle.Past{}, service.Add(skew)); d.Action != provisioner.Abort {
+				t.Errorf("%s, engine %s ahead, without a sign of life: %s", state, skew, d)
+			}
+		}
+	}
+}
+
+// TestExplainShowsNoLogin: people put passwords into addresses, and what a service says may drive a terminal.
+func TestExplainShowsNoLogin(t *testing.T) {
+	t.Parallel()
+	w := want()
+	w.BMC.Address = "redfish://admin:HUNTER2@bmc1/redfish"
+	w.Image = image("https://admin:HUNTER2@images/a")
+	for _, kind := range []metal3v1alpha1.ErrorType{metal3v1alpha1.RegistrationError, metal3v1alpha1.ProvisioningError, metal3v1alpha1.PowerManagementError} {
+		text := lifecycle.Explain(w, kind, "cannot reach https://admin:HUNTER2@bmc1\x1b[2J\nnow")
+		if strings.Contains(text, "HUNTER2") || strings.ContainsAny(text, "\x1b\n") || !strings.Contains(text, "[redacted]@") {
+			t.Errorf("%s: %q", kind, text)
+		}
+	}
 }

@@ -157,7 +157,9 @@ func (s *Simulator) Observe(ctx context.Context, host provisioner.HostID) (provi
 	if err != nil {
 		return provisioner.Observation{}, err
 	}
-	return n.copy(), nil
+	o := n.copy()
+	o.Now = s.now()
+	return o, nil
 }
 
 // Inventory implements provisioner.Provisioner.

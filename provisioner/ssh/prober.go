@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
@@ -36,6 +37,8 @@ const (
 	defaultPort    = 22
 	// longestHash bounds what is read of a node that answers nonsense.
 	longestHash = 256
+	// longestCause bounds what a server may say when it ends a connection, in bytes.
+	longestCause = 300
 	// readHash prints the applied network's hash; a missing file is no failure.
 	readHash = "cat /var/lib/rackplane/network-hash 2>/dev/null || true"
 )
@@ -133,7 +136,7 @@ func run(client *ssh.Client, command string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimSpace(string(text)), nil
+	return line.Of(string(text)), nil
 }
 
 // pins are the accepted host keys.
@@ -145,10 +148,10 @@ type pins struct {
 
 func newPins(lines []string) (pins, error) {
 	p := pins{refused: new(string)}
-	for _, line := range lines {
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	for _, pinned := range lines {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(pinned))
 		if err != nil {
-			return pins{}, fault.New(fault.Rejected, "the pinned SSH host key %q cannot be read: give it as in authorized_keys, such as ssh-ed25519 AAAA...", line)
+			return pins{}, fault.New(fault.Rejected, "the pinned SSH host key %q cannot be read: give it as in authorized_keys, such as ssh-ed25519 AAAA...", pinned)
 		}
 		p.keys = append(p.keys, key)
 	}
@@ -212,5 +215,5 @@ func cause(err error) string {
 	if errors.Is(err, io.EOF) {
 		return "the connection was closed"
 	}
-	return err.Error()
+	return line.Short(err.Error(), longestCause) // may be what the server sent
 }
