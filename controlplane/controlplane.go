@@ -37,8 +37,13 @@ type Config struct {
 	Port int
 	// EtcdArgs are added to etcd's command line. Meant for tests that trade crash safety for speed; the product leaves it empty.
 	EtcdArgs []string
-	// Clock tells certificates' age; nil means the system's.
+	// Clock tells certificates' age; nil means the system's. A start is refused while it is behind Built, or behind the newest
+	// file in Dir.
 	Clock clock.PassiveClock
+	// Built is when this program was built; zero when unknown.
+	Built time.Time
+	// AcceptClock takes the clock for right although it is behind.
+	AcceptClock bool
 }
 
 // ControlPlane is a running etcd and kube-apiserver.
@@ -110,6 +115,9 @@ func start(ctx context.Context, c Config) (*ControlPlane, error) {
 	}
 	// The children inherit the lock; this process only has to hand it on.
 	defer orphans.Close()
+	if err := c.checkClock(); err != nil {
+		return nil, err
+	}
 	ports, err := choosePorts(ctx, c)
 	if err != nil {
 		return nil, err

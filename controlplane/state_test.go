@@ -1,7 +1,9 @@
 package controlplane
 
 import (
+	"bytes"
 	"crypto/x509"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -58,9 +60,9 @@ func changed(before, after map[string]string) map[string]bool {
 
 func TestCertificatesAreRenewedOnlyWhenNeeded(t *testing.T) {
 	leaves := map[string]bool{"admin.pem": true, "apiserver.pem": true, "apiserver-etcd-client.pem": true, "etcd.pem": true}
-	all := map[string]bool{"ca.pem": true, "ca.crt": true, "etcd-ca.pem": true, "etcd-ca.crt": true}
+	added := map[string]bool{"ca-2.pem": true, "ca.crt": true, "etcd-ca-2.pem": true, "etcd-ca.crt": true}
 	for name := range leaves {
-		all[name] = true
+		added[name] = true
 	}
 	for _, tc := range []struct {
 		name string
@@ -70,8 +72,8 @@ func TestCertificatesAreRenewedOnlyWhenNeeded(t *testing.T) {
 		{"nothing happened", func(*testing.T, *pki, *clocktesting.FakePassiveClock) {}, map[string]bool{}},
 		{"eight months later", func(_ *testing.T, _ *pki, c *clocktesting.FakePassiveClock) { c.SetTime(c.Now().AddDate(0, 8, -5)) }, map[string]bool{}},
 		{"nine months later", func(_ *testing.T, _ *pki, c *clocktesting.FakePassiveClock) { c.SetTime(c.Now().AddDate(0, 9, 0)) }, leaves},
-		{"nine years later", func(_ *testing.T, _ *pki, c *clocktesting.FakePassiveClock) { c.SetTime(c.Now().AddDate(9, 0, 0)) }, all},
-		{"clock set back", func(_ *testing.T, _ *pki, c *clocktesting.FakePassiveClock) { c.SetTime(c.Now().AddDate(0, -1, 0)) }, all},
+		{"nine years later", func(_ *testing.T, _ *pki, c *clocktesting.FakePassiveClock) { c.SetTime(c.Now().AddDate(9, 0, 0)) }, added},
+		{"clock a year behind", func(_ *testing.T, _ *pki, c *clocktesting.FakePassiveClock) { c.SetTime(c.Now().AddDate(-1, 0, 0)) }, map[string]bool{}},
 		{"another listen address", func(_ *testing.T, k *pki, _ *clocktesting.FakePassiveClock) { k.listen = "192.0.2.7" }, map[string]bool{"apiserver.pem": true}},
 		{"torn certificate", func(t *testing.T, k *pki, _ *clocktesting.FakePassiveClock) {
 			t.Helper()
@@ -79,15 +81,9 @@ func TestCertificatesAreRenewedOnlyWhenNeeded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, map[string]bool{"admin.pem": true}},
-		{"lost authority", func(t *testing.T, k *pki, _ *clocktesting.FakePassiveClock) {
-			t.Helper()
-			if err := os.Remove(k.file(authorityEtcd)); err != nil {
-				t.Fatal(err)
-			}
-		}, map[string]bool{"etcd-ca.pem": true, "etcd-ca.crt": true, "etcd.pem": true, "apiserver-etcd-client.pem": true}},
 		{"lost signing key", func(t *testing.T, k *pki, _ *clocktesting.FakePassiveClock) {
 			t.Helper()
-			if err := os.WriteFile(k.signingKey(), nil, 0o600); err != nil {
+			if err := os.Remove(k.signingKey()); err != nil {
 				t.Fatal(err)
 			}
 		}, map[string]bool{"service-account.key": true}},
@@ -102,6 +98,184 @@ func TestCertificatesAreRenewedOnlyWhenNeeded(t *testing.T) {
 				t.Errorf("renewed files (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestAuthorityIsNeverMadeAnewOverAnother: what cannot be read stops the start, says what to do, and stays as it is.
+func TestAuthorityIsNeverMadeAnewOverAnother(t *testing.T) {
+	for name, harm := range map[string]func(path string) error{
+		"torn":       func(path string) error { return os.Truncate(path, 300) },
+		"empty":      func(path string) error { return os.Truncate(path, 0) },
+		"missing":    os.Remove,
+		"unreadable": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		for _, file := range []string{"ca.pem", "etcd-ca.pem"} {
+			t.Run(name+" "+file, func(t *testing.T) {
+				k, _ := newPKI(t)
+				ensure(t, k)
+				path := filepath.Join(k.dir, file)
+				if err := harm(path); err != nil {
+					t.Fatal(err)
+				}
+				bundle, err := os.ReadFile(k.bundle(authorityAPI))
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = k.ensureAuthorities()
+				if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "from a backup") || !strings.Contains(err.Error(), "remove the folder "+k.dir) {
+					t.Errorf("%v", err)
+				}
+				if after, err := os.ReadFile(k.bundle(authorityAPI)); err != nil || !bytes.Equal(bundle, after) {
+					t.Errorf("the bundle changed, %v", err)
+				}
+			})
+		}
+	}
+}
+
+// member is someone with a copy of a kubeconfig, who stays as they are whatever becomes of the files.
+type member struct {
+	trusts *x509.CertPool
+	cert   *x509.Certificate
+}
+
+func join(t *testing.T, k pki) member {
+	t.Helper()
+	bundle, err := os.ReadFile(k.bundle(authorityAPI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := readIdentity(k.file(certAdmin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := member{x509.NewCertPool(), admin.cert}
+	m.trusts.AppendCertsFromPEM(bundle)
+	return m
+}
+
+// visit has the member and the server verify each other.
+func (m member) visit(k pki) error {
+	serving, err := readIdentity(k.file(certServing))
+	if err != nil {
+		return err
+	}
+	_, server := serving.cert.Verify(x509.VerifyOptions{DNSName: "localhost", Roots: m.trusts, CurrentTime: k.clock.Now()})
+	bundle, err := os.ReadFile(k.bundle(authorityAPI))
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	_, client := m.cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: k.clock.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return errors.Join(server, client)
+}
+
+// TestClockThatJumpsLocksNobodyOut starts and renews under wrong clocks; once the clock is right again, every kubeconfig
+// that was copied before works, and the certificate of nobody was shortened.
+func TestClockThatJumpsLocksNobodyOut(t *testing.T) {
+	for name, jumps := range map[string][]time.Duration{
+		"a year ahead":          {365 * 24 * time.Hour},
+		"a year behind":         {-365 * 24 * time.Hour},
+		"ahead, behind, ahead":  {365 * 24 * time.Hour, -365 * 24 * time.Hour, 2 * 365 * 24 * time.Hour},
+		"seven years ahead":     {7 * 365 * 24 * time.Hour},
+		"thirty years ahead":    {30 * 365 * 24 * time.Hour},
+		"to 1970 and far ahead": {-60 * 365 * 24 * time.Hour, 60 * 365 * 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, clock := newPKI(t)
+			ensure(t, k)
+			right := clock.Now()
+			early := join(t, k)
+			for _, jump := range jumps {
+				clock.SetTime(right.Add(jump))
+				ensure(t, k)
+				if err := join(t, k).visit(k); err != nil {
+					t.Errorf("%s off, with the files of now: %v", jump, err)
+				}
+			}
+			clock.SetTime(right.Add(time.Hour))
+			ensure(t, k)
+			if err := early.visit(k); err != nil {
+				t.Errorf("the early kubeconfig: %v", err)
+			}
+			if now := join(t, k); now.cert.NotAfter.Before(early.cert.NotAfter) {
+				t.Errorf("shortened from %s to %s", early.cert.NotAfter, now.cert.NotAfter)
+			}
+			before := contents(t, k)
+			ensure(t, k)
+			if diff := cmp.Diff(map[string]bool{}, changed(before, contents(t, k))); diff != "" {
+				t.Errorf("it goes on renewing: %s", diff)
+			}
+		})
+	}
+}
+
+// TestAuthoritiesOverlap follows twelve years of a site that restarts every month: a kubeconfig works for as long as the
+// certificate in it, also over the change of authorities.
+func TestAuthoritiesOverlap(t *testing.T) {
+	k, clock := newPKI(t)
+	ensure(t, k)
+	members := []member{join(t, k)}
+	signers := map[string]bool{}
+	for range 12 * 12 {
+		clock.SetTime(clock.Now().AddDate(0, 1, 0))
+		ensure(t, k)
+		for _, m := range members {
+			if err := m.visit(k); err != nil && clock.Now().Before(m.cert.NotAfter) {
+				t.Fatalf("%s: a kubeconfig that ends at %s: %v", clock.Now(), m.cert.NotAfter, err)
+			}
+		}
+		members = append(members, join(t, k))
+		signer, err := k.signer(authorityAPI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signers[signer.cert.SerialNumber.String()] = true
+	}
+	if known, err := k.authorities(authorityAPI); err != nil || len(known) != 2 || len(signers) != 2 {
+		t.Errorf("%d authorities, %d of which signed, %v; want 2", len(known), len(signers), err)
+	}
+}
+
+func TestStartIsRefusedWhileTheClockIsBehind(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "etcd", "wal")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	clock := clocktesting.NewFakePassiveClock(now)
+	c := Config{Dir: dir, Clock: clock}
+	dated := func(at time.Time) {
+		t.Helper()
+		for _, p := range []string{path, filepath.Dir(path), dir} {
+			if err := os.Chtimes(p, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for written, want := range map[time.Time]string{now: "", now.Add(9 * time.Minute): "", now.AddDate(-1, 0, 0): "", now.AddDate(1, 0, 0): "--accept-clock"} {
+		dated(written)
+		if err := c.checkClock(); (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("written at %s: %v", written, err)
+		}
+	}
+	dated(now.AddDate(1, 0, 0))
+	c.AcceptClock = true
+	if err := c.checkClock(); err != nil {
+		t.Error(err)
+	}
+	c.AcceptClock = false
+	if err := c.checkClock(); err != nil {
+		t.Errorf("after it was accepted once: %v", err)
+	}
+	c.Built = now.AddDate(0, 1, 0)
+	if err := c.checkClock(); err == nil || !strings.Contains(err.Error(), "was built at 2030-02-01") {
+		t.Errorf("before the program was built: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,17 +26,36 @@ a kubeconfig is written there. Killed at any moment and started again, it goes o
 			if err := engine.check(); err != nil {
 				return err
 			}
+			plane.Built = built()
 			return standalone(cmd.Context(), plane, engine)
 		},
 	}
 	engine.add(cmd)
 	cmd.Flags().StringVar(&plane.Dir, "state-dir", "", "the state directory (required)")
 	cmd.Flags().StringVar(&plane.Listen, "listen", "127.0.0.1", "IP address the API is served on")
+	cmd.Flags().BoolVar(&plane.AcceptClock, "accept-clock", false, "start although the clock is behind what was written before: it was wrong then and is right now; needed once")
 	cmd.Flags().IntVar(&plane.Port, "port", 0, "port the API is served on (default: chosen once, then kept)")
 	if err := cmd.MarkFlagRequired("state-dir"); err != nil {
 		panic(err) // the flag is defined above
 	}
 	return cmd
+}
+
+// built is when the commit this program was built from was made; zero when it is not known.
+func built() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			at, err := time.Parse(time.RFC3339, s.Value)
+			if err == nil {
+				return at
+			}
+		}
+	}
+	return time.Time{}
 }
 
 // standalone runs the engine beside its own control plane; the end of either ends both.
