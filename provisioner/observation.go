@@ -1,6 +1,7 @@
 package provisioner
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -101,9 +102,20 @@ type Observation struct {
 	Image *Image
 	// Registration is what Want.Registration was at the last complete Do(Register).
 	Registration string
+	// Server is what Want.Server was at the last complete Do(Register).
+	Server string
+	// Deployment is what Want.Deployment was at the last Do(Deploy), Do(Adopt) or Do(Mark): the disk holds it, or is not
+	// yet clean of it. Empty when there was none, or since Do(Vacate).
+	Deployment string
+	// NotOurs: that deployment was adopted from someone else, who filled the disk.
+	NotOurs bool
 	// Inspected is when the last good inspection ended; zero when there was none.
 	Inspected time.Time
 }
+
+// Holding names what is on the server, for a person to give up: the deployment, or the server's record when the service
+// knows of none. Another deployment has another name.
+func (o Observation) Holding() string { return cmp.Or(o.Deployment, o.ID) }
 
 // Action is something Do can start.
 type Action string
@@ -118,11 +130,18 @@ const (
 	Inspect Action = "Inspect"
 	// Provide cleans the disks and makes the server available.
 	Provide Action = "Provide"
-	// Deploy writes Want.Image and boots it.
+	// TakeOver records the host as the owner of a record that was made for an earlier host of the same name, if the server
+	// is the same and the record holds either nothing, Want.Deployment or what Want.GivenUp names.
+	TakeOver Action = "TakeOver"
+	// Mark records Want.Deployment on an active server that holds none.
+	Mark Action = "Mark"
+	// Vacate ends the record of a deployment, now that the disk is clean.
+	Vacate Action = "Vacate"
+	// Deploy records Want.Deployment, writes Want.Image and boots it.
 	Deploy Action = "Deploy"
 	// Undeploy powers off, forgets the image and cleans the disks.
 	Undeploy Action = "Undeploy"
-	// Adopt takes the server over as it runs.
+	// Adopt records Want.Deployment and takes the server over as it runs.
 	Adopt Action = "Adopt"
 	// Abort ends a wait for the agent.
 	Abort Action = "Abort"
@@ -138,5 +157,7 @@ const (
 
 // Actions lists every action.
 func Actions() []Action {
-	return []Action{Register, Manage, Inspect, Provide, Deploy, Undeploy, Adopt, Abort, Repair, SwitchOn, SwitchOff, Delete}
+	return []Action{
+		Register, TakeOver, Manage, Inspect, Provide, Mark, Vacate, Deploy, Undeploy, Adopt, Abort, Repair, SwitchOn, SwitchOff, Delete,
+	}
 }

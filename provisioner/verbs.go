@@ -16,8 +16,8 @@ const (
 
 // In tells how the action fits a provision state. The verbs follow Ironic's state machine (ironic 39.0.0,
 // ironic/common/state_machine.py); Register follows its rules for updates (states.py: STABLE_STATES and
-// UPDATE_ALLOWED_STATES) and is never Already, because only the settings tell; power actions and Repair fit every state
-// of a registered node.
+// UPDATE_ALLOWED_STATES) and is never Already, because only the settings tell, and so do TakeOver, Mark and Vacate; power
+// actions and Repair fit every state of a registered node.
 func (a Action) In(s NodeState) Fit {
 	starts, already := a.states()
 	switch {
@@ -30,15 +30,26 @@ func (a Action) In(s NodeState) Fit {
 	}
 }
 
+// changeable are the states in which a registered node's record can change.
+func changeable() []NodeState {
+	return []NodeState{
+		StateEnroll, StateManageable, StateAvailable, StateActive, StateError, StateRescue, StateInspectFail, StateCleanFail,
+		StateDeployFail, StateAdoptFail, StateRescueFail, StateUnrescueFail, StateServiceFail,
+	}
+}
+
 func (a Action) states() (starts, already []NodeState) {
 	type set = []NodeState
 	registered := NodeStates()[1:]
 	switch a {
 	case Register:
-		return set{
-			StateAbsent, StateEnroll, StateManageable, StateAvailable, StateActive, StateError, StateRescue, StateInspectFail,
-			StateCleanFail, StateDeployFail, StateAdoptFail, StateRescueFail, StateUnrescueFail, StateServiceFail,
-		}, nil
+		return append(set{StateAbsent}, changeable()...), nil
+	case TakeOver:
+		return changeable(), nil
+	case Mark:
+		return set{StateActive}, nil
+	case Vacate:
+		return set{StateAvailable}, nil
 	case Manage:
 		return set{StateEnroll, StateAvailable, StateInspectFail, StateAdoptFail, StateCleanFail}, set{StateVerifying, StateManageable}
 	case Inspect:

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
@@ -104,10 +105,35 @@ type Want struct {
 	// the service has lost its records.
 	Installed *Image
 	Drive     ConfigDrive
+	// Deployment identifies the hand-over that the API records for the server; empty when it records none. What is on a
+	// server is changed only while the service records the same.
+	Deployment string
+	// GivenUp is what Observation.Holding must be for a person's order to count that what is on the server may go.
+	GivenUp string
 	// Deleting: the host goes away; its disk is cleaned, it is powered off and forgotten.
 	Deleting bool
+	// Retain: a deleted host leaves the server and its record as they are.
+	Retain bool
 	// Detached: a deleted host is forgotten as it runs, neither cleaned nor powered off.
 	Detached bool
+}
+
+// OnDisk is the image that an Adopt takes over: the one last seen, else the one wanted; nil on a host whose disk someone
+// else filled.
+func (w Want) OnDisk() *Image {
+	switch {
+	case w.External:
+		return nil
+	case w.Installed != nil:
+		return w.Installed
+	default:
+		return w.Image
+	}
+}
+
+// Server tells one physical server from another: where its BMC is, and the MAC address it boots from.
+func (w Want) Server() string {
+	return strings.TrimSpace(w.BMC.Address + " " + strings.ToLower(w.BootMAC))
 }
 
 // Registration identifies everything Do(Register) would tell the service: 16 hexadecimal digits, no secret in it. The

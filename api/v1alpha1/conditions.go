@@ -113,6 +113,17 @@ const (
 	ReasonUnsupported = "Unsupported"
 )
 
+// DeletionPolicy says what the deletion of an object means for the servers it stands for.
+// +kubebuilder:validation:Enum=Delete;Retain
+type DeletionPolicy string
+
+const (
+	// DeletionDelete hands the servers back: drained, erased, off and free.
+	DeletionDelete DeletionPolicy = "Delete"
+	// DeletionRetain lets the object go and leaves the servers running, untouched.
+	DeletionRetain DeletionPolicy = "Retain"
+)
+
 const (
 	// Finalizer holds a DataPlaneNode until its host is handed back, a DataPlaneDeployment until none of its runs
 	// is under way, and a NodeSet until its nodes and deployments are gone.
@@ -121,6 +132,16 @@ const (
 	NodeSetLabel = "dataplane.rackplane.dev/nodeset"
 	// NodeLabel on Secrets made for a node names the DataPlaneNode.
 	NodeLabel = "dataplane.rackplane.dev/node"
+	// DeploymentAnnotation on a BareMetalHost is the id of what was last handed over to its server, written before anything
+	// is done. What is on a server is changed only while Ironic's node records the same id.
+	DeploymentAnnotation = "dataplane.rackplane.dev/deployment"
+	// ReleaseAnnotation on a BareMetalHost orders that what is on the server may be erased although nothing else says so,
+	// as long as it is what the value names. `rackplane release --force` writes it, once.
+	ReleaseAnnotation = "dataplane.rackplane.dev/release"
+	// HeldAnnotation on a BareMetalHost that is held names what is on its server, for ReleaseAnnotation.
+	HeldAnnotation = "dataplane.rackplane.dev/held"
+	// DeletionPolicyAnnotation on a BareMetalHost is a DeletionPolicy.
+	DeletionPolicyAnnotation = "dataplane.rackplane.dev/deletion-policy"
 	// CtlplaneNetwork is the control-plane network's name or serviceNetwork.
 	CtlplaneNetwork = "ctlplane"
 	// DefaultAnsibleUser logs in to nodes when no ansibleUser is given (RHOSO 18 webhook default).

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
@@ -33,6 +35,8 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Events gets state changes and failures.
 	Events events.EventRecorder
+	// Random makes deployment ids; nil is crypto/rand.
+	Random io.Reader
 	// Workers is how many hosts are driven at once; 0 means 8.
 	Workers int
 }
@@ -130,10 +134,17 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 	if err := p.writeStatus(ctx); err != nil {
 		return 0, err
 	}
-	if d.Kind != lifecycle.Act {
-		return d.Poll, nil
+	if err := p.annotate(ctx, v1alpha1.HeldAnnotation, d.Holding); err != nil {
+		return 0, err
 	}
-	return p.act(ctx, d)
+	switch d.Kind {
+	case lifecycle.Act:
+		return p.act(ctx, d)
+	case lifecycle.Write:
+		return d.Poll, p.record(ctx, d.Record)
+	case lifecycle.Wait, lifecycle.Hold, lifecycle.Settled:
+	}
+	return d.Poll, nil
 }
 
 // act starts the action that the status already tells of.
@@ -186,10 +197,15 @@ func (p *pass) editFinalizer(ctx context.Context, edit func(client.Object, strin
 	if !edit(edited, metal3v1alpha1.BareMetalHostFinalizer) {
 		return nil
 	}
+	return p.patchMeta(ctx, edited)
+}
+
+// patchMeta writes changed metadata if nobody changed the host since it was read.
+func (p *pass) patchMeta(ctx context.Context, edited *metal3v1alpha1.BareMetalHost) error {
 	if err := p.Client.Patch(ctx, edited, client.MergeFromWithOptions(p.host, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
-	p.host.Finalizers, p.host.ResourceVersion = edited.Finalizers, edited.ResourceVersion
+	p.host.ObjectMeta = edited.ObjectMeta
 	return nil
 }
 

@@ -35,6 +35,9 @@ func (p *pass) show(d lifecycle.Decision) {
 	}
 	p.showSeen()
 	p.showHealth(d.Reason)
+	if d.Kind == lifecycle.Hold && d.State != metal3v1alpha1.StateUnmanaged && s.ErrorType == "" {
+		s.OperationalStatus, s.ErrorMessage = metal3v1alpha1.OperationalStatusError, line.Of(d.Reason)
+	}
 }
 
 // showSeen copies what the service shows.
@@ -210,6 +213,9 @@ func (p *pass) announce() {
 	s := &p.host.Status
 	if s.Provisioning.State != p.before.Provisioning.State {
 		p.Events.Eventf(p.host, nil, corev1.EventTypeNormal, camel(string(s.Provisioning.State)), "Reconcile", "the host is %s", s.Provisioning.State)
+	}
+	if s.ErrorType == "" && s.OperationalStatus == metal3v1alpha1.OperationalStatusError && s.ErrorMessage != p.before.ErrorMessage {
+		p.Events.Eventf(p.host, nil, corev1.EventTypeWarning, "Held", "Reconcile", "%s", line.Short(s.ErrorMessage, maxNote))
 	}
 	if s.ErrorType != "" && (s.ErrorType != p.before.ErrorType || s.ErrorMessage != p.before.ErrorMessage) {
 		p.Events.Eventf(p.host, nil, corev1.EventTypeWarning, camel(string(s.ErrorType)), "Reconcile", "%s", line.Short(s.ErrorMessage, maxNote))

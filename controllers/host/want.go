@@ -37,6 +37,10 @@ func (p *pass) gather(ctx context.Context) (*problem, error) {
 	if what := loginShown(h); what != nil {
 		return what, nil
 	}
+	if policy := v1alpha1.DeletionPolicy(h.Annotations[v1alpha1.DeletionPolicyAnnotation]); retained(h) && policy != v1alpha1.DeletionRetain {
+		return &problem{metal3v1alpha1.PreparationError, fmt.Sprintf("BareMetalHost %s/%s: annotation %s: %q is not known: use %s or %s",
+			h.Namespace, h.Name, v1alpha1.DeletionPolicyAnnotation, policy, v1alpha1.DeletionRetain, v1alpha1.DeletionDelete)}, nil
+	}
 	if what := unsupported(h); what != "" {
 		return &problem{metal3v1alpha1.PreparationError, what}, nil
 	}
@@ -87,8 +91,16 @@ func wantOf(h *metal3v1alpha1.BareMetalHost) provisioner.Want {
 		SkipInspection: h.InspectionDisabled(), SkipCleaning: h.Spec.AutomatedCleaningMode == metal3v1alpha1.CleaningModeDisabled,
 		DisablePowerOff: h.Spec.DisablePowerOff, Online: h.Spec.Online, External: h.Spec.ExternallyProvisioned,
 		Image: imageOf(h.Spec.Image), Installed: imageOf(&h.Status.Provisioning.Image),
-		Deleting: !h.DeletionTimestamp.IsZero(), Detached: detached,
+		Deployment: h.Annotations[v1alpha1.DeploymentAnnotation], GivenUp: h.Annotations[v1alpha1.ReleaseAnnotation],
+		Deleting: !h.DeletionTimestamp.IsZero(), Retain: retained(h), Detached: detached,
 	}
+}
+
+// retained reports whether the host's deletion leaves its server alone. A policy nobody knows does so too: unsupported
+// names it, and nothing is erased for a spelling mistake.
+func retained(h *metal3v1alpha1.BareMetalHost) bool {
+	policy, set := h.Annotations[v1alpha1.DeletionPolicyAnnotation]
+	return set && policy != string(v1alpha1.DeletionDelete)
 }
 
 func imageOf(i *metal3v1alpha1.Image) *provisioner.Image {
@@ -223,7 +235,7 @@ func isAPIError(err error) bool {
 }
 
 func pastOf(s *metal3v1alpha1.BareMetalHostStatus) lifecycle.Past {
-	past := lifecycle.Past{Failures: s.ErrorCount, Error: s.ErrorType, State: s.Provisioning.State}
+	past := lifecycle.Past{Failures: s.ErrorCount, Error: s.ErrorType}
 	if s.LastUpdated != nil {
 		past.At = s.LastUpdated.Time
 	}

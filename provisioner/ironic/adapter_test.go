@@ -30,6 +30,7 @@ type server struct {
 	mu      sync.Mutex
 	version string
 	node    map[string]any                  // nil: 404
+	others  []map[string]any                // listed beside it
 	answers map[string]func() (int, string) // by "METHOD path"
 	log     []string
 	bodies  map[string]string
@@ -39,7 +40,7 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{version: "1.115", answers: map[string]func() (int, string){}, bodies: map[string]string{}}
+	s := &server{version: "1.115", others: []map[string]any{}, answers: map[string]func() (int, string){}, bodies: map[string]string{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.handle))
 	t.Cleanup(s.Close)
 	return s
@@ -76,6 +77,8 @@ func (s *server) reply(what string, r *http.Request) (int, any) {
 	switch {
 	case what == "GET /":
 		return http.StatusOK, map[string]any{"id": "v1", "version": map[string]string{"version": s.version}}
+	case what == "GET /nodes":
+		return http.StatusOK, map[string]any{"nodes": s.others}
 	case what == "POST /nodes":
 		s.node = map[string]any{"uuid": "n1", "name": "metal~h1", "provision_state": "enroll"}
 		return http.StatusCreated, s.node
@@ -308,12 +311,55 @@ func TestForeignNodeIsNeverTouched(t *testing.T) {
 	s.node["extra"] = map[string]any{extraHostUID: "someone-else"}
 	for _, a := range provisioner.Actions() {
 		err := s.client(t).Do(t.Context(), wanted(), a)
-		if !fault.Is(err, fault.Rejected) || !strings.Contains(err.Error(), "baremetal node delete n1") {
+		if !fault.Is(err, fault.Rejected) || (a != provisioner.TakeOver && !strings.Contains(err.Error(), "baremetal node delete n1")) {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
 	if len(s.log) != 0 {
 		t.Errorf("calls were made: %v", s.log)
+	}
+}
+
+// TestOneServerHasOneNode: a BMC that another node drives is refused before a node is made for it, however it is spelled.
+func TestOneServerHasOneNode(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		info    map[string]any
+		refused bool
+	}{
+		"same":          {map[string]any{"redfish_address": "https://bmc1", "redfish_system_id": "/redfish/v1/Systems/1"}, true},
+		"other words":   {map[string]any{"redfish_address": "https://BMC1:443/", "redfish_system_id": "redfish/v1/Systems/1"}, true},
+		"other system":  {map[string]any{"redfish_address": "https://bmc1", "redfish_system_id": "/redfish/v1/Systems/2"}, false},
+		"other port":    {map[string]any{"redfish_address": "https://bmc1:8443", "redfish_system_id": "/redfish/v1/Systems/1"}, false},
+		"other machine": {map[string]any{"ipmi_address": "bmc1"}, false},
+	} {
+		s := newServer(t)
+		s.others = []map[string]any{{"uuid": "n0", "name": "metal~was-h1", "driver_info": c.info}}
+		err := s.client(t).Do(t.Context(), wanted(), provisioner.Register)
+		if got := fault.Is(err, fault.Rejected); got != c.refused || (err != nil && !strings.Contains(err.Error(), "baremetal node set --name metal~h1 n0")) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if made := slices.Contains(s.log, "POST /nodes"); made == c.refused {
+			t.Errorf("%s: made %t", name, made)
+		}
+	}
+}
+
+// TestDeploymentIsRecordedWithTheImage: in one change, before the deployment is started.
+func TestDeploymentIsRecordedWithTheImage(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.node = node(provisioner.StateAvailable)
+	want := wanted()
+	want.Deployment = "d1"
+	if err := s.client(t).Do(t.Context(), want, provisioner.Deploy); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"PATCH /nodes/n1", "PUT /nodes/n1/states/provision"}, s.log); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if patch := s.bodies["PATCH /nodes/n1"]; !strings.Contains(patch, `"/extra/rackplane_deployment","value":"d1"`) {
+		t.Errorf("patch %s", patch)
 	}
 }
 

@@ -23,7 +23,7 @@ func (d call) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.recordInstance(ctx, *d.want.Image); err != nil {
+	if err := d.recordInstance(ctx, *d.want.Image, d.holding(d.want.Deployment, false)); err != nil {
 		return err
 	}
 	return d.provision(ctx, nodes.TargetActive, drive)
@@ -33,25 +33,27 @@ func (d call) deploy(ctx context.Context) error {
 // else filled (ironic 39.0.0, doc/source/admin/adoption.rst).
 func (d call) adopt(ctx context.Context) error {
 	image := provisioner.Image{URL: "http://externally-provisioned.invalid/", Checksum: strings.Repeat("0", 64)}
-	if d.want.Installed != nil {
-		image = *d.want.Installed
+	if onDisk := d.want.OnDisk(); onDisk != nil {
+		image = *onDisk
 	}
-	if err := d.recordInstance(ctx, image); err != nil {
+	if err := d.recordInstance(ctx, image, d.holding(d.want.Deployment, d.want.External)); err != nil {
 		return err
 	}
 	return d.provision(ctx, nodes.TargetAdopt, nil)
 }
 
-func (d call) recordInstance(ctx context.Context, image provisioner.Image) error {
+// recordInstance says in one change what the disk gets or has, and whose deployment that is: Ironic never holds the one
+// without the other.
+func (d call) recordInstance(ctx context.Context, image provisioner.Image, holding []nodes.Patch) error {
 	info, err := instanceInfo(image, d.want.BootMode)
 	if err != nil {
 		return err
 	}
-	patch := nodes.UpdateOpts{set("/instance_info", info)}
+	patch := append(holding, set("/instance_info", info))
 	if d.node.InstanceUUID != string(d.want.Host.UID) {
 		patch = append(patch, set("/instance_uuid", string(d.want.Host.UID)))
 	}
-	return d.classify(nodes.Update(ctx, d.api, d.node.UUID, patch).Err)
+	return d.update(ctx, patch)
 }
 
 // instanceInfo names the image in Ironic's words. A checksum that is a URL goes to image_checksum: only that is looked

@@ -31,7 +31,7 @@ func (c *Client) Do(ctx context.Context, want provisioner.Want, action provision
 	state := provisioner.StateAbsent
 	if n != nil {
 		state = provisioner.NodeState(n.ProvisionState)
-		if owner := text(n.Extra, extraHostUID); owner != "" && owner != string(want.Host.UID) {
+		if owner := text(n.Extra, extraHostUID); owner != "" && owner != string(want.Host.UID) && action != provisioner.TakeOver {
 			return fault.New(fault.Rejected, "Ironic node %s (%s) is recorded for another BareMetalHost with UID %s: if that one is gone, "+
 				"delete the node with: baremetal node delete %s", n.Name, n.UUID, owner, n.UUID)
 		}
@@ -75,6 +75,12 @@ func (d call) start(ctx context.Context, action provisioner.Action) error {
 		return d.provision(ctx, nodes.TargetInspect, nil)
 	case provisioner.Provide:
 		return d.provision(ctx, nodes.TargetProvide, nil)
+	case provisioner.TakeOver:
+		return d.takeOver(ctx)
+	case provisioner.Mark:
+		return d.mark(ctx)
+	case provisioner.Vacate:
+		return d.update(ctx, d.holding("", false))
 	case provisioner.Deploy:
 		return d.deploy(ctx)
 	case provisioner.Undeploy:

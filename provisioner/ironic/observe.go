@@ -17,6 +17,9 @@ import (
 const (
 	extraHostUID      = "rackplane_host_uid"
 	extraRegistration = "rackplane_registration"
+	extraServer       = "rackplane_server"
+	extraDeployment   = "rackplane_deployment"
+	extraNotOurs      = "rackplane_not_ours"
 	infoImage         = "rackplane_image"
 )
 
@@ -86,6 +89,9 @@ func observation(n *nodes.Node) provisioner.Observation {
 		MaintenanceReason: oneLine(n.MaintenanceReason),
 		Image:             imageOf(n.InstanceInfo),
 		Registration:      text(n.Extra, extraRegistration),
+		Server:            text(n.Extra, extraServer),
+		Deployment:        text(n.Extra, extraDeployment),
+		NotOurs:           text(n.Extra, extraNotOurs) != "",
 	}
 	if n.InspectionFinishedAt != nil {
 		o.Inspected = *n.InspectionFinishedAt

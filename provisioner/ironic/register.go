@@ -26,7 +26,15 @@ func (d call) register(ctx context.Context) error {
 	}
 	fresh := d.node == nil
 	if fresh {
+		if err := d.alone(ctx, a); err != nil {
+			return err
+		}
 		if d.node, err = d.create(ctx, a); err != nil {
+			return err
+		}
+	}
+	if text(d.node.Extra, extraServer) != d.want.Server() {
+		if err := d.alone(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -36,11 +44,12 @@ func (d call) register(ctx context.Context) error {
 	patch := []nodes.Patch{
 		set("/extra/"+extraHostUID, string(d.want.Host.UID)),
 		set("/extra/"+extraRegistration, d.want.Registration()),
+		set("/extra/"+extraServer, d.want.Server()),
 	}
 	if !fresh {
 		patch = append(d.settings(a), patch...)
 	}
-	if err := d.classify(nodes.Update(ctx, d.api, d.node.UUID, patch).Err); err != nil {
+	if err := d.update(ctx, patch); err != nil {
 		return err
 	}
 	if d.node.Maintenance && d.node.Fault == provisioner.FaultPower {

@@ -17,6 +17,8 @@ type Kind string
 const (
 	// Act starts Decision.Action.
 	Act Kind = "Act"
+	// Write changes the API's record of the deployment as Decision.Record tells, before anything is done to the server.
+	Write Kind = "Write"
 	// Wait means that something is under way, or a retry is not due yet; look again after Poll.
 	Wait Kind = "Wait"
 	// Hold means that only a person can help; look again after Poll all the same.
@@ -25,11 +27,26 @@ const (
 	Settled Kind = "Settled"
 )
 
+// Record is what the API is to say of a server's deployment.
+type Record string
+
+const (
+	// Begin is a fresh Want.Deployment, never used before.
+	Begin Record = "Begin"
+	// End is neither Want.Deployment nor Want.GivenUp: nothing is on the server any more.
+	End Record = "End"
+)
+
 // Decision is what to do next with one server.
 type Decision struct {
 	Kind Kind
 	// Action to start when Kind is Act.
 	Action provisioner.Action
+	// Record to write when Kind is Write.
+	Record Record
+	// Holding is set on a Hold that ends when a person decides about what is on the server: it names what that is, as
+	// Want.GivenUp would.
+	Holding string
 	// State to show, in Metal3's words.
 	State metal3v1alpha1.ProvisioningState
 	// Reason in one line. It holds no time, so that nothing changed gives the same line.
@@ -60,8 +77,8 @@ type Failure struct {
 func (d Decision) String() string {
 	var b strings.Builder
 	b.WriteString(string(d.Kind))
-	if d.Kind == Act {
-		fmt.Fprintf(&b, "{%s}", d.Action)
+	if what := string(d.Action) + string(d.Record); what != "" {
+		fmt.Fprintf(&b, "{%s}", what)
 	}
 	fmt.Fprintf(&b, " %s: %s", d.State, d.Reason)
 	if d.Failure != nil {
@@ -79,8 +96,6 @@ type Past struct {
 	Counted []time.Time
 	// Error is the kind of failure shown; empty when none.
 	Error metal3v1alpha1.ErrorType
-	// State shown.
-	State metal3v1alpha1.ProvisioningState
 	// Anew: the want changed since, so earlier failures say nothing about it.
 	Anew bool
 }
@@ -165,7 +180,6 @@ func (p Past) Record(d Decision, now time.Time) Past {
 	if d.Retry {
 		p.Failures, p.At = p.Failures+1, now
 	}
-	p.State = d.State
 	return p
 }
 

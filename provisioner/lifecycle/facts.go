@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -40,16 +41,26 @@ const (
 	detached     condition = "detached"
 	unmanaged    condition = "no BMC details"
 	foreign      condition = "registered for another host"
+	sameServer   condition = "same BMC and MAC"
+	decided      condition = "deployment decided"
+	recorded     condition = "deployment recorded"
+	ours         condition = "decided = recorded"
+	givenUp      condition = "given up"
+	released     condition = "given up as recorded"
+	agreed       condition = "nothing recorded, image as wanted"
+	notOurs      condition = "adopted from someone else"
+	kept         condition = "decided or image installed before"
+	retained     condition = "deletion policy Retain"
+	imageWanted  condition = "image named"
+	ready        condition = "to be imaged now"
 	changed      condition = "registration differs"
 	external     condition = "externally provisioned"
-	installed    condition = "image installed before"
 	toInspect    condition = "hardware unknown"
 	toDeploy     condition = "image wanted"
 	otherImage   condition = "other image or none wanted"
 	otherURL     condition = "other image URL or none wanted"
 	failed       condition = "last error set"
 	gaveUp       condition = "more than 3 failures"
-	wasInUse     condition = "shown as deprovisioning"
 	maintenance  condition = "in maintenance"
 	powerFault   condition = "power fault"
 	faulted      condition = "other fault"
@@ -77,6 +88,39 @@ const lingering = 2 * time.Minute
 
 // questions answers every condition.
 func questions() map[condition]func(facts) bool {
+	all := holdingQuestions()
+	maps.Copy(all, stateQuestions())
+	return all
+}
+
+// holdingQuestions are about what the server holds, and who says so.
+func holdingQuestions() map[condition]func(facts) bool {
+	return map[condition]func(facts) bool{
+		sameServer: facts.onSameServer,
+		decided:    func(f facts) bool { return f.want.Deployment != "" },
+		recorded:   func(f facts) bool { return f.seen.Deployment != "" },
+		ours:       func(f facts) bool { return f.seen.Deployment != "" && f.seen.Deployment == f.want.Deployment },
+		givenUp:    func(f facts) bool { return f.want.GivenUp != "" },
+		released:   func(f facts) bool { return f.want.GivenUp != "" && f.want.GivenUp == f.seen.Holding() },
+		agreed: func(f facts) bool {
+			same := f.want.Image != nil && f.seen.Image != nil && *f.want.Image == *f.seen.Image
+			return f.seen.Deployment == "" && (same || f.want.External)
+		},
+		notOurs:     func(f facts) bool { return f.seen.NotOurs },
+		kept:        func(f facts) bool { return f.want.Deployment != "" || f.want.Installed != nil },
+		retained:    func(f facts) bool { return f.want.Retain },
+		imageWanted: func(f facts) bool { return f.want.Image != nil },
+		ready:       func(f facts) bool { return f.mayDeploy() && !f.mustInspect() && !f.want.External },
+	}
+}
+
+func (f facts) onSameServer() bool { return f.seen.Server == f.want.Server() }
+
+func (f facts) mustInspect() bool { return !f.want.SkipInspection && f.seen.Inspected.IsZero() }
+
+func (f facts) mayDeploy() bool { return f.want.Image != nil && f.want.Online }
+
+func stateQuestions() map[condition]func(facts) bool {
 	return map[condition]func(facts) bool{
 		deleting:  func(f facts) bool { return f.want.Deleting },
 		detached:  func(f facts) bool { return f.want.Detached },
@@ -85,12 +129,11 @@ func questions() map[condition]func(facts) bool {
 			return f.seen.HostUID != "" && f.seen.HostUID != f.want.Host.UID
 		},
 		changed: func(f facts) bool {
-			return f.seen.Registration != f.want.Registration() || f.seen.HostUID != f.want.Host.UID
+			return f.seen.Registration != f.want.Registration() || f.seen.HostUID != f.want.Host.UID || !f.onSameServer()
 		},
 		external:  func(f facts) bool { return f.want.External },
-		installed: func(f facts) bool { return f.want.Installed != nil },
-		toInspect: func(f facts) bool { return !f.want.SkipInspection && f.seen.Inspected.IsZero() },
-		toDeploy:  func(f facts) bool { return f.want.Image != nil && f.want.Online },
+		toInspect: facts.mustInspect,
+		toDeploy:  facts.mayDeploy,
 		otherImage: func(f facts) bool {
 			return f.want.External || f.want.Image == nil || f.seen.Image == nil || *f.want.Image != *f.seen.Image
 		},
@@ -99,7 +142,6 @@ func questions() map[condition]func(facts) bool {
 		},
 		failed:       func(f facts) bool { return f.seen.LastError != "" },
 		gaveUp:       func(f facts) bool { return f.past.Failures > giveUpAfter },
-		wasInUse:     func(f facts) bool { return f.past.State == metal3v1alpha1.StateDeprovisioning },
 		maintenance:  func(f facts) bool { return f.seen.Maintenance },
 		powerFault:   func(f facts) bool { return f.seen.Fault == provisioner.FaultPower },
 		faulted:      func(f facts) bool { return f.seen.Fault != "" },
@@ -169,12 +211,10 @@ func isCleaning(s provisioner.NodeState) bool {
 	return slices.Contains(in{provisioner.StateCleaning, provisioner.StateCleanWait, provisioner.StateCleanHold, provisioner.StateCleanFail}, s)
 }
 
-// shownCleaning tells cleaning after use from cleaning before it by what was shown before: Ironic does not.
+// shownCleaning tells cleaning after use from cleaning before it: Ironic does not, but the deployment stays recorded
+// until the disks are clean.
 func (f facts) shownCleaning() metal3v1alpha1.ProvisioningState {
-	used := []metal3v1alpha1.ProvisioningState{
-		metal3v1alpha1.StateProvisioning, metal3v1alpha1.StateProvisioned, metal3v1alpha1.StateDeprovisioning,
-	}
-	if slices.Contains(used, f.past.State) {
+	if f.seen.Deployment != "" {
 		return metal3v1alpha1.StateDeprovisioning
 	}
 	return metal3v1alpha1.StatePreparing

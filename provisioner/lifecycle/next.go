@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -35,6 +36,17 @@ func Next(want provisioner.Want, seen provisioner.Observation, past Past, now ti
 	}
 }
 
+// tell fills a text's {words} in.
+func (f facts) tell(text string) string {
+	return strings.NewReplacer(
+		"{decided}", cmp.Or(f.want.Deployment, "none"),
+		"{recorded}", cmp.Or(f.seen.Deployment, "none"),
+		"{owner}", string(f.seen.HostUID),
+		"{node}", f.seen.ID,
+		"{host}", "-n "+f.want.Host.Namespace+" "+f.want.Host.Name,
+	).Replace(text)
+}
+
 func (r row) fits(f facts) bool {
 	if r.in == nil && f.seen.State == provisioner.StateAbsent {
 		return false
@@ -60,10 +72,15 @@ func (r row) decide(f facts, now time.Time) Decision {
 	case r.do != "":
 		d.Kind, d.Action, d.Reason, d.Poll = Act, r.do, r.why, pollAct
 		d.Retry = r.fails == powerManagement
+	case r.record != "":
+		d.Kind, d.Record, d.Reason, d.Poll = Write, r.record, r.why, pollAct
 	case r.wait != "":
 		r.waits(f, &d)
 	case r.hold != "":
-		d.Kind, d.Reason, d.Poll = Hold, r.hold, pollSettled
+		d.Kind, d.Reason, d.Poll = Hold, f.tell(r.hold), pollSettled
+		if r.asks {
+			d.Holding = f.seen.Holding()
+		}
 	default:
 		d.Kind, d.Reason, d.Poll = Settled, r.done, pollSettled
 	}
@@ -77,7 +94,7 @@ func (r row) uncounted(f facts) bool {
 	switch {
 	case r.fails == "" || (f.past.Anew && r.do != ""):
 		return false
-	case r.fails == powerManagement || r.hold != "":
+	case r.fails == powerManagement:
 		return f.past.Error != r.fails
 	default:
 		return !f.past.counted(f.seen.Since)
@@ -103,14 +120,11 @@ func (r row) waits(f facts, d *Decision) {
 
 // failure describes what happened.
 func (r row) failure(f facts, cause string) *Failure {
-	if r.hold != "" {
-		cause = r.hold
-	}
 	if cause == "" && f.seen.MaintenanceReason != "" {
 		cause = f.seen.MaintenanceReason
 	}
 	fail := Failure{Type: r.fails, When: f.seen.Since}
-	if r.fails == powerManagement || r.hold != "" {
+	if r.fails == powerManagement {
 		fail.When = time.Time{}
 	}
 	fail.Message = Explain(f.want, fail.Type, cause)

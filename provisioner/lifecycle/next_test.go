@@ -3,12 +3,14 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
 
 	"github.com/rackplane/rackplane/provisioner"
@@ -24,6 +26,7 @@ type world struct {
 	want provisioner.Want
 	past lifecycle.Past
 	log  []lifecycle.Decision
+	made int // deployment ids
 }
 
 func newWorld(stepTime time.Duration) *world {
@@ -54,7 +57,18 @@ func (w *world) pass(tb errorer) lifecycle.Decision {
 	}
 	w.past = w.past.Record(d, w.now)
 	w.log = append(w.log, d)
+	if seen.State == provisioner.StateAvailable {
+		w.want.Installed = nil // as the status shows it
+	}
+	switch d.Record {
+	case lifecycle.Begin:
+		w.made++
+		w.want.Deployment = fmt.Sprintf("deployment-%d", w.made)
+	case lifecycle.End:
+		w.want.Deployment, w.want.GivenUp = "", ""
+	}
 	if d.Kind == lifecycle.Act {
+		mustBeAllowed(tb, w.want, seen, d.Action)
 		if err := w.sim.Do(ctx, w.want, d.Action); fault.Is(err, fault.Rejected) {
 			w.past = w.past.Count(lifecycle.Refused(w.want, d, err.Error()), w.now)
 		}
@@ -66,12 +80,44 @@ func (w *world) pass(tb errorer) lifecycle.Decision {
 	return d
 }
 
+// mustBeAllowed is the law of the table, told apart from it: what is on a server goes, and a server in use is switched off,
+// only if Ironic records what the API records, or what a person gave up.
+func mustBeAllowed(tb errorer, want provisioner.Want, seen provisioner.Observation, a provisioner.Action) {
+	matches := seen.Deployment != "" && seen.Deployment == want.Deployment
+	givenUp := want.GivenUp != "" && want.GivenUp == seen.Holding()
+	empty := seen.Deployment == "" && want.Deployment == "" && want.Installed == nil
+	free := seen.State == provisioner.StateAvailable
+	allowed := true
+	switch a {
+	case provisioner.Undeploy:
+		allowed = (matches && !seen.NotOurs) || givenUp
+	case provisioner.Provide, provisioner.Inspect:
+		allowed = matches || givenUp || empty
+	case provisioner.SwitchOff:
+		allowed = matches || givenUp || empty || free
+	case provisioner.Deploy:
+		allowed = free && want.Deployment != ""
+	case provisioner.Abort:
+		allowed = matches || givenUp || !slices.Contains([]provisioner.NodeState{provisioner.StateDeployWait, provisioner.StateDeployHold}, seen.State)
+	case provisioner.TakeOver:
+		allowed = matches || givenUp || empty
+	case provisioner.Mark, provisioner.Adopt:
+		allowed = want.Deployment != "" && (seen.Deployment == "" || matches || givenUp)
+	}
+	if seen.HostUID != "" && seen.HostUID != want.Host.UID && a != provisioner.TakeOver {
+		allowed = false
+	}
+	if !allowed {
+		tb.Fatalf("%s of %+v while %+v is wanted", a, seen, want)
+	}
+}
+
 type errorer interface{ Fatalf(string, ...any) }
 
 // settle drives until settled, and fails when that takes too many passes.
 func (w *world) settle(tb errorer) lifecycle.Decision {
 	for range 3000 {
-		if d := w.pass(tb); d.Kind == lifecycle.Settled {
+		if d := w.pass(tb); d.Kind == lifecycle.Settled || d.Holding != "" {
 			return d
 		}
 	}
@@ -195,12 +241,69 @@ func TestConverges(t *testing.T) {
 			}
 		}
 		w.sim.Heal()
-		if heldByPeople(seen) {
+		waits := slices.Contains([]provisioner.NodeState{
+			provisioner.StateCleanWait, provisioner.StateInspectWait, provisioner.StateDeployWait,
+		}, seen.State)
+		if heldByPeople(seen) || (waits && seen.HostUID == provisionertest.AnyUID(2)) { // Ironic ends its own waits
 			return
 		}
 		d := w.settle(rt)
+		for tries := 0; d.Holding != "" && tries < 3; tries++ { // a person gives it up, and it goes on
+			w.want.GivenUp = d.Holding
+			w.past.Anew = true
+			d = w.settle(rt)
+		}
 		checkEnd(rt, w, d)
 	})
+}
+
+// TestNothingOfOthersIsTouched walks every state by every want and every pair of deployment ids.
+func TestNothingOfOthersIsTouched(t *testing.T) {
+	t.Parallel()
+	acted := 0
+	for _, state := range provisioner.NodeStates()[1:] {
+		for bits := range 1 << 6 { // a few seconds of a processor
+			on := func(i int) bool { return bits&(1<<i) != 0 }
+			w := want()
+			w.Online, w.Deleting, w.External, w.SkipInspection = on(0), on(1), on(2), on(0)
+			seen := provisioner.Observation{
+				ID: "n", State: state, HostUID: w.Host.UID, Server: w.Server(), Registration: w.Registration(), Power: provisioner.PowerOn, NotOurs: on(3),
+			}
+			if on(4) {
+				seen.HostUID = provisionertest.AnyUID(2)
+			}
+			if on(5) {
+				w.Installed = image("http://images/a")
+			}
+			acted += everyID(t, w, seen)
+		}
+	}
+	if acted == 0 {
+		t.Error("nothing was ever done")
+	}
+}
+
+// everyID asks for a decision under every image wanted, deployment decided, recorded and given up; it counts the actions.
+func everyID(t *testing.T, want provisioner.Want, seen provisioner.Observation) (acted int) {
+	t.Helper()
+	for _, wanted := range []*provisioner.Image{nil, image("http://images/a")} {
+		for _, decided := range []string{"", "a", "b"} {
+			for _, recorded := range []string{"", "a"} {
+				if seen.NotOurs && recorded == "" {
+					continue
+				}
+				for _, givenUp := range []string{"", seen.ID, "a"}[:2+len(recorded)] {
+					want.Image, want.Deployment, want.GivenUp, seen.Deployment = wanted, decided, givenUp, recorded
+					seen.Image = image("http://images/a")
+					if d := lifecycle.Next(want, seen, lifecycle.Past{}, time.Unix(0, 0)); d.Kind == lifecycle.Act {
+						mustBeAllowed(t, want, seen, d.Action)
+						acted++
+					}
+				}
+			}
+		}
+	}
+	return acted
 }
 
 // heldByPeople tells the starts that only a person (or deleting the host) ends, and those where the simulator would wait
@@ -218,6 +321,8 @@ func heldByPeople(o provisioner.Observation) bool {
 func checkEnd(rt *rapid.T, w *world, d lifecycle.Decision) {
 	n, found := w.sim.Node(w.want.Host)
 	switch {
+	case w.want.Deleting && w.want.Retain:
+		return
 	case w.want.Deleting:
 		if found && n.HostUID == w.want.Host.UID {
 			rt.Fatalf("deleted host is still registered: %+v", n)
@@ -256,18 +361,26 @@ func drawWant(rt *rapid.T) provisioner.Want {
 	w.External = rapid.IntRange(0, 5).Draw(rt, "external") == 0
 	w.Deleting = rapid.IntRange(0, 3).Draw(rt, "deleting") == 0
 	w.Detached = rapid.IntRange(0, 5).Draw(rt, "detached") == 0
+	w.Deployment = rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "decided")
+	w.Retain = rapid.IntRange(0, 5).Draw(rt, "retain") == 0
+	if rapid.IntRange(0, 3).Draw(rt, "installed") == 0 {
+		w.Installed = image("http://images/a")
+	}
 	return w
 }
 
 func drawSeen(rt *rapid.T, w *world) provisioner.Observation {
 	o := provisioner.Observation{
 		ID:        "n",
-		HostUID:   w.want.Host.UID,
+		HostUID:   rapid.SampledFrom([]types.UID{"", provisionertest.AnyUID(1), provisionertest.AnyUID(1), provisionertest.AnyUID(2)}).Draw(rt, "owner"),
+		Server:    w.want.Server(),
+		NotOurs:   rapid.IntRange(0, 5).Draw(rt, "notOurs") == 0,
 		State:     rapid.SampledFrom(provisioner.NodeStates()).Draw(rt, "state"),
 		Since:     w.now.Add(-time.Duration(rapid.IntRange(0, 7200).Draw(rt, "age")) * time.Second),
 		Power:     rapid.SampledFrom([]provisioner.Power{provisioner.PowerOn, provisioner.PowerOff}).Draw(rt, "power"),
 		LastError: rapid.SampledFrom([]string{"", "it broke"}).Draw(rt, "lastError"),
 	}
+	o.Deployment = rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "recorded")
 	if rapid.Bool().Draw(rt, "registered") {
 		o.Registration = w.want.Registration()
 	}
@@ -322,9 +435,9 @@ func TestDeadlinesAreByTheServicesClock(t *testing.T) {
 	for _, skew := range []time.Duration{0, time.Hour, 365 * 24 * time.Hour, -time.Hour, -365 * 24 * time.Hour} {
 		for _, state := range []provisioner.NodeState{provisioner.StateInspectWait, provisioner.StateCleanWait, provisioner.StateDeployWait} {
 			w := want()
-			w.Image, w.Online = image("http://images/a"), true
+			w.Image, w.Online, w.Deployment = image("http://images/a"), true, "a"
 			seen := provisioner.Observation{
-				ID: "n", State: state, Since: service.Add(-time.Minute), Now: service,
+				ID: "n", Deployment: "a", State: state, Since: service.Add(-time.Minute), Now: service,
 				Registration: w.Registration(), HostUID: w.Host.UID, Image: w.Image,
 			}
 			if d := lifecycle.Next(w, seen, lifecycle.Past{}, service.Add(skew)); d.Kind != lifecycle.Wait || d.Failure != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/rackplane/rackplane/provisioner"
 )
 
-// row is one line of the table. Exactly one of do, wait, hold and done is set.
+// row is one line of the table. Exactly one of do, record, wait, hold and done is set.
 type row struct {
 	// in lists Ironic's provision states; nil means every one of a registered node.
 	in []provisioner.NodeState
@@ -17,11 +17,14 @@ type row struct {
 	when []condition
 	// show is the Metal3 state; empty means the one that facts.shown gives.
 	show metal3v1alpha1.ProvisioningState
-	// do is started, because of why.
-	do  provisioner.Action
-	why string
+	// do is started, or record written, because of why.
+	do     provisioner.Action
+	record Record
+	why    string
 	// wait, hold and done say what is waited for, what a person must do, or what is as wanted.
 	wait, hold, done string
+	// asks: a person decides about what is on the server; the hold ends with that.
+	asks bool
 	// fails: being here is a failure of that kind, counted before anything else is done.
 	fails metal3v1alpha1.ErrorType
 	// soon: do it without waiting for the backoff of earlier failures.
@@ -78,12 +81,29 @@ const (
 	whyChanged = "the registration settings changed"
 	whyImage   = "another image or none is wanted"
 	whyGaveUp  = "the host is deleted and was tried long enough: let go as it is"
+	whyBegin   = "a deployment of its own is decided first"
+	whyEnded   = "nothing is on the server any more"
+)
+
+// What a person reads whose decision is needed: what was found, that nothing is done, and the way on.
+const (
+	wayOn     = ": if the server is to keep running, `rackplane keep {host}`; if what is on it may be erased, `rackplane release --force {host}`"
+	untouched = "; the server is left as it is"
+
+	holdOther = "Ironic's node holds deployment {recorded}, and this host's record (annotation dataplane.rackplane.dev/deployment) is {decided}" + untouched + wayOn
+	holdLost  = "this host's record says that deployment {decided} is on the server, no image is wanted (spec.image), and Ironic has no record of it" + untouched + wayOn
+	holdOwner = "Ironic's node was made for an earlier host of this name (UID {owner}) and holds deployment {recorded}, and this host's record is {decided}" + untouched + wayOn
+	holdAlien = "Ironic's node was made for another host of this name (UID {owner}), with another BMC or boot MAC address" + untouched +
+		": if that host is gone, `baremetal node delete {node}`, else give this host another name"
+	holdDelete = "the host is deleted and its image (spec.image) was never taken off" + untouched + wayOn
+	holdTheirs = "someone else put on the server what is there, before it was externally provisioned" + untouched +
+		": set spec.externallyProvisioned to true again; if what is on it may be erased, `rackplane release --force {host}`"
 )
 
 // table is the whole behaviour: the first row that fits decides.
 func table() []row {
-	return slices.Concat(absentRows(), registerRows(), healthRows(), adoptRows(), inspectRows(), cleanRows(),
-		deployRows(), undeployRows(), foreignRows(), deleteRows(), ladderRows(), powerRows(), restRows())
+	return slices.Concat(absentRows(), ownerRows(), registerRows(), healthRows(), guardRows(), adoptRows(), inspectRows(), cleanRows(),
+		deployRows(), undeployRows(), foreignRows(), deleteRows(), freeRows(), ladderRows(), powerRows(), restRows())
 }
 
 func absentRows() []row {
@@ -95,10 +115,27 @@ func absentRows() []row {
 	}
 }
 
-func registerRows() []row {
+// ownerRows: whose node it is. A host that was made anew, as by a restored backup, gets its server back if both sides
+// tell of the same deployment, or of none.
+func ownerRows() []row {
+	idle := in{enroll, manageable, available}
+	firm := slices.Concat(idle, in{
+		active, deleteFail, adoptFail, inspectFail, cleanFail, deployFail,
+		provisioner.StateRescue, provisioner.StateRescueFail, provisioner.StateUnrescueFail, provisioner.StateServiceFail,
+	})
 	return []row{
 		{when: when{foreign, deleting}, show: deletingState, done: "what is registered under the name belongs to another host"},
-		{when: when{foreign}, show: registering, fails: registration, hold: "the Ironic node of this name belongs to another host"},
+		{in: firm, when: when{foreign, sameServer, ours}, do: provisioner.TakeOver, why: "the host was made anew and is the one that was deployed", soon: true},
+		{in: firm, when: when{foreign, sameServer, released}, do: provisioner.TakeOver, why: "what an earlier host of this name left may be erased", soon: true},
+		{in: idle, when: when{foreign, sameServer, not(recorded), not(kept)}, do: provisioner.TakeOver, why: "the host was made anew and nothing is on the server", soon: true},
+		{when: when{foreign, sameServer}, hold: holdOwner, asks: true},
+		{when: when{foreign}, hold: holdAlien},
+	}
+}
+
+func registerRows() []row {
+	return []row{
+		{when: when{deleting, retained, recorded}, show: deletingState, done: "the server and its Ironic node stay as they are"},
 		{when: when{deleting, detached}, show: deletingState, do: provisioner.Delete, why: "the detached host is deleted", soon: true},
 
 		{in: in{enroll, manageable}, when: when{not(deleting), changed}, show: registering, do: provisioner.Register, why: whyChanged},
@@ -121,10 +158,43 @@ func healthRows() []row {
 	}
 }
 
+// inUse are the states of a node with something on its disks, or on its way there.
+func inUse() []provisioner.NodeState {
+	return in{
+		active, deployWait, deployFail, provisioner.StateDeployHold, deleteFail, adoptFail,
+		provisioner.StateRescue, provisioner.StateRescueWait, provisioner.StateRescueFail, provisioner.StateUnrescueFail,
+		provisioner.StateServiceWait, provisioner.StateServiceFail, provisioner.StateServiceHold,
+	}
+}
+
+// guardRows keep what is on a server that this host did not deploy, as Ironic and the API tell it. Rows below them meet a
+// node in use only if both record the same deployment, or a person gave it up.
+func guardRows() []row {
+	running := in{
+		active, provisioner.StateRescue, provisioner.StateRescueWait, provisioner.StateRescueFail, provisioner.StateUnrescueFail,
+		provisioner.StateServiceWait, provisioner.StateServiceFail, provisioner.StateServiceHold,
+	}
+	theirs := slices.Concat(running, in{manageable, available, adoptFail})
+	return []row{
+		{in: inUse(), when: when{deleting, retained}, show: deletingState, done: "the server and its Ironic node stay as they are"},
+		{in: in{active}, when: when{not(deleting), agreed, not(decided)}, record: Begin, why: "the server has what is wanted: it is made known as this host's"},
+		{in: in{active}, when: when{not(deleting), agreed}, do: provisioner.Mark, why: "the server has what is wanted: it is made known as this host's"},
+		{in: inUse(), when: when{not(ours), not(released)}, hold: holdOther, asks: true},
+		{in: in{manageable}, when: when{recorded, not(ours), not(released)}, hold: holdOther, asks: true},
+		{in: theirs, when: when{deleting, external}, show: deletingState, do: provisioner.Delete, why: "the deleted host is forgotten as it runs: what is on it was never ours"},
+		{in: inUse(), when: when{notOurs, not(external), not(released)}, hold: holdTheirs, asks: true},
+		{in: in{deployWait, deployFail, provisioner.StateDeployHold, deleteFail}, when: when{notOurs, not(released)}, hold: holdTheirs, asks: true},
+		{in: in{manageable}, when: when{not(recorded), kept, not(imageWanted), not(external), not(released)}, hold: holdLost, asks: true},
+		{in: in{manageable}, when: when{not(recorded), kept, deleting, not(released)}, hold: holdDelete, asks: true},
+		{in: slices.Concat(running, in{adoptFail}), when: when{deleting, imageWanted, not(released)}, hold: holdDelete, asks: true},
+	}
+}
+
 func adoptRows() []row {
 	return []row{
 		{in: in{provisioner.StateAdopting}, show: registering, wait: "Ironic takes the running host over", within: quickWithin, poll: pollQuick},
-		{in: in{adoptFail}, when: when{not(deleting), not(external), not(installed)}, show: registering, do: provisioner.Manage, why: "nothing is to be taken over any more", soon: true},
+		{in: in{adoptFail}, when: when{released}, show: registering, do: provisioner.Manage, why: "what is on the server may be erased", soon: true},
+		{in: in{adoptFail}, when: when{not(deleting), not(external), not(imageWanted)}, show: registering, do: provisioner.Manage, why: "nothing is to be taken over any more", soon: true},
 		{in: in{adoptFail}, when: when{not(deleting)}, show: registering, fails: registration, do: provisioner.Adopt, why: "try to take the host over again"},
 	}
 }
@@ -135,6 +205,8 @@ func inspectRows() []row {
 		{in: wait, when: when{deleting}, show: inspecting, do: provisioner.Abort, why: whyDeleted, soon: true},
 		{in: wait, show: inspecting, wait: "the agent inspects the hardware", within: agentWithin, exit: provisioner.Abort},
 		{in: in{provisioner.StateInspecting}, show: inspecting, wait: "Ironic starts or ends the inspection", within: agentWithin},
+		{in: in{inspectFail}, when: when{not(deleting), kept, not(recorded), not(released)}, show: inspecting, do: provisioner.Manage, why: "something is on the server: it is not inspected", soon: true},
+		{in: in{inspectFail}, when: when{not(deleting), recorded, not(ours), not(released)}, show: inspecting, do: provisioner.Manage, why: "something is on the server: it is not inspected", soon: true},
 		{in: in{inspectFail}, when: when{not(deleting), external}, show: inspecting, do: provisioner.Manage, why: "no inspection is wanted any more", soon: true},
 		{in: in{inspectFail}, when: when{not(deleting), not(toInspect)}, show: inspecting, do: provisioner.Manage, why: "no inspection is wanted any more", soon: true},
 		{in: in{inspectFail}, when: when{not(deleting)}, show: inspecting, fails: metal3v1alpha1.InspectionError, do: provisioner.Inspect, why: "try the inspection again"},
@@ -174,7 +246,8 @@ func undeployRows() []row {
 		{in: in{provisioner.StateDeleting, provisioner.StateDeleted}, show: deprovisioning, wait: "Ironic powers the host off and forgets its image", within: workWithin},
 		{in: in{deleteFail}, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
 		{in: in{deleteFail}, show: deprovisioning, fails: metal3v1alpha1.ProvisioningError, do: provisioner.Undeploy, why: "try to remove the image again"},
-		{in: in{active}, when: when{deleting, not(external), not(gaveUp)}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted},
+		{in: in{active}, when: when{deleting, not(gaveUp)}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted},
+		{in: in{active}, when: when{released, not(ours)}, show: deprovisioning, do: provisioner.Undeploy, why: "what is on the server may be erased"},
 		{in: in{active}, when: when{not(deleting), not(external), otherURL}, show: deprovisioning, do: provisioner.Undeploy, why: whyImage},
 	}
 }
@@ -200,22 +273,37 @@ func deleteRows() []row {
 	running := in{manageable, available, active}
 	return []row{
 		{in: running, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
-		{in: in{manageable}, when: when{deleting, wasInUse}, show: deprovisioning, do: provisioner.Provide, why: "the disks are not cleaned yet"},
+		{in: in{manageable}, when: when{deleting, recorded}, show: deprovisioning, do: provisioner.Provide, why: "the disks are not cleaned yet"},
+		{in: in{manageable}, when: when{deleting, kept}, show: deprovisioning, do: provisioner.Provide, why: "the disks are not cleaned yet"},
 		{in: running, when: when{deleting, mayRun, mayPowerOff, failed}, show: poweringOff, fails: powerManagement, do: provisioner.SwitchOff, why: "try to power off again"},
 		{in: running, when: when{deleting, mayRun, mayPowerOff}, show: poweringOff, do: provisioner.SwitchOff, why: whyDeleted},
 		{in: slices.Concat(running, in{enroll, inspectFail, adoptFail}), when: when{deleting}, show: deletingState, do: provisioner.Delete, why: whyDeleted},
 	}
 }
 
+// freeRows end the record of a deployment on a server that is free, the API's first.
+func freeRows() []row {
+	free := in{available}
+	return []row{
+		{in: free, when: when{ours, otherImage}, record: End, why: whyEnded},
+		{in: free, when: when{decided, not(ready)}, record: End, why: whyEnded},
+		{in: free, when: when{givenUp, not(decided)}, record: End, why: whyEnded},
+		{in: free, when: when{recorded, not(ours)}, do: provisioner.Vacate, why: whyEnded, soon: true},
+	}
+}
+
 // ladderRows lead an idle host up to the deployment.
 func ladderRows() []row {
 	return []row{
+		{in: in{manageable}, when: when{external, not(decided)}, show: registering, record: Begin, why: whyBegin},
 		{in: in{manageable}, when: when{external}, show: registering, do: provisioner.Adopt, why: "the host is provisioned externally"},
-		{in: in{manageable}, when: when{installed}, show: registering, do: provisioner.Adopt, why: "Ironic forgot a host that has its image"},
+		{in: in{manageable}, when: when{kept, not(recorded), not(released), not(decided)}, show: registering, record: Begin, why: whyBegin},
+		{in: in{manageable}, when: when{kept, not(recorded), not(released)}, show: registering, do: provisioner.Adopt, why: "Ironic forgot a host that has its image"},
 		{in: in{manageable}, when: when{toInspect}, show: inspecting, do: provisioner.Inspect, why: "the hardware is not known"},
 		{in: in{manageable}, do: provisioner.Provide, why: "the host is not available yet"},
 		{in: in{available}, when: when{external}, do: provisioner.Manage, why: "the host is provisioned externally"},
 		{in: in{available}, when: when{toInspect}, show: inspecting, do: provisioner.Manage, why: "the hardware is not known"},
+		{in: in{available}, when: when{toDeploy, not(decided)}, show: provisioning, record: Begin, why: whyBegin},
 		{in: in{available}, when: when{toDeploy}, show: provisioning, do: provisioner.Deploy, why: "an image is wanted"},
 	}
 }

@@ -78,7 +78,7 @@ func TestEveryStateIsDecided(t *testing.T) {
 			if on(3) {
 				want.Image = &provisioner.Image{URL: "http://a"}
 			}
-			seen := provisioner.Observation{State: state, Since: now, Registration: want.Registration(), Power: provisioner.PowerOn}
+			seen := provisioner.Observation{ID: "n", State: state, Server: want.Server(), Since: now, Registration: want.Registration(), Power: provisioner.PowerOn}
 			if on(4) {
 				seen.LastError = "broken"
 			}
@@ -99,7 +99,12 @@ func TestEveryStateIsDecided(t *testing.T) {
 
 func checkWayOut(t *testing.T, want provisioner.Want, seen provisioner.Observation, now time.Time) {
 	t.Helper()
-	d := Next(want, seen, Past{Failures: giveUpAfter + 1, At: now.Add(-time.Hour)}, now)
+	past := Past{Failures: giveUpAfter + 1, At: now.Add(-time.Hour)}
+	d := Next(want, seen, past, now)
+	if d.Holding != "" { // a person's word is one
+		want.GivenUp = d.Holding
+		d = Next(want, seen, past, now)
+	}
 	endsByItself := []provisioner.NodeState{
 		provisioner.StateVerifying, provisioner.StateInspecting, provisioner.StateCleaning, provisioner.StateDeploying,
 		provisioner.StateDeployDone, provisioner.StateDeleting, provisioner.StateDeleted, provisioner.StateAdopting,
@@ -120,13 +125,13 @@ func TestRowsAreWellFormed(t *testing.T) {
 	rows := table()
 	for i, r := range rows {
 		outcomes := 0
-		for _, s := range []string{string(r.do), r.wait, r.hold, r.done} {
+		for _, s := range []string{string(r.do), string(r.record), r.wait, r.hold, r.done} {
 			if s != "" {
 				outcomes++
 			}
 		}
-		if outcomes != 1 || (r.do != "") != (r.why != "") {
-			t.Errorf("row %d %+v: want exactly one of do, wait, hold, done, and why with do", i, r)
+		if outcomes != 1 || (string(r.do)+string(r.record) != "") != (r.why != "") || (r.asks && r.hold == "") {
+			t.Errorf("row %d %+v: want exactly one of do, record, wait, hold, done, why with the first two, and asks with hold", i, r)
 		}
 		for _, c := range r.when {
 			if answers[condition(strings.TrimPrefix(string(c), negation))] == nil {
@@ -245,6 +250,8 @@ func then(r row) string {
 			how = ", at once"
 		}
 		return fmt.Sprintf("**%s**%s: %s", r.do, how, r.why)
+	case r.record != "":
+		return fmt.Sprintf("**%s** in the API: %s", r.record, r.why)
 	case r.wait != "":
 		return "wait: " + r.wait
 	case r.hold != "":

@@ -164,7 +164,9 @@ func (t *traveller) registration() {
 	mine := t.want
 	t.want.Host.UID = AnyUID(99)
 	for _, a := range provisioner.Actions() {
-		t.wantFault(a, fault.Rejected)
+		if a != provisioner.TakeOver { // nothing is on the server: ownership has the rest
+			t.wantFault(a, fault.Rejected)
+		}
 	}
 	t.want = mine
 	if diff := cmp.Diff(first, t.observe()); diff != "" {
@@ -239,6 +241,7 @@ func (t *traveller) up() {
 // deployment: the whole life of a server, every action twice.
 func (t *traveller) deployment() {
 	t.up()
+	t.want.Deployment = "first"
 	t.wantFault(provisioner.Inspect, fault.Lost)
 	t.do(provisioner.Deploy)
 	t.do(provisioner.Deploy)
@@ -255,21 +258,63 @@ func (t *traveller) deployment() {
 	if diff := cmp.Diff(t.want.Image, o.Image); diff != "" {
 		t.Errorf("image (-want +seen):\n%s", diff)
 	}
+	t.holds("first", false)
+	t.ownership()
 	t.powerTo(provisioner.SwitchOff, provisioner.PowerOff)
 	t.powerTo(provisioner.SwitchOn, provisioner.PowerOn)
+	t.holds("first", false)
 	t.do(provisioner.Undeploy)
 	t.do(provisioner.Undeploy)
 	o = t.until(provisioner.StateAvailable, provisioner.StateError, provisioner.StateCleanFail)
 	if o.State != provisioner.StateAvailable || o.Image != nil {
 		t.Errorf("undeployed: %+v", o)
 	}
+	t.holds("first", false) // until it is said that it ended
+	t.do(provisioner.Vacate)
+	t.holds("", false)
+	t.do(provisioner.Vacate)
 	t.forget()
 	t.adoption(mine)
 }
 
+// holds checks what the record says is on the server.
+func (t *traveller) holds(deployment string, notOurs bool) {
+	t.Helper()
+	if o := t.observe(); o.Deployment != deployment || o.NotOurs != notOurs {
+		t.Errorf("holds %q (not ours: %t), want %q (%t)", o.Deployment, o.NotOurs, deployment, notOurs)
+	}
+}
+
+// ownership: a server in use goes to a host made anew only with its deployment, or when that is given up; nothing of it
+// touches the server.
+func (t *traveller) ownership() {
+	mine, before := t.want, t.observe()
+	t.want.Host.UID, t.want.Deployment = AnyUID(98), "second"
+	t.wantFault(provisioner.TakeOver, fault.Rejected)
+	t.wantFault(provisioner.Undeploy, fault.Rejected)
+	t.wantFault(provisioner.Mark, fault.Rejected)
+	t.want.GivenUp = "first"
+	t.want.BootMAC = "02:00:00:00:00:99"
+	t.wantFault(provisioner.TakeOver, fault.Rejected)
+	t.want.BootMAC = mine.BootMAC
+	t.do(provisioner.TakeOver)
+	if o := t.observe(); o.HostUID != AnyUID(98) || o.Registration != "" {
+		t.Errorf("given up and not taken over: %+v", o)
+	}
+	t.wantFault(provisioner.Mark, fault.Rejected)
+	t.want = mine
+	t.do(provisioner.TakeOver)
+	t.do(provisioner.TakeOver)
+	t.do(provisioner.Register)
+	t.do(provisioner.Mark)
+	if diff := cmp.Diff(before, t.observe()); diff != "" {
+		t.Errorf("changing hands changed (-before +after):\n%s", diff)
+	}
+}
+
 // adoption: a server whose records were lost is taken over with its image, and nothing is written to it.
 func (t *traveller) adoption(mine provisioner.Want) {
-	t.want.Installed = mine.Image
+	t.want.Installed, t.want.Deployment = mine.Image, "again"
 	t.do(provisioner.Register)
 	t.do(provisioner.Manage)
 	t.until(provisioner.StateManageable)
@@ -279,6 +324,7 @@ func (t *traveller) adoption(mine provisioner.Want) {
 	if o.State != provisioner.StateActive || o.Image == nil || *o.Image != *mine.Image {
 		t.Errorf("adopted: %+v", o)
 	}
+	t.holds("again", false)
 	t.forget()
 	t.want.Installed, t.want.External = nil, true
 	t.do(provisioner.Register)
@@ -288,6 +334,7 @@ func (t *traveller) adoption(mine provisioner.Want) {
 	if o = t.until(provisioner.StateActive, provisioner.StateAdoptFail); o.State != provisioner.StateActive {
 		t.Errorf("adopted as externally provisioned: %+v", o)
 	}
+	t.holds("again", true)
 	t.forget()
 }
 

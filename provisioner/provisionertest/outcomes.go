@@ -32,13 +32,14 @@ func (s *Simulator) begin(n *node, want provisioner.Want, action provisioner.Act
 			t.clean()
 		}
 	case provisioner.Adopt:
+		n.Deployment, n.NotOurs = want.Deployment, want.External
 		t.goTo(provisioner.StateAdopting)
 		if !t.fails(FailAdopt, provisioner.StateAdoptFail) {
-			t.after(provisioner.StateActive, func(n *node) { n.Image = want.Installed })
+			t.after(provisioner.StateActive, func(n *node) { n.Image = want.OnDisk() })
 		}
 	case provisioner.Abort:
 		t.abort()
-	case provisioner.Register, provisioner.Repair, provisioner.SwitchOn, provisioner.SwitchOff, provisioner.Delete:
+	case provisioner.Register, provisioner.TakeOver, provisioner.Mark, provisioner.Vacate, provisioner.Repair, provisioner.SwitchOn, provisioner.SwitchOff, provisioner.Delete:
 	}
 }
 
@@ -113,6 +114,7 @@ func (t *timeline) clean() {
 func (t *timeline) deploy(want provisioner.Want) {
 	image := *want.Image
 	t.n.Image, t.n.drive = &image, want.Drive
+	t.n.Deployment, t.n.NotOurs = want.Deployment, false
 	t.goTo(provisioner.StateDeploying)
 	t.after(provisioner.StateDeployWait, func(n *node) { n.Power = provisioner.PowerOn })
 	if t.fails(FailDeploy, provisioner.StateDeployFail) {

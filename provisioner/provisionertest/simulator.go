@@ -219,7 +219,7 @@ func (s *Simulator) do(want provisioner.Want, action provisioner.Action, call *C
 	if ok {
 		s.advance(n)
 		state = n.State
-		if n.HostUID != "" && n.HostUID != want.Host.UID {
+		if n.HostUID != "" && n.HostUID != want.Host.UID && action != provisioner.TakeOver {
 			return fault.New(fault.Rejected, "BareMetalHost %s: the node belongs to another host", want.Host)
 		}
 	}
@@ -240,6 +240,9 @@ func (s *Simulator) do(want provisioner.Want, action provisioner.Action, call *C
 		}
 	case provisioner.Starts:
 	}
+	if err := refused(n, want, action); err != nil {
+		return err
+	}
 	call.Effect = s.start(n, want, action)
 	if call.Effect && action == provisioner.Deploy {
 		call.Image = want.Image.URL
@@ -247,11 +250,44 @@ func (s *Simulator) do(want provisioner.Want, action provisioner.Action, call *C
 	return nil
 }
 
+// refused is why an action that changes who has what on the server is not done.
+func refused(n *node, want provisioner.Want, action provisioner.Action) error {
+	switch action {
+	case provisioner.TakeOver:
+		same := n.Deployment == "" || n.Deployment == want.Deployment || n.Holding() == want.GivenUp
+		if n.Server != want.Server() || !same {
+			return fault.New(fault.Rejected, "BareMetalHost %s: the node belongs to another host", want.Host)
+		}
+	case provisioner.Mark:
+		if n.Deployment != "" && n.Deployment != want.Deployment {
+			return fault.New(fault.Rejected, "BareMetalHost %s: the node holds deployment %s", want.Host, n.Deployment)
+		}
+	default:
+	}
+	return nil
+}
+
+// keep records who has what on the server and reports whether that was news.
+func (n *node) keep(want provisioner.Want, action provisioner.Action) bool {
+	before := n.Observation
+	switch action {
+	case provisioner.TakeOver:
+		n.HostUID, n.Registration = want.Host.UID, ""
+	case provisioner.Mark:
+		n.Deployment, n.NotOurs = want.Deployment, want.External
+	default:
+		n.Deployment, n.NotOurs = "", false
+	}
+	return n.Observation != before
+}
+
 // start begins an action that fits and reports whether it had an effect.
 func (s *Simulator) start(n *node, want provisioner.Want, action provisioner.Action) bool {
 	switch action {
 	case provisioner.Register:
 		return s.register(n, want)
+	case provisioner.TakeOver, provisioner.Mark, provisioner.Vacate:
+		return n.keep(want, action)
 	case provisioner.Delete:
 		delete(s.nodes, want.Host.String())
 		return true
@@ -281,8 +317,8 @@ func (s *Simulator) register(n *node, want provisioner.Want) bool {
 		n.State, n.Since, n.Power = provisioner.StateEnroll, s.now(), provisioner.PowerUnknown
 		s.nodes[want.Host.String()] = n
 	}
-	changed = changed || n.Registration != want.Registration() || n.HostUID != want.Host.UID
-	n.want, n.HostUID, n.Registration = want, want.Host.UID, want.Registration()
+	changed = changed || n.Registration != want.Registration() || n.HostUID != want.Host.UID || n.Server != want.Server()
+	n.want, n.HostUID, n.Registration, n.Server = want, want.Host.UID, want.Registration(), want.Server()
 	if n.Fault == provisioner.FaultPower {
 		n.Maintenance, n.Fault, n.MaintenanceReason = false, "", ""
 	}

@@ -177,6 +177,12 @@ func TestHostsOnIronic(t *testing.T) {
 				t.Error(err)
 			}
 			l.wake <- struct{}{}
+			if n%2 == 1 {
+				l.until("held", func(h *metal3v1alpha1.BareMetalHost) bool { return h.Annotations[v1alpha1.HeldAnnotation] != "" })
+				l.edit(func(h *metal3v1alpha1.BareMetalHost) {
+					h.Annotations[v1alpha1.ReleaseAnnotation] = h.Annotations[v1alpha1.HeldAnnotation]
+				})
+			}
 			l.until("gone", func(h *metal3v1alpha1.BareMetalHost) bool { return h.Name == "" })
 		})
 	}

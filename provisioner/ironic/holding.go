@@ -1,0 +1,94 @@
+package ironic
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
+
+	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/fault"
+)
+
+// What a server holds is kept in its node's extra, which is ours alone: Ironic forgets instance_uuid and instance_info
+// when it tears a deployment down and keeps extra through deploying, cleaning and rebuilding (ironic 39.0.0,
+// ironic/conductor/manager.py: _do_node_tear_down).
+
+func (d call) update(ctx context.Context, patch []nodes.Patch) error {
+	return d.classify(nodes.Update(ctx, d.api, d.node.UUID, nodes.UpdateOpts(patch)).Err)
+}
+
+// holding records a deployment, or its end when it is empty.
+func (d call) holding(deployment string, notOurs bool) []nodes.Patch {
+	theirs := ""
+	if notOurs {
+		theirs = "true"
+	}
+	return []nodes.Patch{set("/extra/"+extraDeployment, deployment), set("/extra/"+extraNotOurs, theirs)}
+}
+
+// takeOver makes the node this host's: the settings follow with the next Register.
+func (d call) takeOver(ctx context.Context) error {
+	seen := observation(d.node)
+	if same := seen.Deployment == "" || seen.Deployment == d.want.Deployment || seen.Holding() == d.want.GivenUp; !same || seen.Server != d.want.Server() {
+		return fault.New(fault.Rejected, "Ironic node %s (%s) holds deployment %q of the server %q, which is not this BareMetalHost's",
+			d.node.Name, d.node.UUID, seen.Deployment, seen.Server)
+	}
+	return d.update(ctx, []nodes.Patch{
+		set("/extra/"+extraHostUID, string(d.want.Host.UID)), set("/extra/"+extraRegistration, ""),
+	})
+}
+
+// mark records the deployment on a node that runs without one.
+func (d call) mark(ctx context.Context) error {
+	if has := text(d.node.Extra, extraDeployment); has != "" && has != d.want.Deployment {
+		return fault.New(fault.Rejected, "Ironic node %s holds deployment %s already", d.node.Name, has)
+	}
+	return d.update(ctx, d.holding(d.want.Deployment, d.want.External))
+}
+
+// alone refuses a BMC that another node drives already: under two names one server would be inspected and cleaned while
+// it runs. Of two nodes that were made at once the first keeps it.
+func (d call) alone(ctx context.Context, a access) error {
+	page, err := nodes.List(d.api, nodes.ListOpts{Fields: []string{"uuid", "name", "driver_info", "created_at"}}).AllPages(ctx)
+	if err != nil {
+		return d.classify(err)
+	}
+	all, err := nodes.ExtractNodes(page)
+	if err != nil {
+		return d.classify(err)
+	}
+	mine := bmcOf(a.driverInfo(provisioner.BMC{}))
+	for i := range all {
+		if other := &all[i]; bmcOf(other.DriverInfo) == mine && d.after(other) {
+			return fault.New(fault.Rejected, "the BMC of spec.bmc.address is that of Ironic node %s (%s) already, and one server has one "+
+				"BareMetalHost: if that one was renamed, delete this one's node if there is one and rename the other with "+
+				"`baremetal node set --name %s %s`", other.Name, other.UUID, nodeName(d.want.Host), other.UUID)
+		}
+	}
+	return nil
+}
+
+// after reports whether the host's node is not the other one and was made after it, or not made yet.
+func (d call) after(other *nodes.Node) bool {
+	if d.node == nil {
+		return other.Name != nodeName(d.want.Host)
+	}
+	return other.UUID != d.node.UUID && cmp.Or(other.CreatedAt.Compare(d.node.CreatedAt), cmp.Compare(other.UUID, d.node.UUID)) < 0
+}
+
+// bmcOf names a BMC's system the same whatever spelling was used; the port and the path tell systems of one address apart.
+func bmcOf(info map[string]any) string {
+	if ipmi := text(info, "ipmi_address"); ipmi != "" {
+		return strings.ToLower(ipmi) + ":" + orElse(text(info, "ipmi_port"), defaultIPMIPort)
+	}
+	address, system := text(info, "redfish_address"), strings.Trim(text(info, "redfish_system_id"), "/")
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return strings.ToLower(address) + "/" + system
+	}
+	port := orElse(u.Port(), map[string]string{"http": "80"}[u.Scheme])
+	return strings.ToLower(u.Hostname()) + ":" + orElse(port, "443") + "/" + system
+}
