@@ -23,6 +23,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/local"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controlplane"
@@ -32,6 +33,10 @@ import (
 	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/ssh"
 )
+
+// minRunLease is the shortest lease of a run: half of it, when a run that cannot renew it begins to end, is more than its
+// processes are given to do so.
+const minRunLease = 30 * time.Second
 
 // engineFlags say how the engine reaches everything but its API server.
 type engineFlags struct {
@@ -45,6 +50,8 @@ type engineFlags struct {
 	health      string
 	// lease, if set, is the namespace of the lease that lets one engine act at a time.
 	lease string
+	// runLease is how long an Ansible run may go without renewing its lease; 0 is for ever, where no other engine can be.
+	runLease time.Duration
 }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
@@ -67,6 +74,8 @@ func (f *engineFlags) check() error {
 	switch {
 	case f.hostBackend != "builtin" && f.hostBackend != "metal3":
 		return fmt.Errorf("--host-backend=%s: use builtin or metal3", f.hostBackend)
+	case f.lease != "" && f.runLease < minRunLease:
+		return fmt.Errorf("--run-lease=%s: at least %s is needed for a run to end in time", f.runLease, minRunLease)
 	case f.slots < 1:
 		return fmt.Errorf("--ansible-slots=%d: at least 1 is needed", f.slots)
 	}
@@ -166,10 +175,15 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
 	}
 	realClock := clock.RealClock{}
 	events := mgr.GetEventRecorder("rackplane")
+	store, err := f.store(dir)
+	if err != nil {
+		return err
+	}
+	held := &leases.Leases{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: runner, Store: store, Duration: f.runLease, Clock: realClock}
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: openstack.New(realClock, 0), Random: rand.Reader}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Runner: runner, Collection: playbooks.Hash()}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: openstack.New(realClock, 0), Leases: held, Random: rand.Reader}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Runner: runner, Leases: held, Collection: playbooks.Hash()}).Setup,
 	}
 	if f.hostBackend == "builtin" {
 		if f.ironic.Endpoint == "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ func managerCommand() *cobra.Command {
 	cmd.Flags().StringVar(&kube.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, then ~/.kube/config, then in-cluster)")
 	cmd.Flags().StringVar(&kube.context, "context", "", "kubeconfig context")
 	cmd.Flags().StringVar(&engine.lease, "lease-namespace", "rackplane-system", "namespace of the lease that lets one engine act at a time")
+	cmd.Flags().DurationVar(&engine.runLease, "run-lease", time.Minute, "how long after the last sign of life of an Ansible run another engine may run it; one that cannot give any ends itself after half of it")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "/var/lib/rackplane", "where Ansible runs are kept; must survive restarts")
 	return cmd
 }

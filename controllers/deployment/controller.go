@@ -12,6 +12,7 @@ import (
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 )
 
@@ -23,6 +24,8 @@ type Reconciler struct {
 	Reader client.Reader
 	// Runner runs Ansible.
 	Runner ansible.Runner
+	// Leases of the runs and their nodes.
+	Leases *leases.Leases
 	// Clock tells when runs begin and end.
 	Clock clock.PassiveClock
 	// Events gets changed conditions.
@@ -49,6 +52,7 @@ type pass struct {
 // +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile makes one pass over a deployment.

@@ -24,6 +24,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/ansibletest"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/deployment"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/provisioner/fault"
@@ -70,9 +71,13 @@ func site(t *testing.T, d *v1alpha1.DataPlaneDeployment, more ...client.Object) 
 	api := steptest.New(t, append(objects, more...)...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(1)}
 	r.controller = deployment.Reconciler{
-		Client: api, Reader: api.Plain, Runner: r.runner, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
+		Client: api, Reader: api.Plain, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
 	}
 	return r
+}
+
+func leasesOf(api *steptest.API, runner ansible.Runner) *leases.Leases {
+	return &leases.Leases{Client: api, Reader: api.Plain, Runner: runner, Store: "here", Duration: time.Minute, Clock: api.Clock}
 }
 
 func (r *rig) pass() step.Result {
@@ -543,7 +548,7 @@ func TestLargeSnapshotFits(t *testing.T) {
 	}
 	api := steptest.New(t, objects...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(0)}
-	r.controller = deployment.Reconciler{Client: api, Reader: api.Plain, Runner: r.runner, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
+	r.controller = deployment.Reconciler{Client: api, Reader: api.Plain, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
 	r.pass()
 	secret := &corev1.Secret{}
 	if err := r.Plain.Get(t.Context(), client.ObjectKey{Namespace: steptest.Namespace, Name: "d-inputs"}, secret); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/step"
 )
 
-// cancel stops the runs that are under way, or may be.
+// cancel stops the runs that are under way, or may be, here or elsewhere.
 func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 	for _, run := range p.deployment.Status.Runs {
 		if run.State != v1alpha1.RunRunning {
@@ -21,6 +21,9 @@ func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 		}
 		if err := p.Runner.Cancel(ctx, run.Key); err != nil {
 			return step.Outcome{}, err
+		}
+		if waits, err := p.Leases.Cancel(ctx, p.deployment.Namespace, run.Key); err != nil || waits != "" {
+			return step.Waiting(v1alpha1.ReasonReleasing, waits, runPoll), err
 		}
 	}
 	return step.Outcome{}, nil

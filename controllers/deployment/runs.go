@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
@@ -46,11 +48,16 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 	}
 	switch status.State {
 	case ansible.Finished:
+		waits, err := p.Leases.Release(ctx, p.deployment.Namespace, run.Key)
+		if err != nil || waits != "" {
+			return step.Waiting(v1alpha1.ReasonBusy, waits, runPoll), err
+		}
 		return step.Outcome{}, p.close(ctx, run, status)
 	case ansible.Absent:
 		out, err := p.start(ctx, run)
 		if fault.Is(err, fault.Rejected) {
-			return step.Outcome{}, p.close(ctx, run, ansible.Status{State: ansible.Finished, Cause: err.Error()})
+			_, released := p.Leases.Release(ctx, p.deployment.Namespace, run.Key)
+			return step.Outcome{}, errors.Join(released, p.close(ctx, run, ansible.Status{State: ansible.Finished, Cause: err.Error()}))
 		}
 		if err != nil || !out.IsDone() {
 			return out, err
@@ -84,12 +91,37 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 	if i < 0 {
 		return step.Outcome{}, fault.New(fault.Rejected, "service %s is not in the snapshot of DataPlaneDeployment %s", run.Service, p.deployment.Name)
 	}
+	claim := p.claim(run)
+	tokens, waits, err := p.Leases.Take(ctx, claim)
+	if err != nil || waits != "" {
+		return step.Waiting(v1alpha1.ReasonBusy, waits, runPoll), err
+	}
 	service := &p.snapshot.Services[i]
-	return step.Outcome{}, p.Runner.Start(ctx, ansible.Run{
+	err = p.Runner.Start(ctx, ansible.Run{
 		Key: run.Key, Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
 		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: run.Nodes,
-		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service),
+		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens,
 	})
+	if fault.Is(err, fault.Busy) {
+		p.Leases.Unused(claim, tokens)
+	}
+	return step.Outcome{}, err
+}
+
+// claim is what a run wants leases for.
+func (p *pass) claim(run *v1alpha1.RunStatus) leases.Claim {
+	refer := func(kind, name string, uid types.UID) metav1.OwnerReference {
+		return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: uid}
+	}
+	claim := leases.Claim{
+		Namespace: p.deployment.Namespace, Key: run.Key, Owner: refer("DataPlaneDeployment", p.deployment.Name, p.deployment.UID),
+	}
+	for _, t := range p.snapshot.Nodes {
+		if slices.Contains(run.Nodes, t.Name) {
+			claim.Nodes = append(claim.Nodes, refer("DataPlaneNode", t.Name, t.UID))
+		}
+	}
+	return claim
 }
 
 // extraVars are those RHOSO 18 passes to every run (openstack-operator internal/dataplane/util/ansible_execution.go).

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner"
@@ -30,6 +31,8 @@ type Reconciler struct {
 	Cloud provisioner.Cloud
 	// Examiner looks at pre-provisioned nodes before anything runs on them.
 	Examiner provisioner.Examiner
+	// Leases of the nodes.
+	Leases *leases.Leases
 	// Random makes host keys; nil is crypto/rand, and nothing less will do outside of tests.
 	Random io.Reader
 	// Clock tells how long a node has not answered.
@@ -64,6 +67,7 @@ type pass struct {
 // +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile makes one pass over a node.

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
@@ -70,7 +71,7 @@ func planned() *v1alpha1.DataPlaneNode {
 func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	r := &rig{T: t, API: steptest.New(t, objects...)}
-	r.controller = node.Reconciler{Client: r.API, Reader: r.Plain, Prober: &r.prober, Examiner: &r.examiner, Clock: r.Clock, Events: &events.FakeRecorder{}}
+	r.controller = node.Reconciler{Client: r.API, Reader: r.Plain, Prober: &r.prober, Examiner: &r.examiner, Leases: &leases.Leases{Client: r.API, Reader: r.Plain, Store: "here", Clock: r.Clock}, Clock: r.Clock, Events: &events.FakeRecorder{}}
 	return r
 }
 

@@ -32,13 +32,20 @@ func (p *pass) release() []step.Step {
 	}
 }
 
-// unused waits until no Ansible run uses the node. No new run begins on a node that is being deleted.
+// unused waits until no Ansible run uses the node, on whatever machine. No new run begins on a node that is being deleted.
 func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
 	run, err := p.running(ctx)
-	if err != nil || run == "" {
+	if err != nil {
 		return step.Outcome{}, err
 	}
-	return step.Waiting(v1alpha1.ReasonReleasing, "waits for the run of "+run+" to end", runPoll), nil
+	if run != "" {
+		return step.Waiting(v1alpha1.ReasonReleasing, "waits for the run of "+run+" to end", runPoll), nil
+	}
+	waits, err := p.Leases.User(ctx, client.ObjectKeyFromObject(p.node))
+	if err != nil || waits == "" {
+		return step.Outcome{}, err
+	}
+	return step.Waiting(v1alpha1.ReasonReleasing, waits, runPoll), nil
 }
 
 // undeployed takes the image off every host that carries the claim, and waits until it is clean and off.
@@ -116,6 +123,9 @@ func (p *pass) unclaimed(ctx context.Context) (step.Outcome, error) {
 // letGo lets the node go; with it its addresses are free.
 func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
 	if err := p.dropSecret(ctx, p.hostKeyName()); err != nil {
+		return step.Outcome{}, err
+	}
+	if err := p.Leases.Forget(ctx, client.ObjectKeyFromObject(p.node)); err != nil {
 		return step.Outcome{}, err
 	}
 	if err := step.RemoveFinalizer(ctx, p.Client, p.node); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
@@ -61,11 +62,12 @@ func TestJourneyOnAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	wall, recorder := clock.RealClock{}, mgr.GetEventRecorder("rackplane")
+	held := &leases.Leases{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: wall}
 	for _, setup := range []func(ctrl.Manager) error{
 		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: "1"}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Cloud: w, Clock: wall, Events: recorder}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Clock: wall, Events: recorder, Collection: "1"}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Cloud: w, Leases: held, Clock: wall, Events: recorder}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: "1"}).Setup,
 	} {
 		if err := setup(mgr); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
+	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 )
@@ -47,6 +48,7 @@ func (w *World) build(hook Hook) []controller {
 	o := observer{w, hook}
 	c := writer{w.API, o}
 	recorder := &events.FakeRecorder{}
+	held := &leases.Leases{Client: c, Reader: w.API, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
 	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
 	return []controller{
 		{
@@ -60,12 +62,12 @@ func (w *World) build(hook Hook) []controller {
 		{
 			&node.Reconciler{
 				Client: c, Reader: w.API, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
-				Random: constant{}, Clock: w.Clock, Events: recorder,
+				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder,
 			},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
 		{
-			&deployment.Reconciler{Client: c, Reader: w.API, Runner: runner{w.Runner, o}, Clock: w.Clock, Events: recorder, Collection: "1"},
+			&deployment.Reconciler{Client: c, Reader: w.API, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: "1"},
 			func() client.ObjectList { return &v1alpha1.DataPlaneDeploymentList{} }, queue(),
 		},
 	}

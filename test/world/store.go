@@ -119,6 +119,8 @@ func (s *Store) Delete(_ context.Context, obj client.Object, opts ...client.Dele
 		return apierrors.NewNotFound(resource(obj), key.Name)
 	case options.Preconditions != nil && options.Preconditions.UID != nil && *options.Preconditions.UID != found.GetUID():
 		return apierrors.NewConflict(resource(obj), key.Name, fmt.Errorf("UID is %s", found.GetUID()))
+	case options.Preconditions != nil && options.Preconditions.ResourceVersion != nil && *options.Preconditions.ResourceVersion != found.GetResourceVersion():
+		return apierrors.NewConflict(resource(obj), key.Name, fmt.Errorf("resourceVersion is %s", found.GetResourceVersion()))
 	case len(found.GetFinalizers()) == 0:
 		delete(s.kind(obj), key)
 	case found.GetDeletionTimestamp() == nil:

@@ -1,0 +1,266 @@
+// Package leases takes, judges and gives back the Leases of runs and nodes for
+// the controllers. What they mean is in ansible/lease.
+//
+// A run's leases are taken before it is started, all or none, each by
+// compare-and-swap; the run itself renews its Lease from then on. Deleting the
+// Lease of a run frees all of its nodes at once. A node's Lease stays between
+// runs: it remembers the last token.
+package leases
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/ansible/lease"
+)
+
+// Leases are the leases as one engine sees them. It is safe for concurrent use.
+type Leases struct {
+	// Client writes.
+	Client client.Client
+	// Reader reads uncached.
+	Reader client.Reader
+	// Runner knows the runs of the engine's own store.
+	Runner ansible.Runner
+	// Store identifies that store, over restarts of the engine.
+	Store string
+	// Duration of the leases; 0 is for ever, where no other store can be.
+	Duration time.Duration
+	// Clock measures how long another store's leases have not been renewed.
+	Clock clock.PassiveClock
+
+	mu     sync.Mutex
+	seen   map[types.NamespacedName]lease.Sighting
+	unused map[types.NamespacedName]int64 // tokens of starts that have not happened
+}
+
+// Claim is a run that wants its nodes.
+type Claim struct {
+	// Namespace and Key of the run.
+	Namespace, Key string
+	// Owner is the object whose run it is.
+	Owner metav1.OwnerReference
+	// Nodes of the run: references to the DataPlaneNodes.
+	Nodes []metav1.OwnerReference
+}
+
+// Take takes the leases for a start of a run that this store does not run, and returns the start's tokens by node. While
+// the run, or another one on one of its nodes, goes on, nothing is taken and waits says what does.
+func (l *Leases) Take(ctx context.Context, c Claim) (tokens map[string]int64, waits string, err error) {
+	run, err := l.read(ctx, c.Namespace, lease.RunName(c.Key))
+	if err != nil {
+		return nil, "", err
+	}
+	if waits, err = l.goesOn(ctx, run); err != nil || waits != "" {
+		return nil, waits, err
+	}
+	if token := l.tokenLeft(run); token > 0 {
+		return c.tokens(token), "", nil
+	}
+	nodes, waits, err := l.free(ctx, c)
+	if err != nil || waits != "" {
+		return nil, waits, err
+	}
+	last := []int64{lease.TokenOf(run)}
+	for _, n := range nodes {
+		last = append(last, lease.TokenOf(n))
+	}
+	token := lease.Token(l.Clock.Now(), last...)
+	run.Labels, run.OwnerReferences = map[string]string{lease.Label: lease.Runs}, []metav1.OwnerReference{c.Owner}
+	if err := l.hold(ctx, run, l.Store, token, l.Duration); err != nil {
+		return nil, "", err
+	}
+	for i, n := range nodes {
+		n.Labels, n.OwnerReferences = map[string]string{lease.Label: lease.Nodes}, []metav1.OwnerReference{c.Nodes[i]}
+		if err := l.hold(ctx, n, run.Name, token, 0); err != nil {
+			return nil, "", err
+		}
+	}
+	return c.tokens(token), "", nil
+}
+
+func (c Claim) tokens(token int64) map[string]int64 {
+	tokens := make(map[string]int64, len(c.Nodes))
+	for _, n := range c.Nodes {
+		tokens[n.Name] = token
+	}
+	return tokens
+}
+
+// Unused says that the start a run's leases were taken for has not happened. The next one may have its token.
+func (l *Leases) Unused(c Claim, tokens map[string]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unused == nil {
+		l.unused = map[types.NamespacedName]int64{}
+	}
+	for _, token := range tokens {
+		l.unused[types.NamespacedName{Namespace: c.Namespace, Name: lease.RunName(c.Key)}] = token
+	}
+}
+
+// tokenLeft is a token that the run still holds and no start has used; 0 when there is none. Nobody takes a node from a
+// run without ending the run's own Lease first, so that one alone tells.
+func (l *Leases) tokenLeft(run *coordinationv1.Lease) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := client.ObjectKeyFromObject(run)
+	token := l.unused[key]
+	delete(l.unused, key)
+	if lease.Of(run).Holder != l.Store || lease.TokenOf(run) != token {
+		return 0
+	}
+	return token
+}
+
+// free returns the Leases of the claim's nodes once no other run goes on on any of them.
+func (l *Leases) free(ctx context.Context, c Claim) (nodes []*coordinationv1.Lease, waits string, err error) {
+	for _, ref := range c.Nodes {
+		node, err := l.read(ctx, c.Namespace, lease.NodeName(ref.Name))
+		if err != nil {
+			return nil, "", err
+		}
+		holder := lease.Of(node).Holder
+		if holder != "" && holder != lease.RunName(c.Key) {
+			if waits, err := l.end(ctx, c.Namespace, holder); err != nil || waits != "" {
+				return nil, "node " + ref.Name + ": " + waits, err
+			}
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes, "", nil
+}
+
+// Release gives a run's leases back. While another store runs it, nothing is given back and waits says so.
+func (l *Leases) Release(ctx context.Context, namespace, key string) (waits string, err error) {
+	return l.end(ctx, namespace, lease.RunName(key))
+}
+
+// Cancel is Release for a run that is not wanted any more: another store that runs it is asked to end it.
+func (l *Leases) Cancel(ctx context.Context, namespace, key string) (waits string, err error) {
+	waits, err = l.Release(ctx, namespace, key)
+	if err != nil || waits == "" {
+		return waits, err
+	}
+	run, err := l.read(ctx, namespace, lease.RunName(key))
+	if err != nil || lease.Of(run).Holder == "" || lease.Of(run).Cancelled {
+		return waits, err
+	}
+	lease.Cancel(run)
+	return waits, l.Client.Update(ctx, run)
+}
+
+// User says which run goes on on a node; "" when none does.
+func (l *Leases) User(ctx context.Context, node types.NamespacedName) (string, error) {
+	own, err := l.read(ctx, node.Namespace, lease.NodeName(node.Name))
+	if err != nil || lease.Of(own).Holder == "" {
+		return "", err
+	}
+	run, err := l.read(ctx, node.Namespace, lease.Of(own).Holder)
+	if err != nil {
+		return "", err
+	}
+	return l.goesOn(ctx, run)
+}
+
+// Forget deletes the Lease of a node that is no more.
+func (l *Leases) Forget(ctx context.Context, node types.NamespacedName) error {
+	own, err := l.read(ctx, node.Namespace, lease.NodeName(node.Name))
+	if err != nil || own.ResourceVersion == "" {
+		return err
+	}
+	return l.drop(ctx, own)
+}
+
+// end deletes a run's Lease unless the run goes on.
+func (l *Leases) end(ctx context.Context, namespace, name string) (waits string, err error) {
+	run, err := l.read(ctx, namespace, name)
+	if err != nil || run.ResourceVersion == "" {
+		return "", err
+	}
+	if waits, err := l.goesOn(ctx, run); err != nil || waits != "" {
+		return waits, err
+	}
+	return "", l.drop(ctx, run)
+}
+
+// goesOn says who runs the run and since when; "" when nobody does any more.
+func (l *Leases) goesOn(ctx context.Context, run *coordinationv1.Lease) (string, error) {
+	r, now := lease.Of(run), l.Clock.Now()
+	where := "at " + r.Holder
+	switch r.Stands(l.Store, l.sight(run, now), now) {
+	case lease.Over, lease.Expired:
+		return "", nil
+	case lease.Own:
+		status, err := l.Runner.Status(ctx, strings.TrimPrefix(run.Name, lease.RunName("")))
+		if err != nil || status.State != ansible.Running {
+			return "", err
+		}
+		where = "here"
+	case lease.Elsewhere:
+	}
+	return fmt.Sprintf("waits for the run of %s, which goes on %s since %s (Lease %s)",
+		ownerOf(run), where, run.Spec.AcquireTime.UTC().Format(time.RFC3339), run.Name), nil
+}
+
+func ownerOf(l *coordinationv1.Lease) string {
+	for _, o := range l.OwnerReferences {
+		return o.Kind + " " + o.Name
+	}
+	return "a deployment that is gone"
+}
+
+// sight remembers since when the Lease is as it is.
+func (l *Leases) sight(run *coordinationv1.Lease, now time.Time) lease.Sighting {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := client.ObjectKeyFromObject(run)
+	if lease.Of(run).Holder == "" {
+		delete(l.seen, key)
+		return lease.Sighting{}
+	}
+	if l.seen == nil {
+		l.seen = map[types.NamespacedName]lease.Sighting{}
+	}
+	l.seen[key] = lease.See(l.seen[key], run.ResourceVersion, now)
+	return l.seen[key]
+}
+
+// read returns a Lease; one without a version when there is none.
+func (l *Leases) read(ctx context.Context, namespace, name string) (*coordinationv1.Lease, error) {
+	found := &coordinationv1.Lease{}
+	err := l.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, found)
+	if apierrors.IsNotFound(err) {
+		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Lease %s/%s: %w", namespace, name, err)
+	}
+	return found, nil
+}
+
+// hold writes a Lease as it was read, or makes it.
+func (l *Leases) hold(ctx context.Context, what *coordinationv1.Lease, holder string, token int64, d time.Duration) error {
+	lease.Hold(what, holder, token, d, l.Clock.Now())
+	if what.ResourceVersion == "" {
+		return l.Client.Create(ctx, what)
+	}
+	return l.Client.Update(ctx, what)
+}
+
+// drop deletes a Lease as it was read: one that was renewed or taken since stays.
+func (l *Leases) drop(ctx context.Context, what *coordinationv1.Lease) error {
+	err := l.Client.Delete(ctx, what, client.Preconditions{UID: &what.UID, ResourceVersion: &what.ResourceVersion})
+	return client.IgnoreNotFound(err)
+}
