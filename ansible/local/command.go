@@ -42,7 +42,7 @@ func (f folder) command(c Config, r ansible.Run) ([]string, error) {
 	if name == "" {
 		name = filePlaybook
 	}
-	return playbook.NewAnsiblePlaybookCmd(
+	words, err := playbook.NewAnsiblePlaybookCmd(
 		playbook.WithBinary(c.playbookBinary()),
 		playbook.WithPlaybooks(name),
 		playbook.WithPlaybookOptions(&playbook.AnsiblePlaybookOptions{
@@ -52,6 +52,10 @@ func (f folder) command(c Config, r ansible.Run) ([]string, error) {
 			ExtraVarsFile: []string{"@" + fileExtraVars},
 		}),
 	).Command()
+	if err == nil && len(r.Tokens) > 0 {
+		words = append(words, "--inventory", fileFence)
+	}
+	return words, err
 }
 
 // environment is all that Ansible gets: nothing of the user's settings, and no secret.

@@ -165,6 +165,11 @@ func (f folder) write(r ansible.Run) error {
 	} else if text != nil {
 		files[filePlaybook] = text
 	}
+	if text, err := fence(r); err != nil {
+		return err
+	} else if text != nil {
+		files[fileFence] = text
+	}
 	for path, data := range r.Data {
 		files[filepath.Join(dirData, path)] = data
 	}
@@ -197,6 +202,9 @@ func (f folder) extraVars(r ansible.Run) ([]byte, error) {
 	}
 	vars["edpm_service_data_dir"] = f.path(dirData)
 	vars["ansible_ssh_args"] = sshArguments
+	if len(r.Tokens) > 0 {
+		vars["ansible_ssh_transfer_method"] = transferMethod
+	}
 	if len(r.SSHPrivateKey) > 0 {
 		vars["ansible_ssh_private_key_file"] = f.path(fileKey)
 	}

@@ -23,6 +23,7 @@ import time
 
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import connection_loader
 from ansible.plugins.strategy import StrategyBase
 
 MESSAGE_LIMIT = 500
@@ -57,6 +58,9 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_start(self, playbook):
         """The run begins."""
         self._emit("start", pid=os.getpid())
+        if self._out is not None:
+            # A connection plugin of a collection is loaded by each task's own process. What this one has loaded, they have, too.
+            connection_loader.get("osp.edpm.fenced_ssh", class_only=True)
         self._ends.playbook(len(playbook.get_plays()))
 
     def v2_playbook_on_play_start(self, play):
