@@ -37,10 +37,15 @@ type kubeFlags struct {
 }
 
 func (f *kubeFlags) add(cmd *cobra.Command) {
+	f.addNamespaced(cmd)
+	cmd.Flags().BoolVarP(&f.allNamespaces, "all-namespaces", "A", false, "all namespaces")
+}
+
+// addNamespaced is for commands about one object.
+func (f *kubeFlags) addNamespaced(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, then ~/.kube/config, then in-cluster)")
 	cmd.Flags().StringVar(&f.context, "context", "", "kubeconfig context")
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace (default: the context's)")
-	cmd.Flags().BoolVarP(&f.allNamespaces, "all-namespaces", "A", false, "all namespaces")
 }
 
 // config returns the connection and the namespace to look at; "" means all.

@@ -54,6 +54,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(managerCommand(), standaloneCommand(), planCommand(), statusCommand(), ansibleRunCommand())
+	cmd.AddCommand(managerCommand(), standaloneCommand(), planCommand(), statusCommand(), releaseCommand(), keepCommand(), ansibleRunCommand())
 	return cmd
 }

@@ -1,7 +1,6 @@
 package ironic
 
 import (
-	"cmp"
 	"context"
 	"net/url"
 	"strings"
@@ -50,9 +49,9 @@ func (d call) mark(ctx context.Context) error {
 }
 
 // alone refuses a BMC that another node drives already: under two names one server would be inspected and cleaned while
-// it runs. Of two nodes that were made at once the first keeps it.
+// it runs. Of two nodes that were made at once one keeps it: Ironic lists no times to tell which was first.
 func (d call) alone(ctx context.Context, a access) error {
-	page, err := nodes.List(d.api, nodes.ListOpts{Fields: []string{"uuid", "name", "driver_info", "created_at"}}).AllPages(ctx)
+	page, err := nodes.List(d.api, nodes.ListOpts{Fields: []string{"uuid", "name", "driver_info"}}).AllPages(ctx)
 	if err != nil {
 		return d.classify(err)
 	}
@@ -71,12 +70,12 @@ func (d call) alone(ctx context.Context, a access) error {
 	return nil
 }
 
-// after reports whether the host's node is not the other one and was made after it, or not made yet.
+// after reports whether the host's node is not the other one and has to give way to it.
 func (d call) after(other *nodes.Node) bool {
 	if d.node == nil {
 		return other.Name != nodeName(d.want.Host)
 	}
-	return other.UUID != d.node.UUID && cmp.Or(other.CreatedAt.Compare(d.node.CreatedAt), cmp.Compare(other.UUID, d.node.UUID)) < 0
+	return other.UUID < d.node.UUID
 }
 
 // bmcOf names a BMC's system the same whatever spelling was used; the port and the path tell systems of one address apart.
