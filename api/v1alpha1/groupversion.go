@@ -17,6 +17,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&DataPlaneService{}, &DataPlaneServiceList{},
 		&DataPlaneDeployment{}, &DataPlaneDeploymentList{},
 		&NetConfig{}, &NetConfigList{},
+		&HostClaimPolicy{}, &HostClaimPolicyList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/report"
 )
 
@@ -82,7 +83,7 @@ func readView(ctx context.Context, c client.Reader, namespace, nodeSet string) (
 			continue
 		}
 		v.NodeSets = append(v.NodeSets, s)
-		hostNamespaces[hostNamespace(&s)] = true
+		hostNamespaces[inputs.HostNamespace(&s)] = true
 	}
 	if nodeSet != "" && len(v.NodeSets) == 0 {
 		return v, fmt.Errorf("NodeSet %q not found in namespace %q: `rackplane status -A` lists all", nodeSet, namespace)
@@ -98,13 +99,6 @@ func readView(ctx context.Context, c client.Reader, namespace, nodeSet string) (
 		return v, err
 	}
 	return v, readHosts(ctx, c, &v, hostNamespaces)
-}
-
-func hostNamespace(s *v1alpha1.NodeSet) string {
-	if s.Spec.Hosts.Namespace != "" {
-		return s.Spec.Hosts.Namespace
-	}
-	return s.Namespace
 }
 
 func readNodes(ctx context.Context, c client.Reader, v *report.View, opts []client.ListOption) error {

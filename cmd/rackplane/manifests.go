@@ -131,7 +131,11 @@ func withoutComments(doc string) string {
 func (m *manifests) add(doc []byte) error {
 	decoder := serializer.NewCodecFactory(m.scheme, serializer.EnableStrict).UniversalDeserializer()
 	decoded, gvk, err := decoder.Decode(doc, nil, nil)
-	if err != nil {
+	switch {
+	case runtime.IsMissingKind(err), runtime.IsMissingVersion(err):
+		// The decoder's own words are the whole document, which may be a Secret.
+		return errors.New("kind or apiVersion is missing: say what the object is, as apiVersion: v1 and kind: Secret do")
+	case err != nil:
 		return err
 	}
 	if meta.IsListType(decoded) {

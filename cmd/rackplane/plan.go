@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"github.com/spf13/cobra"
@@ -290,49 +289,18 @@ func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in inputs
 	return n
 }
 
-// others says of every host that no node of the set gets why it does not fit, by asking for one node more than there are hosts.
+// others says of every host that no node gets why one node more of the set would not get it either.
 func others(set *v1alpha1.NodeSet, world *inputs.World) ([]claim.Refusal, error) {
-	hosts := slices.Clone(world.Hosts)
+	served := map[v1alpha1.HostReference]bool{}
 	for _, n := range world.Nodes {
-		if n.Spec.Host == nil {
-			continue
-		}
-		for i := range hosts {
-			if hosts[i].Ref == *n.Spec.Host {
-				hosts[i].Consumer, hosts[i].ConsumerKind = &claim.Owner{Namespace: n.Namespace, Name: n.Name}, claim.OwnerKind
-			}
+		if n.Spec.Host != nil {
+			served[*n.Spec.Host] = true
 		}
 	}
-	namespace := set.Namespace
-	if set.Spec.Hosts.Namespace != "" {
-		namespace = set.Spec.Hosts.Namespace
-	}
-	var extra []claim.Need
-	for i := range len(hosts) + 1 {
-		extra = append(extra, claim.Need{
-			Node: claim.Owner{Namespace: set.Namespace, Name: fmt.Sprintf("another-%d", i)}, HostNamespace: namespace,
-			Selector: set.Spec.Hosts.Selector, Requirements: set.Spec.Hosts.Requirements,
-		})
-	}
-	made, err := claim.Make(extra, hosts)
-	if err != nil || len(made.Unmet) == 0 {
-		return nil, err
-	}
-	var out []claim.Refusal
-	if len(made.Take) > 0 {
-		free := claim.Refusal{}
-		for _, a := range made.Take {
-			free.Hosts = append(free.Hosts, a.Host.Name)
-		}
-		slices.Sort(free.Hosts)
-		out = append(out, free)
-	}
-	for _, r := range made.Unmet[0].Refusals {
-		if !strings.Contains(r.Reason, claim.OwnerKind) {
-			out = append(out, r)
-		}
-	}
-	return out, nil
+	rest := slices.DeleteFunc(slices.Clone(world.Hosts), func(h claim.Host) bool { return served[h.Ref] })
+	another := v1alpha1.DataPlaneNode{}
+	another.Namespace = set.Namespace
+	return claim.Explain(*inputs.NeedOf(set, &another), rest)
 }
 
 func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {

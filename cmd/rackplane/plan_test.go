@@ -109,6 +109,8 @@ func TestPlanRefusesBadInput(t *testing.T) {
 	cases := map[string]struct{ manifest, want string }{
 		"no NodeSet":    {"apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", "no NodeSet"},
 		"not YAML":      {"a: [", "document 1"},
+		"no kind":       {"apiVersion: v1\nmetadata: {name: bmc}\nstringData: {password: hunter2}\n", "document 1: kind or apiVersion is missing"},
+		"no version":    {"kind: Secret\nmetadata: {name: bmc}\nstringData: {password: hunter2}\n", "document 1: kind or apiVersion is missing"},
 		"unknown kind":  {"apiVersion: v1\nkind: Nothing\n", "Nothing"},
 		"unknown field": {"apiVersion: dataplane.rackplane.dev/v1alpha1\nkind: NodeSet\nmetadata: {name: a}\nspec: {replicaz: 3}\n", "replicaz"},
 		"wrong type":    {"apiVersion: dataplane.rackplane.dev/v1alpha1\nkind: NodeSet\nmetadata: {name: a}\nspec: {replicas: many}\n", "replicas"},
@@ -159,5 +161,45 @@ stringData:
 	out, _, _ = runPlan(t, joining+strings.ReplaceAll(secret, "user_domain_name: Default,", ""), "-f", "-", "-f", services, "--summary")
 	if !strings.Contains(out, "key clouds.yaml, cloud default: auth.user_domain_name is missing") || strings.Contains(out, "hunter2") {
 		t.Errorf("want what is missing in the Secret:\n%s", out)
+	}
+}
+
+const lent = `
+apiVersion: metal3.io/v1alpha1
+kind: BareMetalHost
+metadata: {name: u01, namespace: metal, labels: {rack: r7}}
+spec: {bootMACAddress: "52:54:00:08:00:01"}
+---
+apiVersion: metal3.io/v1alpha1
+kind: BareMetalHost
+metadata: {name: u02, namespace: metal, labels: {rack: r7}}
+spec:
+  bootMACAddress: "52:54:00:08:00:02"
+  consumerRef: {kind: DataPlaneNode, namespace: openstack, name: gone-3}
+---
+`
+
+// TestPlanReadsConsent: hosts of another namespace are planned when a HostClaimPolicy in the files lends them, and else
+// not even named.
+func TestPlanReadsConsent(t *testing.T) {
+	data, err := os.ReadFile(rackSample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asking := lent + strings.Replace(string(data), "  hosts:\n", "  hosts:\n    namespace: metal\n", 1)
+	if !strings.Contains(asking, "namespace: metal\n") {
+		t.Fatal("the sample has no spec.hosts")
+	}
+	out, _, message := runPlan(t, asking, "-f", "-", "-f", services, "--summary")
+	if !strings.Contains(out, "namespace metal lends no host to namespace openstack") || !strings.Contains(out, "2 hosts of other namespaces") || strings.Contains(out, "u01:") {
+		t.Errorf("without a policy:\n%s%s", out, message)
+	}
+	out, _, message = runPlan(t, asking, "-f", "-", "-f", services, "-f", "../../config/samples/lend.yaml", "--summary")
+	for _, want := range []string{
+		"+ r7-n00  metal/u01", "host u02: claimed by DataPlaneNode openstack/gone-3, which does not exist: clear spec.consumerRef",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("with a policy, no %q in\n%s%s", want, out, message)
+		}
 	}
 }

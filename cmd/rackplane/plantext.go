@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -52,11 +53,11 @@ func (s setPlan) text(b *bytes.Buffer) error {
 		return err
 	}
 	for _, r := range s.Others {
-		reason := r.Reason
-		if reason == "" {
-			reason = "fits, stays free"
+		if len(r.Hosts) == 0 {
+			fmt.Fprintf(b, "  %s\n", line.Of(r.String()))
+			continue
 		}
-		fmt.Fprintf(b, "  host %s: %s\n", strings.Join(r.Hosts, ", "), line.Of(reason))
+		fmt.Fprintf(b, "  host %s: %s\n", strings.Join(r.Hosts, ", "), line.Of(cmp.Or(r.Reason, "fits, stays free")))
 	}
 	for _, problem := range s.Problems {
 		fmt.Fprintf(b, "! %s\n", line.Of(problem))

@@ -8,8 +8,6 @@ import (
 	"sort"
 	"strings"
 
-	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -35,17 +33,22 @@ func Read(ctx context.Context, r client.Reader) (World, error) {
 	if err := r.List(ctx, &nodes); err != nil {
 		return World{}, fmt.Errorf("list DataPlaneNodes: %w", err)
 	}
-	hosts, err := readHosts(ctx, r)
+	hosts, err := ReadHosts(ctx, r, "")
 	if err != nil {
 		return World{}, err
 	}
 	return NewWorld(sets.Items, nodes.Items, hosts), nil
 }
 
-// NewWorld sorts what there is. It keeps the slices.
+// NewWorld sorts what there is, and tells hosts that serve nobody. It keeps the slices.
 func NewWorld(sets []v1alpha1.NodeSet, nodes []v1alpha1.DataPlaneNode, hosts []claim.Host) World {
 	w := World{NodeSets: sets, Nodes: nodes, Hosts: hosts}
 	w.sort()
+	for i := range w.Hosts {
+		if h := &w.Hosts[i]; h.Consumer != nil && h.ConsumerKind == claim.OwnerKind {
+			h.ConsumerGone = w.Node(h.Consumer.Namespace, h.Consumer.Name) == nil
+		}
+	}
 	return w
 }
 
@@ -120,37 +123,6 @@ func (w *World) Host(ref *v1alpha1.HostReference) *claim.Host {
 
 func byRef(a, b v1alpha1.HostReference) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-}
-
-func readHosts(ctx context.Context, r client.Reader) ([]claim.Host, error) {
-	var list metal3v1alpha1.BareMetalHostList
-	if err := r.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list BareMetalHosts: %w", err)
-	}
-	hosts := make([]claim.Host, 0, len(list.Items))
-	inspected := true
-	for i := range list.Items {
-		hosts = append(hosts, claim.FromBareMetalHost(list.Items[i]))
-		inspected = inspected && hosts[i].Hardware != nil
-	}
-	if inspected {
-		return hosts, nil
-	}
-	// Metal3 is moving the inventory from the host's status to HardwareData of the same name (apis v0.13.1).
-	var data metal3v1alpha1.HardwareDataList
-	if err := r.List(ctx, &data); err != nil {
-		return nil, fmt.Errorf("list HardwareData: %w", err)
-	}
-	byKey := make(map[types.NamespacedName]*metal3v1alpha1.HardwareDetails, len(data.Items))
-	for i := range data.Items {
-		byKey[client.ObjectKeyFromObject(&data.Items[i])] = data.Items[i].Spec.HardwareDetails
-	}
-	for i := range hosts {
-		if hosts[i].Hardware == nil {
-			hosts[i].Hardware = claim.FromHardware(byKey[types.NamespacedName{Namespace: hosts[i].Ref.Namespace, Name: hosts[i].Ref.Name}])
-		}
-	}
-	return hosts, nil
 }
 
 // IsProblem reports whether err is something a user has to put right, not a failure to read.

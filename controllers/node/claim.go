@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +32,11 @@ func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, fmt.Errorf("read NodeSet %s: %w", key, err)
 	}
 	p.set = set
+	if !inputs.DecidedBy(set, p.node) {
+		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf(
+			"DataPlaneNode %s/%s was not made by NodeSet %s, and gets nothing: delete it; a node that spec.nodes or spec.replicas of the set asks for is made by itself",
+			p.node.Namespace, p.node.Name, set.Name)), nil
+	}
 	if keys := set.Spec.Nodes[p.node.Name].SSHHostKeys; set.Spec.PreProvisioned && len(keys) == 0 {
 		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf(
 			"NodeSet %s: spec.nodes[%s].sshHostKeys is empty: list the public host keys the node answers with", key, p.node.Name)), nil
@@ -38,7 +44,7 @@ func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
 	return step.Outcome{}, step.AddFinalizer(ctx, p.Client, p.node)
 }
 
-// claimed takes the planned host by compare-and-swap.
+// claimed takes the planned host by compare-and-swap, if every rule that planned it holds of the host that is swapped.
 func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 	if p.set.Spec.PreProvisioned {
 		return step.Pass(v1alpha1.ReasonNotNeeded, ""), nil
@@ -49,26 +55,70 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 	}
 	host := &metal3v1alpha1.BareMetalHost{}
 	err := p.Reader.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, host)
-	switch {
-	case apierrors.IsNotFound(err) || (err == nil && host.UID != ref.UID):
-		return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s is gone or was made anew; another host is planned", ref.Namespace, ref.Name), 0), nil
-	case err != nil:
+	if client.IgnoreNotFound(err) != nil {
 		return step.Outcome{}, fmt.Errorf("read BareMetalHost %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
-	if other := host.Spec.ConsumerRef; other != nil && !p.isUs(other) {
-		return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s was taken by %s %s/%s; another host is planned",
-			ref.Namespace, ref.Name, other.Kind, other.Namespace, other.Name), 0), nil
+	if err == nil && host.UID == ref.UID && p.isUs(host.Spec.ConsumerRef) {
+		p.host = host
+		return p.keeps(ctx)
 	}
-	if host.Spec.ConsumerRef == nil {
-		if !host.DeletionTimestamp.IsZero() {
-			return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s is being deleted; another host is planned when it is gone", ref.Namespace, ref.Name), 0), nil
-		}
-		if err := p.swap(ctx, host, func() { host.Spec.ConsumerRef = p.us() }); err != nil {
-			return step.Outcome{}, err
-		}
+	refusal, err := p.refused(ctx)
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	if refusal != "" {
+		return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s %s; another host is planned", ref.Namespace, ref.Name, refusal), 0), nil
+	}
+	// The rules were asked after the host was read: if it has changed in between, the swap fails and all begins anew.
+	if err := p.swap(ctx, host, func() { host.Spec.ConsumerRef = p.us() }); err != nil {
+		return step.Outcome{}, err
 	}
 	p.host = host
-	return step.Pass(v1alpha1.ReasonDone, fmt.Sprintf("BareMetalHost %s/%s", ref.Namespace, ref.Name)), nil
+	return step.Pass(v1alpha1.ReasonDone, p.hostName()), nil
+}
+
+// refused says why the node must not claim the planned host; "" when it may. Of a host of another namespace that is not
+// lent nothing is told, not even whether it is there.
+func (p *pass) refused(ctx context.Context) (string, error) {
+	ref, own := p.node.Spec.Host, p.node.Namespace
+	hosts, err := inputs.ReadHosts(ctx, p.Reader, ref.Namespace)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(hosts, func(h claim.Host) bool { return h.Ref == *ref })
+	switch {
+	case ref.Namespace != own && (i < 0 || !slices.Contains(hosts[i].LentTo, own)):
+		return fmt.Sprintf("is not there for namespace %s: it is gone, was made anew, or no HostClaimPolicy of namespace %s lends it", own, ref.Namespace), nil
+	case i < 0:
+		return "is gone or was made anew", nil
+	}
+	reason, err := claim.Refused(*inputs.NeedOf(p.set, p.node), hosts[i])
+	if reason != "" {
+		reason = "cannot be claimed: " + reason
+	}
+	return reason, err
+}
+
+// keeps tells of the claim that is held. It stays when it could not be made again: consent that is taken back, or another
+// selector, never cost a running node its server.
+func (p *pass) keeps(ctx context.Context) (step.Outcome, error) {
+	message := p.hostName()
+	if p.host.Namespace != p.node.Namespace {
+		var policies v1alpha1.HostClaimPolicyList
+		if err := p.Client.List(ctx, &policies, client.InNamespace(p.host.Namespace)); err != nil {
+			return step.Outcome{}, fmt.Errorf("list HostClaimPolicies in %s: %w", p.host.Namespace, err)
+		}
+		hosts := []claim.Host{claim.FromBareMetalHost(*p.host)}
+		claim.Lend(hosts, policies.Items)
+		if !slices.Contains(hosts[0].LentTo, p.node.Namespace) {
+			message += fmt.Sprintf("; no HostClaimPolicy of its namespace lends it to namespace %s any more: the claim stays until the node is released", p.node.Namespace)
+		}
+	}
+	return step.Pass(v1alpha1.ReasonDone, message), nil
+}
+
+func (p *pass) hostName() string {
+	return fmt.Sprintf("BareMetalHost %s/%s", p.host.Namespace, p.host.Name)
 }
 
 // unplanned says why there is no host yet, as far as the NodeSet controller has told.
@@ -94,10 +144,17 @@ func (p *pass) us() *corev1.ObjectReference {
 	}
 }
 
-// isUs reports whether a consumerRef names this very node. One without a UID, as a restored backup may hold, is told by name.
+// isUs reports whether a consumerRef names this very node, UID included. One without, as somebody may write by hand, is no
+// claim: it becomes one only by every rule.
 func (p *pass) isUs(ref *corev1.ObjectReference) bool {
-	return ref != nil && ref.Kind == claim.OwnerKind && ref.Namespace == p.node.Namespace && ref.Name == p.node.Name &&
-		(ref.UID == p.node.UID || ref.UID == "")
+	return ref != nil && ref.Kind == claim.OwnerKind && ref.Namespace == p.node.Namespace && ref.Name == p.node.Name && ref.UID == p.node.UID
+}
+
+// handedOver reports whether the image on a claimed host is the node's. What somebody else put there is not the node's to
+// replace or take off. The host itself tells, not the node's status: that may be lost, or speak of an earlier host.
+func (p *pass) handedOver(host *metal3v1alpha1.BareMetalHost) bool {
+	h := claim.FromBareMetalHost(*host)
+	return h.HandedOverBy(inputs.OwnerOf(p.node))
 }
 
 // addressed checks that every wanted network has an address, and renders the network from them.

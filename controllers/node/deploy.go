@@ -18,6 +18,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
@@ -42,6 +43,10 @@ func (p *pass) handOver(ctx context.Context) (step.Outcome, error) {
 	}
 	if p.host == nil {
 		return step.Outcome{}, nil
+	}
+	if p.host.Spec.Image != nil && !p.handedOver(p.host) {
+		return step.Waiting(v1alpha1.ReasonHostError, fmt.Sprintf("BareMetalHost %s has an image that this node did not hand over: clear spec.image if nobody needs it, or delete this DataPlaneNode and leave the host",
+			client.ObjectKeyFromObject(p.host)), hostPoll), nil
 	}
 	if p.host.Spec.Image == nil {
 		if !p.host.DeletionTimestamp.IsZero() {
@@ -76,7 +81,7 @@ func (p *pass) writeData(ctx context.Context) error {
 		return err
 	}
 	namespace := p.host.Namespace
-	if err := p.putSecret(ctx, p.dataName(namespace, "userdata"), map[string][]byte{keyUserData: userData}); err != nil {
+	if err := p.putSecret(ctx, p.dataName(namespace, claim.UserData), map[string][]byte{keyUserData: userData}); err != nil {
 		return err
 	}
 	return p.putSecret(ctx, p.dataName(namespace, "networkdata"), map[string][]byte{keyNetworkData: p.rendered.NetworkData})
@@ -85,7 +90,7 @@ func (p *pass) writeData(ctx context.Context) error {
 func (p *pass) setImage() {
 	namespace := p.host.Namespace
 	p.host.Spec.Image = p.wantedImage()
-	p.host.Spec.UserData = &corev1.SecretReference{Namespace: namespace, Name: p.dataName(namespace, "userdata").Name}
+	p.host.Spec.UserData = &corev1.SecretReference{Namespace: namespace, Name: p.dataName(namespace, claim.UserData).Name}
 	p.host.Spec.NetworkData = &corev1.SecretReference{Namespace: namespace, Name: p.dataName(namespace, "networkdata").Name}
 	p.host.Spec.Online = true
 }
@@ -109,7 +114,7 @@ func (p *pass) recordHandOver(ctx context.Context) error {
 		Image *metal3v1alpha1.Image
 		Data  []map[string][]byte
 	}{Image: p.host.Spec.Image}
-	for _, what := range []string{"userdata", "networkdata"} {
+	for _, what := range []string{claim.UserData, "networkdata"} {
 		secret, err := p.ownSecret(ctx, p.dataName(p.host.Namespace, what))
 		switch {
 		case err != nil:

@@ -56,6 +56,7 @@ type rig struct {
 func planned() *v1alpha1.DataPlaneNode {
 	n := &v1alpha1.DataPlaneNode{ObjectMeta: steptest.Meta("n0")}
 	n.Labels = map[string]string{v1alpha1.NodeSetLabel: "rack"}
+	n.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(steptest.NodeSet(1), v1alpha1.GroupVersion.WithKind("NodeSet"))}
 	n.Finalizers = []string{v1alpha1.Finalizer}
 	n.Spec = v1alpha1.DataPlaneNodeSpec{
 		HostName: "n0",
@@ -265,10 +266,10 @@ func TestHostsThatAreLost(t *testing.T) {
 	}{
 		{"taken by another", func(h *metal3Host) {
 			h.Spec.ConsumerRef = &corev1.ObjectReference{Kind: "Machine", Namespace: "x", Name: "y"}
-		}, "taken by Machine x/y"},
+		}, "claimed by a consumer of another namespace"},
 		{"taken by an earlier node of that name", func(h *metal3Host) {
 			h.Spec.ConsumerRef = &corev1.ObjectReference{Kind: "DataPlaneNode", Namespace: "site", Name: "n0", UID: "older"}
-		}, "taken by DataPlaneNode site/n0"},
+		}, "claimed by DataPlaneNode site/n0"},
 		{"made anew", func(h *metal3Host) { h.UID = "another" }, "gone or was made anew"},
 	}
 	for _, c := range cases {
@@ -347,6 +348,7 @@ func TestTrouble(t *testing.T) {
 			}
 		}, "+Claimed +Addressed -Deployed:InvalidInput", []string{"n0-userdata", "rename or delete"}},
 		{"an error of the host", func(r *rig) {
+			r.pass()
 			edit(r, steptest.Host("h0"), func(h *metal3Host) {
 				h.Status.ErrorType, h.Status.ErrorMessage = metal3v1alpha1.ProvisioningError, "checksum mismatch"
 			})
@@ -559,7 +561,9 @@ func TestHostsOfAnotherNamespace(t *testing.T) {
 	host.Namespace = "metal"
 	n := planned()
 	n.Spec.Host = &v1alpha1.HostReference{Namespace: "metal", Name: "far", UID: "uid-of-metal-far"}
-	r := newRig(t, append(steptest.Site(t, 0), steptest.NodeSet(1), n, host)...)
+	set := steptest.NodeSet(1)
+	set.Spec.Hosts.Namespace = "metal"
+	r := newRig(t, append(steptest.Site(t, 0), set, n, host, lending("metal", "site"))...)
 	r.pass()
 	want := []string{"metal/n0.site-networkdata", "metal/n0.site-userdata", "site/n0-hostkey", "site/rack-ssh"}
 	if diff := cmp.Diff(want, r.secrets()); diff != "" {
@@ -599,7 +603,7 @@ func TestRelease(t *testing.T) {
 	edit(r, run, func(d *v1alpha1.DataPlaneDeployment) { d.Status.Runs[0].State = v1alpha1.RunSucceeded })
 	r.pass()
 	h := r.host()
-	if h.Spec.Image != nil || h.Spec.UserData != nil || h.Spec.NetworkData != nil || h.Spec.Online || h.Spec.ConsumerRef == nil {
+	if h.Spec.Image != nil || h.Spec.NetworkData != nil || h.Spec.Online || h.Spec.ConsumerRef == nil {
 		t.Errorf("host %+v, want it without image and power, still claimed", h.Spec)
 	}
 	r.settled()
@@ -617,7 +621,7 @@ func TestRelease(t *testing.T) {
 	if diff := cmp.Diff(want, r.Writes()); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
-	if r.host().Spec.ConsumerRef != nil {
+	if h := r.host(); h.Spec.ConsumerRef != nil || h.Spec.UserData != nil {
 		t.Error("the host is still claimed")
 	}
 	if err := r.Plain.Get(t.Context(), client.ObjectKeyFromObject(planned()), &v1alpha1.DataPlaneNode{}); !apierrors.IsNotFound(err) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
 // runPoll is when to look again whether a run has ended.
@@ -48,7 +49,9 @@ func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
 	return step.Waiting(v1alpha1.ReasonReleasing, waits, runPoll), nil
 }
 
-// undeployed takes the image off every host that carries the claim, and waits until it is clean and off.
+// undeployed takes the node's image off every host that carries the claim, and waits until it is clean and off. A host that
+// was not handed over yet is left as it is: what runs there is somebody else's. The user data stays named until the claim
+// goes: it is the record of whose image was there, which no lost status takes along.
 func (p *pass) undeployed(ctx context.Context) (step.Outcome, error) {
 	var err error
 	if p.hosts, err = p.ourHosts(ctx); err != nil {
@@ -56,10 +59,11 @@ func (p *pass) undeployed(ctx context.Context) (step.Outcome, error) {
 	}
 	for i := range p.hosts {
 		host := &p.hosts[i]
-		if host.Spec.Image != nil || host.Spec.UserData != nil || host.Spec.NetworkData != nil || host.Spec.Online {
-			err := p.swap(ctx, host, func() {
-				host.Spec.Image, host.Spec.UserData, host.Spec.NetworkData, host.Spec.Online = nil, nil, nil, false
-			})
+		if !p.handedOver(host) {
+			continue
+		}
+		if host.Spec.Image != nil || host.Spec.NetworkData != nil || host.Spec.Online {
+			err := p.swap(ctx, host, func() { host.Spec.Image, host.Spec.NetworkData, host.Spec.Online = nil, nil, false })
 			if client.IgnoreNotFound(err) != nil {
 				return step.Outcome{}, err
 			}
@@ -100,7 +104,7 @@ func (p *pass) dataDropped(ctx context.Context) (step.Outcome, error) {
 	}
 	slices.Sort(namespaces)
 	for _, namespace := range slices.Compact(namespaces) {
-		for _, what := range []string{"userdata", "networkdata"} {
+		for _, what := range []string{claim.UserData, "networkdata"} {
 			if err := p.dropSecret(ctx, p.dataName(namespace, what)); err != nil {
 				return step.Outcome{}, err
 			}
@@ -113,7 +117,14 @@ func (p *pass) dataDropped(ctx context.Context) (step.Outcome, error) {
 func (p *pass) unclaimed(ctx context.Context) (step.Outcome, error) {
 	for i := range p.hosts {
 		host := &p.hosts[i]
-		if err := p.swap(ctx, host, func() { host.Spec.ConsumerRef = nil }); client.IgnoreNotFound(err) != nil {
+		ours := p.handedOver(host)
+		err := p.swap(ctx, host, func() {
+			host.Spec.ConsumerRef = nil
+			if ours {
+				host.Spec.UserData = nil
+			}
+		})
+		if client.IgnoreNotFound(err) != nil {
 			return step.Outcome{}, err
 		}
 	}

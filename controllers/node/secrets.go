@@ -17,7 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
@@ -34,14 +36,9 @@ func (p *pass) hostKeyName() types.NamespacedName {
 	return types.NamespacedName{Namespace: p.node.Namespace, Name: p.node.Name + "-hostkey"}
 }
 
-// dataName is a Secret of the node that its host reads, in the host's namespace. Nodes of several namespaces may share
-// that one: then their names carry the namespace, which holds no dot.
+// dataName is a Secret of the node that its host reads, in the host's namespace.
 func (p *pass) dataName(hostNamespace, what string) types.NamespacedName {
-	name := p.node.Name
-	if hostNamespace != p.node.Namespace {
-		name += "." + p.node.Namespace
-	}
-	return types.NamespacedName{Namespace: hostNamespace, Name: name + "-" + what}
+	return types.NamespacedName{Namespace: hostNamespace, Name: claim.DataSecret(inputs.OwnerOf(p.node), hostNamespace, what)}
 }
 
 // hostKey makes the node's SSH host key before anything else, so that the known hosts of all nodes are complete early.

@@ -33,6 +33,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.NodeSet{}, handler.EnqueueRequestsFromMapFunc(r.ofSet), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.NetConfig{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace)).
 		Watches(&metal3v1alpha1.BareMetalHost{}, handler.EnqueueRequestsFromMapFunc(r.onHost)).
+		Watches(&v1alpha1.HostClaimPolicy{}, handler.EnqueueRequestsFromMapFunc(r.onPolicy)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.withKey)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		Complete(r)
@@ -85,6 +86,13 @@ func (r *Reconciler) onHost(ctx context.Context, obj client.Object) []reconcile.
 		out = append(out, request(host.Spec.ConsumerRef.Namespace, host.Spec.ConsumerRef.Name))
 	}
 	return out
+}
+
+// onPolicy are the nodes of other namespaces with hosts in the policy's.
+func (r *Reconciler) onPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
+	return r.list(ctx, func(n *v1alpha1.DataPlaneNode) bool {
+		return n.Spec.Host != nil && n.Spec.Host.Namespace == policy.GetNamespace() && n.Namespace != policy.GetNamespace()
+	})
 }
 
 // withKey are the nodes of the sets that log in with the Secret, to their nodes or to their cloud.

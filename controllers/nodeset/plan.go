@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/network"
@@ -44,9 +42,9 @@ func Decide(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 		if name, ok := names[node.Name]; ok {
 			spec.HostName = name
 		}
-		spec.Host = hosts[ownerOf(&node).String()]
+		spec.Host = hosts[inputs.OwnerOf(&node).String()]
 		if addresses != nil {
-			spec.Networks = addresses[ownerOf(&node).String()]
+			spec.Networks = addresses[inputs.OwnerOf(&node).String()]
 		}
 		d.Nodes[node.Name] = spec
 	}
@@ -98,15 +96,11 @@ func summaryOf(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
-func ownerOf(node *v1alpha1.DataPlaneNode) claim.Owner {
-	return claim.Owner{Namespace: node.Namespace, Name: node.Name, UID: node.UID}
-}
-
 // planHosts is the host of every node that has one, by namespace/name.
 func (d *Decision) planHosts(w inputs.World, set *v1alpha1.NodeSet) (map[string]*v1alpha1.HostReference, error) {
 	var needs []claim.Need
 	for i := range w.Nodes {
-		if need := needOf(&w, &w.Nodes[i]); need != nil {
+		if need := inputs.NeedOf(w.SetOf(&w.Nodes[i]), &w.Nodes[i]); need != nil {
 			needs = append(needs, *need)
 		}
 	}
@@ -126,34 +120,6 @@ func (d *Decision) planHosts(w inputs.World, set *v1alpha1.NodeSet) (map[string]
 	return hosts, nil
 }
 
-// needOf is what a node needs; nil for one that needs no host. A node whose set is gone or has a malformed selector
-// keeps what it holds and asks for nothing new: another set's mistake must not stop this one.
-func needOf(w *inputs.World, node *v1alpha1.DataPlaneNode) *claim.Need {
-	set := w.SetOf(node)
-	if !node.DeletionTimestamp.IsZero() || (set != nil && set.Spec.PreProvisioned) {
-		return nil
-	}
-	need := &claim.Need{Node: ownerOf(node), Held: node.Spec.Host, HostNamespace: node.Namespace}
-	if set == nil || !wellFormed(set.Spec.Hosts.Selector) {
-		if node.Spec.Host == nil {
-			return nil
-		}
-		return need
-	}
-	if set.Spec.Hosts.Namespace != "" {
-		need.HostNamespace = set.Spec.Hosts.Namespace
-	}
-	need.Selector = set.Spec.Hosts.Selector
-	need.Labels = set.Spec.Nodes[node.Name].BMHLabelSelector
-	need.Requirements = set.Spec.Hosts.Requirements
-	return need
-}
-
-func wellFormed(s *metav1.LabelSelector) bool {
-	_, err := metav1.LabelSelectorAsSelector(s)
-	return err == nil
-}
-
 // planAddresses is the addresses of the namespace's nodes by namespace/name; nil without networks.
 func (d *Decision) planAddresses(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) map[string][]v1alpha1.Address {
 	if len(nets.Networks) == 0 {
@@ -166,7 +132,7 @@ func (d *Decision) planAddresses(w inputs.World, set *v1alpha1.NodeSet, nets v1a
 		if node.Namespace != set.Namespace {
 			continue
 		}
-		holder := network.Holder{Node: ownerOf(node).String(), Held: node.Spec.Networks}
+		holder := network.Holder{Node: inputs.OwnerOf(node).String(), Held: node.Spec.Networks}
 		owner := w.SetOf(node)
 		if leaving := !node.DeletionTimestamp.IsZero() || owner == nil; leaving {
 			holder.Wants = wantsOf(node.Spec.Networks) // it keeps what it has until it is gone

@@ -35,6 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.DataPlaneService{}, neighbours).
 		Watches(&v1alpha1.NetConfig{}, neighbours).
 		Watches(&metal3v1alpha1.BareMetalHost{}, r.onHost()).
+		Watches(&v1alpha1.HostClaimPolicy{}, handler.EnqueueRequestsFromMapFunc(r.onPolicy)).
 		WatchesMetadata(&corev1.Secret{}, neighbours, builder.WithPredicates(inputs.UserMade())).
 		WatchesMetadata(&corev1.ConfigMap{}, neighbours).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
@@ -109,6 +110,13 @@ func (r *Reconciler) onHost() handler.EventHandler {
 			all(q, r.takers(ctx, short))
 		},
 	}
+}
+
+// onPolicy wakes the sets that look for hosts in the policy's namespace, and those that are short: what they are told changes.
+func (r *Reconciler) onPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
+	return r.takers(ctx, func(set *v1alpha1.NodeSet) bool {
+		return inputs.HostNamespace(set) == policy.GetNamespace() || short(set)
+	})
 }
 
 func changedHands(e event.UpdateEvent) bool {

@@ -7,7 +7,12 @@
 // is told, per host, the first rule that refuses it, and which nodes use up
 // the hosts that would fit. A Plan is a decision only: it must be persisted
 // before anything acts on it, and the claim itself is a compare-and-swap on
-// the host that may still be lost.
+// the host that may still be lost. Whoever claims asks Refused again, of the
+// host as it is then: the same rules that made the plan.
+//
+// A host serves nodes of its own namespace; others only see it when a
+// HostClaimPolicy there lends it to them. What a node's namespace may not see
+// is counted in explanations and never named.
 package claim
 
 import (
@@ -57,6 +62,18 @@ type Host struct {
 	Error string
 	// Hardware is nil until the host has been inspected.
 	Hardware *Hardware
+	// BMC is spec.bmc.address without the scheme, and BootMAC spec.bootMACAddress in lower case: what tells one server
+	// that is written down twice.
+	BMC, BootMAC string
+	// UserData is the Secret that spec.userData names. It is set with the image, so it tells whose image that is.
+	UserData string
+
+	// LentTo are the other namespaces that may have the host, sorted; filled by Lend.
+	LentTo []string
+	// Twin says which other host of the namespace is the same server, and by what; filled by Pair.
+	Twin string
+	// ConsumerGone means that there is no DataPlaneNode of the consumer's name.
+	ConsumerGone bool
 }
 
 // Hardware is what inspection found.
@@ -97,6 +114,8 @@ type Need struct {
 	Requirements v1alpha1.HardwareRequirements
 	// Held is the host decided earlier; nil when there is none.
 	Held *v1alpha1.HostReference
+	// OnlyKeeps is set for a node that may keep a host that carries its claim, and gets no other.
+	OnlyKeeps bool
 }
 
 // Assignment pairs a node with a host.
@@ -111,6 +130,8 @@ type Refusal struct {
 	Reason string
 	// Hosts it excludes, sorted: names, or namespace/name for hosts outside the node's host namespace.
 	Hosts []string
+	// Unnamed is how many hosts there are that the node's namespace may not see.
+	Unnamed int
 }
 
 // Unmet is a node that gets no host.
@@ -130,7 +151,8 @@ type Plan struct {
 	Keep []Assignment
 	// Take are new decisions.
 	Take []Assignment
-	// Drop are held hosts that are gone, were made anew or belong to someone else now.
+	// Drop are held hosts that are gone, were made anew, belong to someone else now, or were never claimed and do not
+	// fit any more.
 	Drop []Assignment
 	// Unmet are the nodes without a host.
 	Unmet []Unmet

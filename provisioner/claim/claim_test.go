@@ -18,12 +18,13 @@ func ref(name string) v1alpha1.HostReference {
 	return v1alpha1.HostReference{Namespace: "metal", Name: name, UID: types.UID("uid-" + name)}
 }
 
-// idle is an available, inspected host: x86_64, 32 CPUs, 256 GiB, two 25 Gbit/s interfaces, 960 GiB disk, rack r7.
+// idle is an available, inspected host that is lent to the namespace of the nodes: x86_64, 32 CPUs, 256 GiB, two 25 Gbit/s interfaces, 960 GiB disk, rack r7.
 func idle(name string, change ...func(*Host)) Host {
 	h := Host{
 		Ref:    ref(name),
 		Labels: map[string]string{"rack": "r7"},
 		State:  "available",
+		LentTo: []string{"edpm"},
 		Hardware: &Hardware{
 			Arch: "x86_64", CPUs: 32, MemoryMiB: 256 * 1024, LargestDiskGiB: 960,
 			NICs: []NIC{{"eno1", "52:54:00:00:00:01", 25}, {"eno2", "52:54:00:00:00:02", 25}},
@@ -196,8 +197,8 @@ func TestRefusals(t *testing.T) {
 		t.Run(c.want, func(t *testing.T) {
 			host := idle("h1", func(h *Host) { h.Labels["slot"] = "1" }, c.change)
 			plan := makePlan(t, []Need{c.need}, []Host{host})
-			if len(plan.Unmet) != 1 || len(plan.Unmet[0].Refusals) != 1 {
-				t.Fatalf("want one refusal, got %+v", plan)
+			if len(plan.Unmet) != 1 || len(plan.Unmet[0].Refusals) == 0 {
+				t.Fatalf("want a refusal, got %+v", plan)
 			}
 			r := plan.Unmet[0].Refusals[0]
 			if got := r.Reason + ": " + strings.Join(r.Hosts, ", "); got != c.want {
@@ -228,15 +229,15 @@ func TestUnmetExplains(t *testing.T) {
 		{
 			Node: owner("c"),
 			Refusals: []Refusal{
-				{"memory 64 GiB, needs 256 GiB", []string{"h3", "h5", "h6"}},
-				{"planned for DataPlaneNode edpm/d", []string{"h4"}},
+				{Reason: "memory 64 GiB, needs 256 GiB", Hosts: []string{"h3", "h5", "h6"}},
+				{Reason: "planned for DataPlaneNode edpm/d", Hosts: []string{"h4"}},
 			},
 			Blocking: []Owner{owner("a"), owner("b")},
 		},
 		{
 			Node: owner("f"),
 			Refusals: []Refusal{
-				{"labels do not match spec.hosts.selector (rack=r9)", []string{"h1", "h2", "h3", "h4", "h5"}},
+				{Reason: "labels do not match spec.hosts.selector (rack=r9)", Hosts: []string{"h1", "h2", "h3", "h4", "h5"}},
 			},
 			Blocking: []Owner{owner("e")},
 		},
@@ -253,11 +254,11 @@ func TestMessage(t *testing.T) {
 	}{
 		{Unmet{}, "there is no BareMetalHost: create BareMetalHosts for the servers, or correct spec.hosts.namespace of the NodeSet"},
 		{
-			Unmet{Refusals: []Refusal{{"memory 64 GiB, needs 256 GiB", []string{"h1", "h2", "h3", "h4", "h5", "h6", "h7"}}, {"not inspected yet", []string{"h8"}}}},
+			Unmet{Refusals: []Refusal{{Reason: "memory 64 GiB, needs 256 GiB", Hosts: []string{"h1", "h2", "h3", "h4", "h5", "h6", "h7"}}, {Reason: "not inspected yet", Hosts: []string{"h8"}}}},
 			"no host left (memory 64 GiB, needs 256 GiB: h1, h2, h3, h4, h5 and 2 more; not inspected yet: h8): add or free a BareMetalHost, or relax spec.hosts of the NodeSet",
 		},
 		{
-			Unmet{Blocking: []Owner{owner("a"), owner("b")}},
+			Unmet{Node: owner("c"), Blocking: []Owner{owner("a"), owner("b")}},
 			"no host left (3 nodes compete for 2 fitting hosts, which go to edpm/a, edpm/b): add or free a BareMetalHost, or relax spec.hosts of the NodeSet",
 		},
 	}

@@ -27,6 +27,28 @@ func (p *planner) explain(g *graph) {
 	}
 }
 
+// Explain says of each host whether the node could have it: hosts that fit first, without a reason, then the others by the
+// rule that refuses them.
+func Explain(n Need, hosts []Host) ([]Refusal, error) {
+	c, err := classOf(&n)
+	if err != nil {
+		return nil, err
+	}
+	p := planner{hosts: slices.SortedFunc(slices.Values(hosts), func(a, b Host) int { return compareHosts(a.Ref, b.Ref) })}
+	p.holder = make([]*Owner, len(p.hosts))
+	var out []Refusal
+	fit := Refusal{}
+	for i := range p.hosts {
+		if firstRefusal(allRules(), c, &p.hosts[i]) < 0 {
+			fit.Hosts = append(fit.Hosts, c.nameOf(&p.hosts[i]))
+		}
+	}
+	if len(fit.Hosts) > 0 {
+		out = append(out, fit)
+	}
+	return append(out, p.refusals(c)...), nil
+}
+
 // owners names the nodes of slots, sorted.
 func (p *planner) owners(slots []int32) []Owner {
 	var owners []Owner
@@ -38,13 +60,19 @@ func (p *planner) owners(slots []int32) []Owner {
 }
 
 // refusals lists the hosts that do not fit the class, each under the first rule that refuses it, in the order of the
-// rules; hosts that fit but were settled before come last.
+// rules; hosts that fit but were settled before come after them, and those that may not be seen are counted last.
 func (p *planner) refusals(c *class) []Refusal {
-	rules := slices.Concat(placeRules(), freeRules(), fitRules())
+	rules := allRules()
 	byRule := make([][]Refusal, len(rules)+1)
 	index := map[string]int{} // of a reason within its rule
+	hidden, lends := 0, c.place.namespace == c.place.reader
 	for i := range p.hosts {
 		h := &p.hosts[i]
+		if !h.visibleTo(c.place.reader) {
+			hidden++
+			continue
+		}
+		lends = lends || h.Ref.Namespace == c.place.namespace
 		rank, reason := p.refusal(rules, c, i)
 		if reason == "" {
 			continue
@@ -57,7 +85,21 @@ func (p *planner) refusals(c *class) []Refusal {
 		}
 		byRule[rank][at].Hosts = append(byRule[rank][at].Hosts, c.nameOf(h))
 	}
-	return slices.Concat(byRule...)
+	return append(slices.Concat(byRule...), c.unseen(hidden, lends)...)
+}
+
+// unseen tells of hosts that may not be seen: how many there are in all, never where. That a namespace lends nothing is
+// said in the same words whether it has hosts, or is there at all.
+func (c *class) unseen(hidden int, lends bool) []Refusal {
+	var out []Refusal
+	if !lends {
+		out = append(out, Refusal{Reason: fmt.Sprintf("namespace %s lends no host to namespace %s: its owner does that with a HostClaimPolicy",
+			c.place.namespace, c.place.reader)})
+	}
+	if hidden > 0 {
+		out = append(out, Refusal{Reason: "of other namespaces", Unnamed: hidden})
+	}
+	return out
 }
 
 // refusal is why the class does not get the host, and the rank of the rule; an empty reason when the host fits it and
@@ -69,7 +111,7 @@ func (p *planner) refusal(rules []rule, c *class, host int) (rank int, reason st
 	case rank >= 0:
 		return rank, rules[rank].reason(c, h)
 	case p.holder[host] != nil:
-		return len(rules), fmt.Sprintf("planned for %s %s", OwnerKind, p.holder[host])
+		return len(rules), "planned for " + (&Host{Consumer: p.holder[host], ConsumerKind: OwnerKind}).ConsumerFor(c.place.reader)
 	default:
 		return len(rules), ""
 	}
@@ -86,20 +128,48 @@ func (c *class) nameOf(h *Host) string {
 // is the same for the same plan.
 func (u Unmet) Message() string {
 	parts := make([]string, 0, len(u.Refusals)+2)
-	if len(u.Blocking) > 0 {
-		names := make([]string, len(u.Blocking))
-		for i, o := range u.Blocking {
-			names[i] = o.String()
-		}
-		parts = append(parts, fmt.Sprintf("%d nodes compete for %d fitting hosts, which go to %s", len(names)+1, len(names), list(names)))
+	if n := len(u.Blocking); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d nodes compete for %d fitting hosts, which go to %s", n+1, n, u.rivals()))
 	}
 	for _, r := range u.Refusals {
-		parts = append(parts, r.Reason+": "+list(r.Hosts))
+		parts = append(parts, r.String())
 	}
 	if len(parts) == 0 {
 		return "there is no BareMetalHost: create BareMetalHosts for the servers, or correct spec.hosts.namespace of the NodeSet"
 	}
 	return "no host left (" + strings.Join(parts, "; ") + "): add or free a BareMetalHost, or relax spec.hosts of the NodeSet"
+}
+
+// rivals names the nodes that get the hosts, those of the node's own namespace.
+func (u Unmet) rivals() string {
+	var names []string
+	for _, o := range u.Blocking {
+		if o.Namespace == u.Node.Namespace {
+			names = append(names, o.String())
+		}
+	}
+	switch foreign := len(u.Blocking) - len(names); {
+	case foreign == 0:
+		return list(names)
+	case len(names) == 0:
+		return fmt.Sprintf("%d of other namespaces", foreign)
+	default:
+		return fmt.Sprintf("%s and %d of other namespaces", list(names), foreign)
+	}
+}
+
+// String is the reason with the hosts it excludes.
+func (r Refusal) String() string {
+	switch {
+	case r.Unnamed == 1:
+		return "1 host " + r.Reason
+	case r.Unnamed > 1:
+		return fmt.Sprintf("%d hosts %s", r.Unnamed, r.Reason)
+	case len(r.Hosts) == 0:
+		return r.Reason
+	default:
+		return r.Reason + ": " + list(r.Hosts)
+	}
 }
 
 func list(names []string) string {

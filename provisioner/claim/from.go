@@ -27,9 +27,24 @@ func FromBareMetalHost(bmh metal3v1alpha1.BareMetalHost) Host {
 		HasImage:              bmh.Spec.Image != nil || bmh.Spec.CustomDeploy != nil,
 		Error:                 errorOf(bmh.Status),
 		Hardware:              FromHardware(bmh.Status.HardwareDetails),
+		BMC:                   serverAt(bmh.Spec.BMC.Address),
+		BootMAC:               strings.ToLower(bmh.Spec.BootMACAddress),
+	}
+	if ref := bmh.Spec.UserData; ref != nil && (ref.Namespace == "" || ref.Namespace == bmh.Namespace) {
+		h.UserData = ref.Name
 	}
 	h.Consumer, h.ConsumerKind = consumerOf(bmh.Spec.ConsumerRef)
 	return h
+}
+
+// serverAt is a BMC address without what may differ between two spellings of it: scheme, user and a last slash.
+func serverAt(address string) string {
+	if _, rest, ok := strings.Cut(address, "://"); ok {
+		address = rest
+	}
+	authority, path, _ := strings.Cut(address, "/")
+	authority = authority[strings.LastIndexByte(authority, '@')+1:]
+	return strings.TrimRight(strings.ToLower(authority)+"/"+path, "/")
 }
 
 // FromHardware reads inspected hardware; nil stays nil.

@@ -14,8 +14,9 @@ import (
 
 // Make plans all needs over all hosts together.
 //
-// A held host stays while it exists under the same UID and its consumer is nobody or the node itself. A node that holds
-// nothing but is named by a host's consumerRef gets that host back. The remaining nodes are matched with the remaining
+// A held host stays while it exists under the same UID and carries the node's claim; one that was not claimed yet stays
+// while the node may have it. A node that holds nothing but is named by the consumerRef of a host where it looks for
+// hosts gets that host back. The remaining nodes are matched with the remaining
 // hosts; among equally good plans the one that serves nodes and hosts in the order of their names wins. The only error
 // is a malformed selector; it names the node and the field, and no plan is made, because any could be wrong.
 func Make(needs []Need, hosts []Host) (Plan, error) {
@@ -44,8 +45,8 @@ type planner struct {
 	plan   Plan
 }
 
-// place is where a class looks for hosts, in comparable form.
-type place struct{ namespace, selector, labels string }
+// place is where a class looks for hosts, in comparable form. reader is the namespace of the nodes: what may be shown to it.
+type place struct{ reader, namespace, selector, labels string }
 
 type classKey struct {
 	place
@@ -56,18 +57,26 @@ type classKey struct {
 func (p *planner) classify() error {
 	classes := map[classKey]*class{}
 	for i := range p.needs {
-		n := &p.needs[i]
-		selector, err := selectorOf(n.Selector)
+		c, err := classOf(&p.needs[i])
 		if err != nil {
-			return fmt.Errorf("node %s: spec.hosts.selector is malformed: %w; see the labels and operators of a Kubernetes label selector", n.Node, err)
+			return err
 		}
-		key := classKey{place{n.HostNamespace, selector.String(), labels.Set(n.Labels).String()}, n.Requirements}
+		key := classKey{c.place, c.requirements}
 		if classes[key] == nil {
-			classes[key] = &class{place: key.place, selector: selector, labels: n.Labels, requirements: n.Requirements}
+			classes[key] = c
 		}
 		p.of[i] = classes[key]
 	}
 	return nil
+}
+
+func classOf(n *Need) (*class, error) {
+	selector, err := selectorOf(n.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: spec.hosts.selector is malformed: %w; see the labels and operators of a Kubernetes label selector", n.Node, err)
+	}
+	where := place{n.Node.Namespace, n.HostNamespace, selector.String(), labels.Set(n.Labels).String()}
+	return &class{place: where, selector: selector, labels: n.Labels, requirements: n.Requirements}, nil
 }
 
 // selectorOf reads nil as "every host", unlike metav1, which reads it as "none".
@@ -91,19 +100,20 @@ func (p *planner) settle() {
 	}
 	for i := range p.needs {
 		n := &p.needs[i]
-		if p.keepHeld(n, byUID) || p.takeBack(n, consumed) {
+		if p.keepHeld(i, byUID) || p.takeBack(i, consumed) || n.OnlyKeeps {
 			continue
 		}
 		p.free = append(p.free, int32(i))
 	}
 }
 
-func (p *planner) keepHeld(n *Need, byUID map[types.UID]int) bool {
+func (p *planner) keepHeld(need int, byUID map[types.UID]int) bool {
+	n := &p.needs[need]
 	if n.Held == nil {
 		return false
 	}
 	i, ok := byUID[n.Held.UID]
-	if ok && p.holder[i] == nil && compareHosts(p.hosts[i].Ref, *n.Held) == 0 && canStay(&p.hosts[i], n.Node) {
+	if ok && p.holder[i] == nil && compareHosts(p.hosts[i].Ref, *n.Held) == 0 && p.canStay(need, i) {
 		p.holder[i] = &n.Node
 		p.plan.Keep = append(p.plan.Keep, Assignment{n.Node, p.hosts[i].Ref})
 		return true
@@ -112,10 +122,12 @@ func (p *planner) keepHeld(n *Need, byUID map[types.UID]int) bool {
 	return false
 }
 
-// takeBack finds a host that already carries the node's claim: the decision was lost (a restored backup), the claim was not.
-func (p *planner) takeBack(n *Need, consumed map[types.NamespacedName][]int) bool {
+// takeBack finds a host that already carries the node's claim: the decision was lost (a restored backup), the claim was
+// not. Only where the node looks for hosts: who writes hosts elsewhere could push one onto it.
+func (p *planner) takeBack(need int, consumed map[types.NamespacedName][]int) bool {
+	n := &p.needs[need]
 	for _, i := range consumed[types.NamespacedName{Namespace: n.Node.Namespace, Name: n.Node.Name}] {
-		if p.holder[i] == nil && canStay(&p.hosts[i], n.Node) {
+		if p.holder[i] == nil && p.hosts[i].Ref.Namespace == n.HostNamespace && p.canStay(need, i) {
 			p.holder[i] = &n.Node
 			p.plan.Take = append(p.plan.Take, Assignment{n.Node, p.hosts[i].Ref})
 			return true
@@ -124,8 +136,13 @@ func (p *planner) takeBack(n *Need, consumed map[types.NamespacedName][]int) boo
 	return false
 }
 
-func canStay(h *Host, node Owner) bool {
-	return h.Consumer == nil || (h.ConsumerKind == OwnerKind && h.Consumer.same(node))
+// canStay reports whether the node may keep the host: it carries the node's claim, or the node may claim it.
+func (p *planner) canStay(need, host int) bool {
+	n, h := &p.needs[need], &p.hosts[host]
+	if h.Carries(n.Node) {
+		return true
+	}
+	return !n.OnlyKeeps && p.of[need].refusedTo(n.Node, h) == ""
 }
 
 // match gives the free hosts to the nodes that have none.

@@ -28,6 +28,17 @@ type rule struct {
 	reason func(c *class, h *Host) string
 }
 
+// allRules are the whole chain.
+func allRules() []rule { return slices.Concat(placeRules(), freeRules(), fitRules()) }
+
+// ownRules are what is asked of a host that runs the node's own image already.
+func ownRules() []rule {
+	return []rule{
+		{lent, lendsNot},
+		{func(_ *class, h *Host) bool { return !h.Deleting }, say("being deleted")},
+	}
+}
+
 // placeRules say whether a host is meant for the need at all. They come first: a host of another rack is refused for
 // being there, whatever else is wrong with it.
 func placeRules() []rule {
@@ -35,6 +46,7 @@ func placeRules() []rule {
 		{inNamespace, func(c *class, h *Host) string {
 			return fmt.Sprintf("in namespace %s, needs %s", h.Ref.Namespace, c.place.namespace)
 		}},
+		{lent, lendsNot},
 		{matchesSelector, func(c *class, _ *Host) string {
 			return fmt.Sprintf("labels do not match spec.hosts.selector (%s)", c.selector)
 		}},
@@ -52,6 +64,7 @@ func freeRules() []rule {
 		{func(_ *class, h *Host) bool { return !h.Detached }, say("detached: remove annotation " + metal3v1alpha1.DetachedAnnotation)},
 		{func(_ *class, h *Host) bool { return !h.Paused }, say("paused: remove annotation " + metal3v1alpha1.PausedAnnotation)},
 		{func(_ *class, h *Host) bool { return !h.HasImage }, say("already has an image: clear spec.image to free it")},
+		{func(_ *class, h *Host) bool { return h.Twin == "" }, func(_ *class, h *Host) string { return h.Twin }},
 		{isAvailable, notAvailable},
 	}
 }
@@ -82,6 +95,12 @@ func say(reason string) func(*class, *Host) string {
 
 func inNamespace(c *class, h *Host) bool { return h.Ref.Namespace == c.place.namespace }
 
+func lent(c *class, h *Host) bool { return h.visibleTo(c.place.reader) }
+
+func lendsNot(c *class, h *Host) string {
+	return fmt.Sprintf("no HostClaimPolicy of namespace %s lends it to namespace %s", h.Ref.Namespace, c.place.reader)
+}
+
 func matchesSelector(c *class, h *Host) bool { return c.selector.Matches(labels.Set(h.Labels)) }
 
 func hasLabels(c *class, h *Host) bool {
@@ -97,8 +116,20 @@ func missingLabels(c *class, _ *Host) string {
 	return fmt.Sprintf("labels do not match the node's bmhLabelSelector (%s)", c.labels)
 }
 
-func claimedBy(_ *class, h *Host) string {
-	return strings.TrimSpace(fmt.Sprintf("claimed by %s %s", h.ConsumerKind, h.Consumer))
+func claimedBy(c *class, h *Host) string {
+	text := "claimed by " + h.ConsumerFor(c.place.reader)
+	if h.ConsumerGone && h.Consumer.Namespace == c.place.reader {
+		text += ", which does not exist: clear spec.consumerRef"
+	}
+	return text
+}
+
+// ConsumerFor names the host's consumer for a reader of the namespace: one of another namespace is not named to it.
+func (h *Host) ConsumerFor(namespace string) string {
+	if h.Consumer.Namespace != namespace {
+		return "a consumer of another namespace"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s", h.ConsumerKind, h.Consumer))
 }
 
 // isAvailable also accepts "ready", the name older baremetal-operators wrote for the same state.

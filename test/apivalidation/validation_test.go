@@ -56,6 +56,12 @@ kind: DataPlaneDeployment
 metadata: {name: rack7-1, namespace: default}
 spec: {nodeSet: rack7}
 `,
+	"HostClaimPolicy": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: HostClaimPolicy
+metadata: {name: lend, namespace: default}
+spec: {namespaces: [openstack]}
+`,
 	"NetConfig": `
 apiVersion: dataplane.rackplane.dev/v1alpha1
 kind: NetConfig
@@ -118,6 +124,7 @@ func TestAccepted(t *testing.T) {
 	c := newClient(t)
 	cases := map[string][2]string{
 		"sample of the design":         {"NodeSet", sampleNodeSet},
+		"policy with a selector":       {"HostClaimPolicy", "spec: {hostSelector: {matchLabels: {rack: r7}, matchExpressions: [{key: bad, operator: DoesNotExist}]}}"},
 		"network sample":               {"NetConfig", sampleNetConfig},
 		"no nodes yet":                 {"NodeSet", "spec: {replicas: 0}"},
 		"explicit nodes only":          {"NodeSet", "spec: {replicas: null, hostNameTemplate: null, nodes: {gpu-0: {bmhLabelSelector: {gpu: a100}}}}"},
@@ -262,6 +269,22 @@ func TestServiceDeploymentAndNodeRefused(t *testing.T) {
 		{"no host name", "DataPlaneNode", "spec: {hostName: null}", []string{"spec.hostName: Required value"}},
 		{"host without UID", "DataPlaneNode", "spec: {host: {namespace: metal, name: h}}", []string{"spec.host.uid: Required value"}},
 		{"network twice", "DataPlaneNode", "spec: {networks: [{network: a, subnet: s, address: 10.0.0.1}, {network: a, subnet: s, address: 10.0.0.2}]}", []string{"spec.networks[1]", "Duplicate value"}},
+	})
+}
+
+func TestHostClaimPolicyRefused(t *testing.T) {
+	selector := func(expression string) string {
+		return "spec: {hostSelector: {matchExpressions: [{key: rack, " + expression + "}]}}"
+	}
+	checkRefused(t, []refusal{
+		{"nobody", "HostClaimPolicy", "spec: {namespaces: []}", []string{"spec.namespaces", "at least 1"}},
+		{"no list", "HostClaimPolicy", "spec: {namespaces: null}", []string{"spec.namespaces: Required value"}},
+		{"twice", "HostClaimPolicy", "spec: {namespaces: [a, a]}", []string{"spec.namespaces[1]", "Duplicate value"}},
+		{"everybody", "HostClaimPolicy", "spec: {namespaces: ['*']}", []string{"spec.namespaces", "there is no wildcard, list each"}},
+		{"too many", "HostClaimPolicy", "spec: {namespaces: [" + strings.Repeat("a,", 257) + "]}", []string{"spec.namespaces", "at most 256"}},
+		{"operator that is none", "HostClaimPolicy", selector("operator: Near, values: [r7]"), []string{"hostSelector.matchExpressions: use In or NotIn"}},
+		{"no values", "HostClaimPolicy", selector("operator: In"), []string{"hostSelector.matchExpressions: use In or NotIn with values"}},
+		{"values too many", "HostClaimPolicy", selector("operator: Exists, values: [r7]"), []string{"Exists or DoesNotExist without"}},
 	})
 }
 
