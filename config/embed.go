@@ -17,5 +17,5 @@ var Services embed.FS
 
 // RBAC are the namespace, service account, roles and bindings that the engine needs and no more.
 //
-//go:embed rbac/namespace.yaml rbac/service_account.yaml rbac/role.yaml rbac/role_binding.yaml rbac/leader_role.yaml
+//go:embed rbac/namespace.yaml rbac/service_account.yaml rbac/role.yaml rbac/role_binding.yaml rbac/leader_role.yaml rbac/discovery_role.yaml
 var RBAC embed.FS

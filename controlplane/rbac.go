@@ -29,7 +29,7 @@ func InstallRBAC(ctx context.Context, cfg *rest.Config) (*rest.Config, error) {
 		return nil, fmt.Errorf("install roles: %w", err)
 	}
 	// The namespace comes first: what lives in it is refused before.
-	for _, name := range []string{"namespace", "service_account", "role", "role_binding", "leader_role"} {
+	for _, name := range []string{"namespace", "service_account", "role", "role_binding", "leader_role", "discovery_role"} {
 		if err := applyFile(ctx, c, "rbac/"+name+".yaml"); err != nil {
 			return nil, fmt.Errorf("install roles: %w", err)
 		}

@@ -142,6 +142,9 @@ const (
 	HeldAnnotation = "dataplane.rackplane.dev/held"
 	// DeletionPolicyAnnotation on a BareMetalHost is a DeletionPolicy.
 	DeletionPolicyAnnotation = "dataplane.rackplane.dev/deletion-policy"
+	// DiscoveryAnnotation on a CronJob, with the value "true", is its owner's word that a NodeSet may name it for cell
+	// discovery and have it started whenever a compute waits to be mapped, whatever its schedule and suspend say.
+	DiscoveryAnnotation = "dataplane.rackplane.dev/discovery"
 	// CtlplaneNetwork is the control-plane network's name or serviceNetwork.
 	CtlplaneNetwork = "ctlplane"
 	// DefaultAnsibleUser logs in to nodes when no ansibleUser is given (RHOSO 18 webhook default).

@@ -72,6 +72,7 @@ type CellDiscovery struct {
 	// cronJob names a CronJob in this namespace, usually suspended, whose Job runs
 	// "nova-manage cell_v2 discover_hosts"; it is started when a node's compute service is up and not mapped.
 	// The cluster has to run Jobs, as "rackplane standalone" does not.
+	// It must carry the annotation dataplane.rackplane.dev/discovery with the value "true".
 	// Empty: the scheduler's own periodic discovery is waited for
 	// ([scheduler] discover_hosts_in_cells_interval; off in Nova by default).
 	// +optional

@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/ansible/ansibletest"
@@ -71,18 +70,18 @@ func site(t *testing.T, d *v1alpha1.DataPlaneDeployment, more ...client.Object) 
 	api := steptest.New(t, append(objects, more...)...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(1)}
 	r.controller = deployment.Reconciler{
-		Client: api, Reader: api.Plain, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
+		Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
 	}
 	return r
 }
 
 func leasesOf(api *steptest.API, runner ansible.Runner) *leases.Leases {
-	return &leases.Leases{Client: api, Reader: api.Plain, Runner: runner, Store: "here", Duration: time.Minute, Clock: api.Clock}
+	return &leases.Leases{Client: api, Reader: api.Reader, Runner: runner, Store: "here", Duration: time.Minute, Clock: api.Clock}
 }
 
 func (r *rig) pass() step.Result {
 	r.Helper()
-	result, err := r.controller.Reconcile(r.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(newDeployment())})
+	result, err := steptest.Pass(r.Context(), &r.controller, client.ObjectKeyFromObject(newDeployment()))
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -448,7 +447,7 @@ func TestRunnerErrors(t *testing.T) {
 	r = site(t, newDeployment("n0"))
 	r.controller.Runner = broken{Runner: r.runner, status: errors.New("disk on fire")}
 	r.pass()
-	if _, err := r.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(newDeployment())}); err == nil {
+	if _, err := steptest.Pass(t.Context(), &r.controller, client.ObjectKeyFromObject(newDeployment())); err == nil {
 		t.Error("no error, want the runner's, for the queue to back off")
 	}
 	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonTransient, "disk on fire")
@@ -465,7 +464,7 @@ func TestResultsAreRecordedOnce(t *testing.T) {
 		return nil
 	}
 	for range 6 {
-		_, err := r.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(newDeployment())})
+		_, err := steptest.Pass(t.Context(), &r.controller, client.ObjectKeyFromObject(newDeployment()))
 		if err != nil && !errors.Is(err, died) {
 			t.Fatal(err)
 		}
@@ -548,7 +547,7 @@ func TestLargeSnapshotFits(t *testing.T) {
 	}
 	api := steptest.New(t, objects...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(0)}
-	r.controller = deployment.Reconciler{Client: api, Reader: api.Plain, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
+	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
 	r.pass()
 	secret := &corev1.Secret{}
 	if err := r.Plain.Get(t.Context(), client.ObjectKey{Namespace: steptest.Namespace, Name: "d-inputs"}, secret); err != nil {

@@ -19,10 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/host"
+	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
@@ -48,8 +48,9 @@ func newRig(t *testing.T, objects ...client.Object) *rig {
 	r.sim.SetBMC(bmcAddress, "admin", "right")
 	r.client = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme(t)).
 		WithStatusSubresource(&metal3v1alpha1.BareMetalHost{}).WithObjects(objects...).Build(), r.countWrites())
+	walled := steptest.Walled(t, r.client)
 	r.host = host.Reconciler{
-		Client: r.client, Reader: r.client, Provisioner: r.sim, Clock: r.clock, Events: events.NewFakeRecorder(1000),
+		Client: walled, Reader: walled, Provisioner: r.sim, Clock: r.clock, Events: events.NewFakeRecorder(1000),
 	}
 	return r
 }
@@ -131,7 +132,7 @@ func (r *rig) edit(change func(*metal3v1alpha1.BareMetalHost)) {
 // pass reconciles once and moves the clock on; it reports whether the host still exists.
 func (r *rig) pass() bool {
 	r.t.Helper()
-	result, err := r.host.Reconcile(r.t.Context(), reconcile.Request{NamespacedName: key})
+	result, err := steptest.Pass(r.t.Context(), &r.host, key)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func TestAuthorizedKeys(t *testing.T) {
 			for name, text := range c.data {
 				secret.Data[name] = []byte(text)
 			}
-			key, err := inputs.ReadSSHKey(t.Context(), steptest.New(t, secret), steptest.NodeSet(1))
+			key, err := inputs.ReadSSHKey(t.Context(), steptest.New(t, secret).Plain, steptest.NodeSet(1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +148,7 @@ func TestReadService(t *testing.T) {
 	obj := &v1alpha1.DataPlaneService{ObjectMeta: steptest.Meta("s"), Spec: v1alpha1.DataPlaneServiceSpec{Role: "r", DataSources: []v1alpha1.DataSource{
 		{ConfigMapRef: &v1alpha1.DataSourceRef{Name: "files"}}, {SecretRef: &v1alpha1.DataSourceRef{Name: "secret"}},
 	}}}
-	got, err := inputs.ReadService(t.Context(), steptest.New(t, files, secret, obj), client.ObjectKeyFromObject(obj))
+	got, err := inputs.ReadService(t.Context(), steptest.New(t, files, secret, obj).Plain, client.ObjectKeyFromObject(obj))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,9 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -216,7 +218,7 @@ func discovering(t *testing.T) *cloudRig {
 	r := joining(t, func(s *v1alpha1.NodeSet) { s.Spec.OpenStack.Discovery.CronJob = "discover" })
 	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex") })
 	cron := &batchv1.CronJob{ObjectMeta: steptest.Meta("discover")}
-	cron.UID = "uid-of-cron"
+	cron.UID, cron.Annotations = "uid-of-cron", map[string]string{v1alpha1.DiscoveryAnnotation: "true"}
 	cron.Spec.JobTemplate.Spec.Template.Spec.Containers = []corev1.Container{{Name: "discover", Image: "nova-conductor"}}
 	if err := r.Plain.Create(t.Context(), cron); err != nil {
 		t.Fatal(err)
@@ -270,6 +272,50 @@ func TestDiscoveryJob(t *testing.T) {
 	r.cloud.Edit((*openstacktest.World).Discover)
 	r.pass()
 	r.expect(configured + "+Joined")
+}
+
+// TestCronJobWithoutConsent is never started: whoever may write NodeSets could start any CronJob of the namespace.
+func TestCronJobWithoutConsent(t *testing.T) {
+	r := discovering(t)
+	edit(r.rig, &batchv1.CronJob{ObjectMeta: steptest.Meta("discover")}, func(c *batchv1.CronJob) { c.Annotations = nil })
+	r.pass()
+	r.expect(configured+"-Joined:WaitingForMapping", "CronJob site/discover", "dataplane.rackplane.dev/discovery", "true")
+	if jobs := r.jobs(); len(jobs) != 0 {
+		t.Errorf("jobs %+v", jobs)
+	}
+}
+
+// TestDiscoveryThatMayNotRun names the role that is missing.
+func TestDiscoveryThatMayNotRun(t *testing.T) {
+	r := discovering(t)
+	r.Inject = func(verb string, obj client.Object) error {
+		if _, is := obj.(*batchv1.Job); is {
+			return apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, obj.GetName(), nil)
+		}
+		return nil
+	}
+	r.pass()
+	r.expect(configured+"-Joined:WaitingForMapping", "rackplane-cell-discovery", "kubectl -n site create rolebinding")
+}
+
+// TestDiscoveryThatFailsIsTriedLessOften: 30 s after the first, doubling.
+func TestDiscoveryThatFailsIsTriedLessOften(t *testing.T) {
+	r := discovering(t)
+	r.pass()
+	for _, rest := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
+		before := len(r.jobs())
+		r.end(batchv1.JobFailed, "BackoffLimitExceeded")
+		r.Clock.Step(rest - time.Second)
+		r.pass()
+		if got := len(r.jobs()); got != before {
+			t.Fatalf("%d jobs before %s have passed, want %d", got, rest, before)
+		}
+		r.Clock.Step(2 * time.Second)
+		r.pass()
+		if got := len(r.jobs()); got != before+1 {
+			t.Fatalf("%d jobs after %s, want %d", got, rest, before+1)
+		}
+	}
 }
 
 func TestDiscoveryIsNeverMadeTwice(t *testing.T) {

@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -72,7 +71,7 @@ func planned() *v1alpha1.DataPlaneNode {
 func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	r := &rig{T: t, API: steptest.New(t, objects...)}
-	r.controller = node.Reconciler{Client: r.API, Reader: r.Plain, Prober: &r.prober, Examiner: &r.examiner, Leases: &leases.Leases{Client: r.API, Reader: r.Plain, Store: "here", Clock: r.Clock}, Clock: r.Clock, Events: &events.FakeRecorder{}}
+	r.controller = node.Reconciler{Client: r.API, Reader: r.Reader, Prober: &r.prober, Examiner: &r.examiner, Leases: &leases.Leases{Client: r.API, Reader: r.Reader, Store: "here", Clock: r.Clock}, Clock: r.Clock, Events: &events.FakeRecorder{}}
 	return r
 }
 
@@ -83,7 +82,7 @@ func site(t *testing.T, more ...client.Object) *rig {
 
 func (r *rig) pass() step.Result {
 	r.Helper()
-	result, err := r.controller.Reconcile(r.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(planned())})
+	result, err := steptest.Pass(r.Context(), &r.controller, client.ObjectKeyFromObject(planned()))
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/nodeset"
@@ -40,7 +39,7 @@ func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	api := steptest.New(t, objects...)
 	return &rig{T: t, API: api, controller: nodeset.Reconciler{
-		Client: api, Reader: api.Plain, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
+		Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
 	}}
 }
 
@@ -52,7 +51,7 @@ func site(t *testing.T, hosts int, replicas int32, more ...client.Object) *rig {
 
 func (r *rig) pass() step.Result {
 	r.Helper()
-	result, err := r.controller.Reconcile(r.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Namespace: steptest.Namespace, Name: "rack"}})
+	result, err := steptest.Pass(r.Context(), &r.controller, client.ObjectKey{Namespace: steptest.Namespace, Name: "rack"})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -330,7 +329,7 @@ func TestMalformedSelector(t *testing.T) {
 	if n := r.nodes(); len(n) != 2 || n[1].Spec.Host == nil {
 		t.Errorf("nodes %+v: another set's selector stops this one", n)
 	}
-	if _, err := r.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(bad)}); err != nil {
+	if _, err := steptest.Pass(t.Context(), &r.controller, client.ObjectKeyFromObject(bad)); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Plain.Get(t.Context(), client.ObjectKeyFromObject(bad), bad); err != nil {
@@ -630,10 +629,10 @@ func TestPreProvisioned(t *testing.T) {
 func BenchmarkNoOp(b *testing.B) {
 	const size = 1000
 	api := steptest.New(b, append(steptest.Site(b, size), steptest.NodeSet(size))...)
-	controller := nodeset.Reconciler{Client: api, Reader: api.Plain, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
+	controller := nodeset.Reconciler{Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
 	pass := func() {
 		b.Helper()
-		if _, err := controller.Reconcile(b.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(steptest.NodeSet(0))}); err != nil {
+		if _, err := steptest.Pass(b.Context(), &controller, client.ObjectKeyFromObject(steptest.NodeSet(0))); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/controllers/step/steptest"
 )
 
 // constant is a source of the same bytes: host keys are equal in every run of the journey.
@@ -44,30 +45,32 @@ type entry struct {
 }
 
 // build makes the engine from nothing.
-func (w *World) build(hook Hook) []controller {
+func (w *World) build(t testing.TB, hook Hook) []controller {
+	t.Helper()
 	o := observer{w, hook}
-	c := writer{w.API, o}
+	api := steptest.Walled(t, w.API)
+	c := writer{api, o}
 	recorder := &events.FakeRecorder{}
-	held := &leases.Leases{Client: c, Reader: w.API, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
+	held := &leases.Leases{Client: c, Reader: api, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
 	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
 	return []controller{
 		{
-			&host.Reconciler{Client: c, Reader: w.API, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
+			&host.Reconciler{Client: c, Reader: api, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
 			func() client.ObjectList { return &metal3v1alpha1.BareMetalHostList{} }, queue(),
 		},
 		{
-			&nodeset.Reconciler{Client: c, Reader: w.API, Clock: w.Clock, Events: recorder, Collection: "1"},
+			&nodeset.Reconciler{Client: c, Reader: api, Clock: w.Clock, Events: recorder, Collection: "1"},
 			func() client.ObjectList { return &v1alpha1.NodeSetList{} }, queue(),
 		},
 		{
 			&node.Reconciler{
-				Client: c, Reader: w.API, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
+				Client: c, Reader: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
 				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder,
 			},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
 		{
-			&deployment.Reconciler{Client: c, Reader: w.API, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: "1"},
+			&deployment.Reconciler{Client: c, Reader: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: "1"},
 			func() client.ObjectList { return &v1alpha1.DataPlaneDeploymentList{} }, queue(),
 		},
 	}
@@ -86,13 +89,13 @@ const (
 // Settle lets the engine work until it rests. deaths is how often it died on the way.
 func (w *World) Settle(t testing.TB, hook Hook) (deaths int) {
 	t.Helper()
-	engine := w.build(hook)
+	engine := w.build(t, hook)
 	still := 0
 	for range limit {
 		before := len(w.Acts)
 		if w.round(t, engine) {
 			deaths++
-			engine = w.build(hook)
+			engine = w.build(t, hook)
 			hook.Died(w)
 		}
 		w.Check(t)
@@ -135,7 +138,7 @@ func (w *World) look(t testing.TB, c controller, key types.NamespacedName) {
 	if seen && last.version == version && (last.due.IsZero() || w.Clock.Now().Before(last.due)) {
 		return
 	}
-	result, err := c.reconciler.Reconcile(t.Context(), reconcile.Request{NamespacedName: key})
+	result, err := steptest.Pass(t.Context(), c.reconciler, key)
 	next := entry{version: version}
 	switch {
 	case err != nil:

@@ -130,7 +130,9 @@ func (w *World) populate(t testing.TB) {
 // discovery is what the user gives to have new computes mapped into their cell.
 func discovery() *batchv1.CronJob {
 	suspended := true
-	return &batchv1.CronJob{ObjectMeta: meta("discover"), Spec: batchv1.CronJobSpec{
+	consent := meta("discover")
+	consent.Annotations = map[string]string{v1alpha1.DiscoveryAnnotation: "true"}
+	return &batchv1.CronJob{ObjectMeta: consent, Spec: batchv1.CronJobSpec{
 		Schedule: "@yearly", Suspend: &suspended,
 		JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever,

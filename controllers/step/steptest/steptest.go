@@ -30,6 +30,9 @@ import (
 type API struct {
 	// WithWatch is the client of the controller under test: its writes are watched.
 	client.WithWatch
+	// Reader is what the controller under test reads uncached through. Both fail the test as Walled does; a pass is over an
+	// object of Namespace unless Pass says otherwise.
+	Reader client.Reader
 	// Plain is the client of everybody else.
 	Plain client.WithWatch
 	// Clock is what objects and conditions are dated by.
@@ -66,7 +69,16 @@ func New(tb testing.TB, objects ...client.Object) *API {
 	a.Plain = fake.NewClientBuilder().WithScheme(Scheme(tb)).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.NodeSet{}, &v1alpha1.DataPlaneNode{}, &v1alpha1.DataPlaneDeployment{}, &metal3v1alpha1.BareMetalHost{}).
 		Build()
+	a.Reader = site{Walled(tb, a.Plain)}
 	a.WithWatch = interceptor.NewClient(a.Plain, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			checkRead(inSite(ctx), tb, key, obj)
+			return c.Get(ctx, key, obj, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			checkList(inSite(ctx), tb, list, opts)
+			return c.List(ctx, list, opts...)
+		},
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 			return a.write("create", obj, func() error { a.complete(obj); return c.Create(ctx, obj, opts...) })
 		},
