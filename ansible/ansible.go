@@ -75,6 +75,8 @@ type Progress struct {
 	Task map[string]string
 	// Done is the number of task results seen on all nodes together.
 	Done int
+	// Last is when the last of them was seen; zero when there is none.
+	Last time.Time
 }
 
 // Status is what is known of a run.
@@ -85,6 +87,8 @@ type Status struct {
 	Nodes map[string]NodeResult
 	// Progress while it is Running.
 	Progress Progress
+	// Since is when a run that is Running began, Until when it is ended at the latest; zero when that is not known.
+	Since, Until time.Time
 	// Cause says in one line why a finished run never reached its nodes, for example a playbook that does not exist.
 	Cause string
 }
@@ -94,6 +98,7 @@ type Runner interface {
 	// Start begins the run. It is idempotent on Run.Key: a run that is Running or Finished is left alone,
 	// an Absent one starts from the beginning. It returns as soon as the run is under way.
 	// Errors: fault.Rejected for a Run that can never start, fault.Busy when no slot is free, else fault.Transient.
+	// No message names a namespace but the run's own.
 	Start(ctx context.Context, r Run) error
 	// Status of a run; an unknown key is Absent, not an error.
 	Status(ctx context.Context, key string) (Status, error)

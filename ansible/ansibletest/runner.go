@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -34,6 +35,7 @@ type Runner struct {
 	started  []ansible.Run
 	failures []*failure
 	tellings []telling
+	times    ansible.Status // of runs that go on
 }
 
 // telling is a notice of every run of what on a node.
@@ -52,7 +54,7 @@ type run struct {
 
 // New makes a runner whose runs are seen Running looks times before they end.
 func New(looks int) *Runner {
-	return &Runner{looks: looks, runs: map[string]*run{}}
+	return &Runner{looks: looks, runs: map[string]*run{}, times: ansible.Status{State: ansible.Running}}
 }
 
 // Limit bounds how many runs may run at once; 0 is no bound.
@@ -74,6 +76,13 @@ func (r *Runner) Tell(what, node, notice string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tellings = append(r.tellings, telling{what, node, notice})
+}
+
+// Times says of the runs that begin from now on since when they go on, until when they may, and when something last ended.
+func (r *Runner) Times(since, until, last time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.times = ansible.Status{State: ansible.Running, Since: since, Until: until, Progress: ansible.Progress{Last: last}}
 }
 
 // Lose forgets the runs that are under way, and returns how many there were.
@@ -129,7 +138,7 @@ func (r *Runner) Start(ctx context.Context, what ansible.Run) error {
 	case r.slots > 0 && r.running() >= r.slots:
 		return fault.New(fault.Busy, "run %s: no slot is free", what.Key)
 	}
-	r.runs[what.Key] = &run{Run: what, looks: r.looks, status: ansible.Status{State: ansible.Running}}
+	r.runs[what.Key] = &run{Run: what, looks: r.looks, status: r.times}
 	r.started = append(r.started, what)
 	return nil
 }

@@ -22,7 +22,11 @@ const markerName = "RACKPLANE_RUN"
 const sshArguments = "-F none -o StrictHostKeyChecking=yes -o UserKnownHostsFile=" + fileKnownHosts +
 	" -o HostKeyAlias=" + hostKeyAlias + " -o CheckHostIP=no -o GlobalKnownHostsFile=none -o UpdateHostKeys=no -o IdentitiesOnly=yes -o IdentityAgent=none" +
 	" -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=" + dirControl + "/{{ (" + hostKeyAliasOf + " | hash('sha256'))[:16] }}-%C" +
-	" -o ServerAliveInterval=10 -o ServerAliveCountMax=6"
+	" -o ConnectTimeout=" + connectSeconds + " -o ServerAliveInterval=10 -o ServerAliveCountMax=6"
+
+// connectSeconds is how long a node may take to answer a connection and to show its key. Ansible's own timeout is also how
+// long sudo may take, and longer.
+const connectSeconds = "10"
 
 // hostKeyAlias is the name that a node's keys are looked up under. The inventory's variable is there for tasks that are
 // delegated to another node: their inventory_hostname is still the first one's.
@@ -59,7 +63,7 @@ func (f folder) command(c Config, r ansible.Run) ([]string, error) {
 }
 
 // environment is all that Ansible gets: nothing of the user's settings, and no secret.
-func (f folder) environment(c Config) []string {
+func (f folder) environment(c Config, r ansible.Run) []string {
 	settings := map[string]string{
 		"ANSIBLE_CONFIG":                              f.path(fileConfig),
 		"ANSIBLE_COLLECTIONS_PATH":                    c.Collections,
@@ -83,6 +87,8 @@ func (f folder) environment(c Config) []string {
 		configuration.AnsibleNoTargetSyslog: "True",
 		// A connection that breaks before it is up is tried again, as on a node that is just coming up.
 		"ANSIBLE_SSH_RETRIES": "2",
+		// A task that hangs on a node has failed there in the end.
+		"ANSIBLE_TASK_TIMEOUT": taskTimeout(r),
 
 		"RACKPLANE_EVENTS": f.path(fileEvents),
 		"HOME":             f.dir,

@@ -105,6 +105,33 @@ func (f folder) changed() time.Time {
 	return info.ModTime()
 }
 
+// size is what the folder takes of the disk, as far as it can be seen.
+func (f folder) size() int64 {
+	var size int64
+	_ = filepath.WalkDir(f.dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			if info, infoErr := entry.Info(); infoErr == nil {
+				size += info.Size()
+			}
+		}
+		return nil // what has gone takes nothing
+	})
+	return size
+}
+
+// times are when the run began, which is when its order was written, and when it is ended at the latest.
+func (f folder) times() (since, until time.Time) {
+	info, err := os.Stat(f.path(fileOrder))
+	if err != nil {
+		return since, until
+	}
+	since = info.ModTime()
+	if o, err := f.order(); err == nil {
+		until = since.Add(o.Bounds.Timeout)
+	}
+	return since, until
+}
+
 func (f folder) removeSecrets() error {
 	var err error
 	for _, name := range []string{fileKey, fileExtraVars, dirData, dirControl, dirTemporary} {

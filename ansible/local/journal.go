@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/line"
@@ -43,6 +44,7 @@ type journal struct {
 	// skipping means that offset is inside a line that is too long to be one of the callback's.
 	skipping bool
 	done     int
+	last     time.Time               // when the newest line that was read was written
 	nodes    map[string]*nodeJournal // those of the run; nothing is kept of others
 	over     bool                    // the run itself said that it is over
 	// stopped is the node whose failure may have ended the play on all nodes.
@@ -75,7 +77,7 @@ func newJournal(nodes []string) *journal {
 }
 
 func (j *journal) progress() ansible.Progress {
-	p := ansible.Progress{Task: map[string]string{}, Done: j.done}
+	p := ansible.Progress{Task: map[string]string{}, Done: j.done, Last: j.last}
 	for name, n := range j.nodes {
 		if n.task != "" {
 			p.Task[name] = n.task
@@ -94,9 +96,11 @@ func (j *journal) read(path string) error {
 		return err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() == j.offset {
+	info, err := f.Stat()
+	if err != nil || info.Size() == j.offset {
 		return err
 	}
+	j.last = info.ModTime()
 	if _, err := f.Seek(j.offset, io.SeekStart); err != nil {
 		return err
 	}

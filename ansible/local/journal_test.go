@@ -113,7 +113,7 @@ func FuzzEvents(f *testing.F) {
 		for _, name := range nodes {
 			n := whole.nodes[name]
 			r := n.result(whole.stop())
-			if r.Result == v1alpha1.ServiceSucceeded && !n.reached || len(r.Message) > 1000 || strings.ContainsFunc(r.Message, unicode.IsControl) || !utf8.ValidString(r.Message) {
+			if r.Result == v1alpha1.ServiceSucceeded && !n.reached || len(r.Message) > 1500 || strings.ContainsFunc(r.Message, unicode.IsControl) || !utf8.ValidString(r.Message) {
 				t.Errorf("%s: %+v", name, r)
 			}
 		}

@@ -59,8 +59,10 @@ func (n *nodeJournal) result(otherwise string) ansible.NodeResult {
 		r.Result, r.Message = v1alpha1.ServiceSucceeded, oneLine(strings.Join(n.notices, "; "))
 	case n.task == "" && !n.seen:
 		r.Message = "no task ran on the node: the playbook's hosts leave it out, or " + otherwise
-	default:
+	case n.task == "":
 		r.Message = otherwise
+	default:
+		r.Message = otherwise + "; the last task that ended on the node: " + n.task
 	}
 	return r
 }

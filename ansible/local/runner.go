@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/provisioner/fault"
@@ -17,6 +21,9 @@ const (
 	defaultSlots = 4
 	defaultForks = 20
 	defaultKeep  = 500
+	// A run leaves some 20 KiB, and 4 MiB at most of its output.
+	defaultKeepBytes = 1 << 30
+	defaultKeepFor   = 30 * 24 * time.Hour
 )
 
 // Config says what runs Ansible and where runs are kept.
@@ -32,19 +39,28 @@ type Config struct {
 	Supervisor []string
 	// Slots is how many runs may go on at once; 0 means 4.
 	Slots int
+	// SlotsPerNamespace is how many of them the runs of one namespace may take; 0 means half of them, rounded up.
+	SlotsPerNamespace int
 	// Forks bounds how many nodes one run works on at once; 0 means 20.
 	Forks int
 	// Keep is how many ended runs are kept for their result and logs; 0 means 500. It must exceed by far what can
 	// end between two looks of the caller.
 	Keep int
+	// KeepBytes bounds what ended runs take of the disk together; 0 means 1 GiB.
+	KeepBytes int64
+	// KeepFor is how long ended runs are kept; 0 means 30 days.
+	KeepFor time.Duration
+	// Clock tells how old runs are; nil means the machine's.
+	Clock clock.PassiveClock
 }
 
 // Runner runs playbooks as processes of this machine. It is safe for concurrent use.
 type Runner struct {
 	config Config
 
-	mu       sync.Mutex // guards journals and the passage from Absent to Running
+	mu       sync.Mutex // guards what follows and the passage from Absent to Running
 	journals map[string]*journal
+	slots    *slots
 }
 
 var _ ansible.Runner = (*Runner)(nil)
@@ -60,7 +76,7 @@ func New(c Config) (*Runner, error) {
 			return nil, fmt.Errorf("ansible runner: %w", err)
 		}
 	}
-	c.Slots, c.Forks, c.Keep = orDefault(c.Slots, defaultSlots), orDefault(c.Forks, defaultForks), orDefault(c.Keep, defaultKeep)
+	c = c.withDefaults()
 	if len(c.Supervisor) == 0 {
 		self, err := os.Executable()
 		if err != nil {
@@ -74,7 +90,7 @@ func New(c Config) (*Runner, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ansible runner: %w", err)
 	}
-	r := &Runner{config: c, journals: map[string]*journal{}}
+	r := &Runner{config: c, journals: map[string]*journal{}, slots: newSlots(c.Slots, c.SlotsPerNamespace)}
 	folders, err := r.folders()
 	if err != nil {
 		return nil, err
@@ -89,7 +105,17 @@ func New(c Config) (*Runner, error) {
 	return r, nil
 }
 
-func orDefault(n, otherwise int) int {
+func (c Config) withDefaults() Config {
+	c.Slots, c.Forks = orDefault(c.Slots, defaultSlots), orDefault(c.Forks, defaultForks)
+	c.SlotsPerNamespace = orDefault(c.SlotsPerNamespace, (c.Slots+1)/2)
+	c.Keep, c.KeepBytes, c.KeepFor = orDefault(c.Keep, defaultKeep), orDefault(c.KeepBytes, defaultKeepBytes), orDefault(c.KeepFor, defaultKeepFor)
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	return c
+}
+
+func orDefault[N int | int64 | time.Duration](n, otherwise N) N {
 	if n > 0 {
 		return n
 	}
@@ -111,7 +137,7 @@ func (r *Runner) Start(ctx context.Context, run ansible.Run) error {
 	if state != ansible.Absent {
 		return nil
 	}
-	if err := r.takeSlot(); err != nil {
+	if err := r.takeSlot(run.Namespace); err != nil {
 		return err
 	}
 	delete(r.journals, run.Key)
@@ -124,22 +150,24 @@ func (r *Runner) Start(ctx context.Context, run ansible.Run) error {
 	return nil
 }
 
-// takeSlot makes room: it fails while all slots are in use and removes the oldest ended runs.
-func (r *Runner) takeSlot() error {
+// takeSlot makes room: it fails while no slot is free for the namespace, and removes what is too old or too much.
+func (r *Runner) takeSlot(namespace string) error {
 	folders, err := r.folders()
 	if err != nil {
 		return err
 	}
-	running := 0
+	running := map[string]int{}
 	for _, f := range folders {
-		if busy, err := f.running(); err == nil && busy {
-			running++
+		if busy, err := f.running(); err != nil || !busy {
+			continue
 		}
+		o, _ := f.order() // one that cannot be read takes a slot all the same
+		running[o.Bounds.Namespace]++
 	}
-	if running >= r.config.Slots {
-		return fault.New(fault.Busy, "all %d Ansible slots are in use", r.config.Slots)
+	if err := r.slots.take(namespace, running); err != nil {
+		return err
 	}
-	return r.prune(r.config.Keep)
+	return r.prune(r.config.Keep, r.config.KeepBytes, r.config.KeepFor)
 }
 
 // Status implements ansible.Runner.
@@ -160,6 +188,7 @@ func (r *Runner) Status(_ context.Context, key string) (ansible.Status, error) {
 			return ansible.Status{}, fault.Wrap(fault.Transient, err, "ansible run %s", key)
 		}
 		status.Progress = j.progress()
+		status.Since, status.Until = f.times()
 		return status, nil
 	}
 	if state == ansible.Finished {
@@ -208,14 +237,14 @@ func (r *Runner) CancelAll(ctx context.Context) error {
 }
 
 // Prune removes the folders of ended runs but the newest keep; runs that go on are never touched.
-// A removed run is Absent. Start prunes to Config.Keep by itself.
+// A removed run is Absent. Start prunes to Config.Keep, KeepBytes and KeepFor by itself.
 func (r *Runner) Prune(keep int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.prune(keep)
+	return r.prune(keep, math.MaxInt64, math.MaxInt64)
 }
 
-func (r *Runner) prune(keep int) error {
+func (r *Runner) prune(keep int, keepBytes int64, keepFor time.Duration) error {
 	folders, err := r.folders()
 	if err != nil {
 		return err
@@ -224,11 +253,13 @@ func (r *Runner) prune(keep int) error {
 		running, err := f.running()
 		return running || err != nil
 	})
-	if len(ended) <= keep {
-		return nil
-	}
 	slices.SortFunc(ended, func(a, b folder) int { return b.changed().Compare(a.changed()) })
-	for _, f := range ended[max(keep, 0):] {
+	var size int64
+	for i, f := range ended {
+		size += f.size()
+		if i < keep && size <= keepBytes && r.config.Clock.Since(f.changed()) <= keepFor {
+			continue
+		}
 		if err := os.RemoveAll(f.dir); err != nil {
 			return fault.Wrap(fault.Transient, err, "ansible runner: prune")
 		}

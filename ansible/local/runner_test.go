@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -481,9 +482,106 @@ func TestSlots(t *testing.T) {
 	finish(t, r, second.Key)
 }
 
-func TestPrune(t *testing.T) {
+func TestSlotsOfANamespace(t *testing.T) {
 	l := newLab(t)
 	l.config.Slots = 2
+	r := l.runner(t)
+	first, second, others := slow(l, "first"), slow(l, "second"), slow(l, "others")
+	first.Namespace, second.Namespace, others.Namespace = "tenant-a", "tenant-a", "tenant-b"
+	start(t, r, first)
+	// The next engine knows whose runs go on.
+	r = l.runner(t)
+	if err := r.Start(t.Context(), second); !fault.Is(err, fault.Busy) || !strings.Contains(err.Error(), "of namespace tenant-a") {
+		t.Errorf("second run of one namespace: %v", err)
+	}
+	start(t, r, others)
+	if err := r.Cancel(t.Context(), first.Key); err != nil {
+		t.Errorf("cancel while no slot is free: %v", err)
+	}
+	start(t, r, second)
+}
+
+// TestHungTask has a task that never ends on one node: it fails there, and the others go on to their end meanwhile.
+func TestHungTask(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("hung-task", `
+- name: Wait for ever
+  ansible.builtin.command: sleep 1000
+  when: inventory_hostname == 'node-a'
+- name: Go on
+  ansible.builtin.debug:
+`, nodeA, nodeB)
+	run.PlaybookContents = strings.Replace(run.PlaybookContents, "hosts: all", "hosts: all\n  strategy: host_pinned", 1)
+	run.TaskTimeout = 3 * time.Second
+	start(t, r, run)
+	got := finish(t, r, run.Key).Nodes
+	if a := got[nodeA]; a.Result != v1alpha1.ServiceFailed || !strings.Contains(a.Message, "Wait for ever: it had not ended after 3 s") || !strings.Contains(a.Message, "taskTimeoutSeconds") {
+		t.Errorf("%s: %+v", nodeA, a)
+	}
+	if b := got[nodeB]; b.Result != v1alpha1.ServiceSucceeded {
+		t.Errorf("%s: %+v", nodeB, b)
+	}
+	events := string(read(t, r.folder(run.Key).path(fileEvents)))
+	if end := strings.Index(events, `"event": "end"`); end < 0 || end > strings.Index(events, `"failed"`) {
+		t.Errorf("the other node waited for the one that hung:\n%s", events)
+	}
+}
+
+func TestLogsAreCapped(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("loud", `- ansible.builtin.debug: {msg: "{{ 'x' * 8000000 }}"}`, nodeA)
+	start(t, r, run)
+	if got := finish(t, r, run.Key).Nodes[nodeA]; got.Result != v1alpha1.ServiceSucceeded {
+		t.Errorf("result: %+v", got)
+	}
+	log := string(read(t, r.folder(run.Key).path(fileStdout)))
+	if len(log) > headBytes+tailBytes+100 || !strings.Contains(log, "PLAY [Test]") || !strings.Contains(log, "bytes were cut here]") || !strings.Contains(log, "PLAY RECAP") {
+		t.Errorf("a log of %d bytes, want its beginning, its end and a word on what was cut", len(log))
+	}
+}
+
+// TestPruneByBytesAndAge lays down ended runs of 100 bytes, each a day older than the one before.
+func TestPruneByBytesAndAge(t *testing.T) {
+	now := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		change func(*Config)
+		left   int
+	}{
+		"all fit": {func(*Config) {}, 5},
+		"bytes":   {func(c *Config) { c.KeepBytes = 350 }, 3},
+		"age":     {func(c *Config) { c.KeepFor = 36 * time.Hour }, 2},
+		"count":   {func(c *Config) { c.Keep = 1 }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Config{Dir: t.TempDir(), Clock: clocktesting.NewFakePassiveClock(now)}.withDefaults()
+			tc.change(&c)
+			r := &Runner{config: c, journals: map[string]*journal{}, slots: newSlots(c.Slots, c.SlotsPerNamespace)}
+			for i := range 5 {
+				f := r.folder(fmt.Sprintf("run-%d", i))
+				if err := os.Mkdir(f.dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				write(t, f.path(fileStdout), strings.Repeat("x", 100))
+				if old := now.AddDate(0, 0, -i); os.Chtimes(f.dir, old, old) != nil {
+					t.Fatal("chtimes")
+				}
+			}
+			if err := r.takeSlot("tenant"); err != nil {
+				t.Fatal(err)
+			}
+			left, err := r.folders()
+			if err != nil || len(left) != tc.left || !slices.Contains(left, r.folder("run-0")) {
+				t.Errorf("left are %v, %v; want the newest %d", left, err, tc.left)
+			}
+		})
+	}
+}
+
+func TestPrune(t *testing.T) {
+	l := newLab(t)
+	l.config.Slots, l.config.SlotsPerNamespace = 2, 2
 	r := l.runner(t)
 	kept := slow(l, "goes-on")
 	start(t, r, kept)

@@ -20,6 +20,8 @@ const lockDescriptor = 3
 type order struct {
 	// Command and Environment of ansible-playbook.
 	Command, Environment []string
+	// Bounds of the run.
+	Bounds bounds
 }
 
 // ending is the supervisor's last word on a run.
@@ -35,7 +37,9 @@ type ending struct {
 type guard func(ctx context.Context) error
 
 // guards are those of every run.
-func guards(folder, order) []guard { return nil }
+func guards(f folder, o order) []guard {
+	return []guard{o.Bounds.deadline, o.Bounds.smallEvents(f.path(fileEvents))}
+}
 
 // spawn starts the run's supervisor. It belongs to a session of its own, writes to files and holds the lock, so it
 // needs nothing of this process.
@@ -44,7 +48,7 @@ func (f folder) spawn(ctx context.Context, c Config, r ansible.Run, lock *os.Fil
 	if err != nil {
 		return err
 	}
-	if err := f.writeWhole(fileOrder, order{Command: command, Environment: f.environment(c)}); err != nil {
+	if err := f.writeWhole(fileOrder, order{Command: command, Environment: f.environment(c, r), Bounds: boundsOf(r)}); err != nil {
 		return err
 	}
 	log, err := f.log(fileSupervisor)
@@ -88,11 +92,7 @@ func (f folder) supervise(ctx context.Context, lock *os.File, guards func(folder
 
 // live runs the order's command until it ends or a guard ends it; the guard's error is returned.
 func (f folder) live(ctx context.Context, lock *os.File, guards func(folder, order) []guard) (ending, error) {
-	var o order
-	text, err := os.ReadFile(f.path(fileOrder))
-	if err == nil {
-		err = json.Unmarshal(text, &o)
-	}
+	o, err := f.order()
 	if err != nil {
 		return ending{}, fmt.Errorf("read the run's order: %w", err)
 	}
@@ -115,16 +115,14 @@ func (f folder) live(ctx context.Context, lock *os.File, guards func(folder, ord
 // runCommand returns how the command ended. It is asked to end with the context, and killed when it takes too long. It
 // holds the lock, too: while anything runs, the run is running.
 func (f folder) runCommand(ctx context.Context, o order, lock *os.File) (*os.ProcessState, error) {
-	stdout, err := f.log(fileStdout)
+	stdout, err := f.capped(fileStdout)
 	if err != nil {
 		return nil, err
 	}
-	defer stdout.Close()
-	stderr, err := f.log(fileStderr)
+	stderr, err := f.capped(fileStderr)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, stdout.close())
 	}
-	defer stderr.Close()
 	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Dir = f.dir
 	cmd.Env = o.Environment
@@ -136,12 +134,14 @@ func (f folder) runCommand(ctx context.Context, o order, lock *os.File) (*os.Pro
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	err = cmd.Wait()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+	err = cmd.Run()
+	// What the run left behind may still hold its output open.
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) || errors.Is(err, exec.ErrWaitDelay) {
 		err = nil
+	}
+	// A log that could not be written is a matter for the supervisor's own log, not for the run's status.
+	if logErr := errors.Join(stdout.close(), stderr.close()); logErr != nil {
+		fmt.Fprintln(os.Stderr, logErr)
 	}
 	return cmd.ProcessState, err
 }
@@ -158,7 +158,16 @@ func exitCode(s *os.ProcessState) int {
 }
 
 func (f folder) log(name string) (*os.File, error) {
-	return os.OpenFile(f.path(name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return openLog(f.path(name))
+}
+
+func (f folder) order() (order, error) {
+	var o order
+	text, err := os.ReadFile(f.path(fileOrder))
+	if err == nil {
+		err = json.Unmarshal(text, &o)
+	}
+	return o, err
 }
 
 func (f folder) ending() (ending, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
 // laidOut is a folder with an order for a shell, and its lock.
@@ -38,7 +39,10 @@ func TestSupervisorHasTheLastWord(t *testing.T) {
 	tooLong := func(folder, order) []guard {
 		return []guard{
 			func(context.Context) error { return errors.New("it took\ntoo long") },
-			func(ctx context.Context) error { <-ctx.Done(); return errors.New("what ends the run is not what comes after it") },
+			func(ctx context.Context) error {
+				<-ctx.Done()
+				return errors.New("what ends the run is not what comes after it")
+			},
 		}
 	}
 	for name, tc := range map[string]struct {
@@ -70,6 +74,42 @@ func TestSupervisorHasTheLastWord(t *testing.T) {
 				t.Error("the key is still there")
 			}
 		})
+	}
+}
+
+// TestSupervisorKeepsTheBounds ends a run that takes too long, once one of its nodes has got to the end, and one that floods
+// the file of its events.
+func TestSupervisorKeepsTheBounds(t *testing.T) {
+	f, lock := laidOut(t, `echo '{"event": "end", "host": "a"}' >events.jsonl; sleep 100`)
+	write(t, f.path(fileLimit), "a\nb\n")
+	ready := func(f folder, _ order) []guard {
+		return []guard{func(ctx context.Context) error {
+			for info, err := os.Stat(f.path(fileEvents)); err != nil || info.Size() == 0; info, err = os.Stat(f.path(fileEvents)) {
+				time.Sleep(5 * time.Millisecond)
+			}
+			return bounds{Timeout: time.Millisecond}.deadline(ctx)
+		}}
+	}
+	if err := f.supervise(t.Context(), lock, ready); err != nil {
+		t.Fatal(err)
+	}
+	j := newJournal(f.nodes())
+	if err := j.read(f.path(fileEvents)); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := f.results(j)
+	if a, b := got["a"], got["b"]; a.Result != v1alpha1.ServiceSucceeded || b.Result != v1alpha1.ServiceFailed || !strings.Contains(b.Message, "had not ended after 1ms") || !strings.Contains(b.Message, "spec.runTimeoutSeconds") {
+		t.Errorf("results %+v", got)
+	}
+
+	f, lock = laidOut(t, "head -c 1000 /dev/zero >>events.jsonl; sleep 100")
+	if err := f.supervise(t.Context(), lock, func(f folder, _ order) []guard {
+		return []guard{bounds{EventBytes: 999}.smallEvents(f.path(fileEvents))}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.cause(); !strings.Contains(got, "1000 bytes") {
+		t.Errorf("cause: %s", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"maps"
+	"time"
 
 	"github.com/rackplane/rackplane/ansible/inventory"
 )
@@ -18,6 +19,14 @@ type Service struct {
 	Type string
 	// Data are the keys of its data sources: file name to content. Hashed, never shown.
 	Data map[string][]byte
+	// Limits of its runs. They say nothing of what a run gives a node, so they are not hashed.
+	Limits Limits `json:",omitzero"`
+}
+
+// Limits bound the time a service may take; 0 leaves it to the runner.
+type Limits struct {
+	// Run bounds a run, Task each of its tasks on a node.
+	Run, Task time.Duration
 }
 
 // knownHostsVar is the group variable that changes whenever any node of the namespace comes or goes.
@@ -68,6 +77,7 @@ func (in Inputs) Hash(s Service, node string) string {
 	if s.Global {
 		vars = []string{in.global}
 	}
+	s.Limits = Limits{}
 	return digest(struct {
 		Service    Service
 		Collection string

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strconv"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -19,6 +20,16 @@ func inv() inventory.Inventory {
 			{Name: "n0", Vars: map[string]any{"ansible_host": "10.0.0.1"}},
 			{Name: "n1", Vars: map[string]any{"ansible_host": "10.0.0.2"}},
 		},
+	}
+}
+
+// TestLimitsRunNothing: another time limit gives a node nothing new, so no service runs again for it.
+func TestLimitsRunNothing(t *testing.T) {
+	s := Service{Name: "bootstrap", Playbook: "osp.edpm.bootstrap", Type: "bootstrap"}
+	limited := s
+	limited.Limits = Limits{Run: time.Hour, Task: time.Minute}
+	if InputHash(s, inv(), "n0", "v1") != InputHash(limited, inv(), "n0", "v1") {
+		t.Error("a limit changes the hash")
 	}
 }
 

@@ -4,6 +4,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // DataPlaneServiceSpec is one playbook and its inputs.
 // +kubebuilder:validation:XValidation:rule="has(self.playbook) || has(self.playbookContents) || has(self.role)",message="set one of spec.playbook, spec.playbookContents or spec.role"
+// +kubebuilder:validation:XValidation:rule="!has(self.runTimeoutSeconds) || !has(self.taskTimeoutSeconds) || self.runTimeoutSeconds >= self.taskTimeoutSeconds",message="a task cannot take longer than the run it is in: raise spec.runTimeoutSeconds or lower spec.taskTimeoutSeconds"
 type DataPlaneServiceSpec struct {
 	// playbook to run: a name in a collection (osp.edpm.bootstrap). Wins over playbookContents and role, as in RHOSO.
 	// +optional
@@ -33,7 +34,29 @@ type DataPlaneServiceSpec struct {
 	// comes or goes makes it run again on all.
 	// +optional
 	DeployOnAllNodeSets bool `json:"deployOnAllNodeSets,omitempty"`
+	// taskTimeoutSeconds is how long one task may take on one node, each time it is tried; then it has failed there. A task
+	// with a timeout of its own keeps that one, and an asynchronous task (async) what it says there.
+	// Changing it makes nothing run again.
+	// +optional
+	// +kubebuilder:default=600
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	TaskTimeoutSeconds int32 `json:"taskTimeoutSeconds,omitempty"`
+	// runTimeoutSeconds is how long one run of the service may take on all its nodes together; then it is ended, and has
+	// failed on those that had not reached the end. Changing it makes nothing run again.
+	// +optional
+	// +kubebuilder:default=7200
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=604800
+	RunTimeoutSeconds int32 `json:"runTimeoutSeconds,omitempty"`
 }
+
+const (
+	// DefaultTaskTimeoutSeconds is taskTimeoutSeconds where nobody set it.
+	DefaultTaskTimeoutSeconds = 600
+	// DefaultRunTimeoutSeconds is runTimeoutSeconds where nobody set it.
+	DefaultRunTimeoutSeconds = 7200
+)
 
 // DataSource is one Secret or ConfigMap.
 // +kubebuilder:validation:XValidation:rule="has(self.secretRef) != has(self.configMapRef)",message="set exactly one of secretRef and configMapRef"

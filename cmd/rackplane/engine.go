@@ -46,6 +46,7 @@ type engineFlags struct {
 	ironicAuth  string
 	ansibleVenv string
 	slots       int
+	share       int
 	metrics     string
 	health      string
 	// lease, if set, is the namespace of the lease that lets one engine act at a time.
@@ -65,6 +66,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.ironic.DeployISO, "deploy-iso", "", "URL of the deploy agent's ISO, instead of kernel and ramdisk")
 	flags.StringVar(&f.ansibleVenv, "ansible-venv", "", "Python environment with ansible-playbook (default: the one `make install` put into RACKPLANE_CACHE)")
 	flags.IntVar(&f.slots, "ansible-slots", 4, "Ansible runs at once")
+	flags.IntVar(&f.share, "ansible-slots-per-namespace", 0, "Ansible runs at once of one namespace (default: half of --ansible-slots, rounded up)")
 	flags.StringVar(&f.metrics, "metrics-address", "0", "address that serves Prometheus metrics, 0 for none")
 	flags.StringVar(&f.health, "health-address", "0", "address that serves /healthz and /readyz, 0 for none")
 }
@@ -78,6 +80,8 @@ func (f *engineFlags) check() error {
 		return fmt.Errorf("--run-lease=%s: at least %s is needed for a run to end in time", f.runLease, minRunLease)
 	case f.slots < 1:
 		return fmt.Errorf("--ansible-slots=%d: at least 1 is needed", f.slots)
+	case f.share < 0 || f.share > f.slots:
+		return fmt.Errorf("--ansible-slots-per-namespace=%d: use 1 to %d, which is --ansible-slots", f.share, f.slots)
 	}
 	if err := f.readIronicFiles(); err != nil {
 		return err
@@ -169,7 +173,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
 	if err := playbooks.Extract(collections); err != nil {
 		return err
 	}
-	runner, err := local.New(local.Config{Dir: filepath.Join(dir, "runs"), Venv: f.ansibleVenv, Collections: collections, Slots: f.slots})
+	runner, err := local.New(local.Config{Dir: filepath.Join(dir, "runs"), Venv: f.ansibleVenv, Collections: collections, Slots: f.slots, SlotsPerNamespace: f.share})
 	if err != nil {
 		return err
 	}

@@ -178,7 +178,7 @@ func TestServicesInOrder(t *testing.T) {
 func TestWhatARunIsGiven(t *testing.T) {
 	files := &corev1.Secret{ObjectMeta: steptest.Meta("files"), Data: map[string][]byte{"nova.conf": []byte("[x]")}}
 	service := &v1alpha1.DataPlaneService{ObjectMeta: steptest.Meta("nova"), Spec: v1alpha1.DataPlaneServiceSpec{
-		PlaybookContents: "- hosts: all", EDPMServiceType: "compute", DataSources: []v1alpha1.DataSource{{SecretRef: &v1alpha1.DataSourceRef{Name: "files"}}},
+		PlaybookContents: "- hosts: all", EDPMServiceType: "compute", TaskTimeoutSeconds: 30, RunTimeoutSeconds: 90, DataSources: []v1alpha1.DataSource{{SecretRef: &v1alpha1.DataSourceRef{Name: "files"}}},
 	}}
 	d := newDeployment("n1")
 	d.Spec.ServicesOverride = []string{"nova"}
@@ -194,6 +194,9 @@ func TestWhatARunIsGiven(t *testing.T) {
 	run := started[0]
 	if run.PlaybookContents != "- hosts: all" || run.Playbook != "" || string(run.Data["compute/nova.conf"]) != "[x]" || len(run.Data) != 1 {
 		t.Errorf("playbook %q%q, data %q; want the snapshot's", run.Playbook, run.PlaybookContents, run.Data)
+	}
+	if run.Namespace != steptest.Namespace || run.TaskTimeout != 30*time.Second || run.Timeout != 90*time.Second {
+		t.Errorf("namespace %q, limits %s and %s", run.Namespace, run.TaskTimeout, run.Timeout)
 	}
 	if run.ExtraVars["edpm_override_hosts"] != "rack" || run.ExtraVars["edpm_service_type"] != "compute" {
 		t.Errorf("extra variables %v", run.ExtraVars)
@@ -211,6 +214,28 @@ func TestWhatARunIsGiven(t *testing.T) {
 	if got := string(run.Inventory); !strings.Contains(got, "n1:") || !strings.Contains(got, "192.168.0.11") {
 		t.Errorf("inventory:\n%s", got)
 	}
+}
+
+// TestRunTellsItsTimes: since when, until when, and since when nothing happens; a pass that changes none of it writes nothing.
+func TestRunTellsItsTimes(t *testing.T) {
+	r := site(t, newDeployment("n0"))
+	r.runner = ansibletest.New(1000)
+	r.controller.Runner = r.runner
+	began := r.Clock.Now()
+	r.runner.Times(began, began.Add(2*time.Hour), began.Add(time.Minute))
+	for range 4 {
+		r.pass()
+	}
+	times := " since " + began.UTC().Format(time.RFC3339) + ", until " + began.Add(2*time.Hour).UTC().Format(time.RFC3339) + " at most"
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonProgressing, "runs bootstrap (1 of 3) on 1 nodes"+times)
+	r.Writes()
+	r.pass()
+	if w := r.Writes(); len(w) > 0 {
+		t.Errorf("a pass while the run goes on writes %v", w)
+	}
+	r.Clock.Step(5 * time.Minute)
+	r.pass()
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonProgressing, "; no task has ended since "+began.Add(time.Minute).UTC().Format(time.RFC3339))
 }
 
 func TestSnapshot(t *testing.T) {

@@ -64,7 +64,7 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 		}
 	case ansible.Running:
 	}
-	return step.Waiting(v1alpha1.ReasonProgressing, p.describe(run), runPoll), nil
+	return step.Waiting(v1alpha1.ReasonProgressing, p.describe(run)+p.times(status), runPoll), nil
 }
 
 // describe says what is running, without anything that changes while it does.
@@ -72,6 +72,31 @@ func (p *pass) describe(run *v1alpha1.RunStatus) string {
 	at := 1 + slices.IndexFunc(p.snapshot.Services, func(s rollout.Service) bool { return s.Name == run.Service })
 	return fmt.Sprintf("runs %s (%d of %d) on %d nodes", run.Service, at, len(p.snapshot.Services), len(run.Nodes))
 }
+
+// quiet is how long no task of a run may end before that is told.
+const quiet = 2 * time.Minute
+
+// times says since when a run goes on and until when it may, and since when nothing has happened in it once that is long.
+// They are points in time, not ages: the message stays while they do.
+func (p *pass) times(status ansible.Status) string {
+	if status.State != ansible.Running || status.Since.IsZero() {
+		return ""
+	}
+	text := " since " + clockTime(status.Since)
+	if !status.Until.IsZero() {
+		text += ", until " + clockTime(status.Until) + " at most"
+	}
+	last := status.Progress.Last
+	if last.IsZero() {
+		last = status.Since
+	}
+	if p.Clock.Since(last) > quiet {
+		text += "; no task has ended since " + clockTime(last)
+	}
+	return text
+}
+
+func clockTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // start starts the run. What it was decided from is in the snapshot; the login key is read now.
 func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome, error) {
@@ -98,7 +123,8 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 	}
 	service := &p.snapshot.Services[i]
 	err = p.Runner.Start(ctx, ansible.Run{
-		Key: run.Key, Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
+		Key: run.Key, Namespace: p.deployment.Namespace, Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
+		Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
 		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: run.Nodes,
 		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens,
 	})

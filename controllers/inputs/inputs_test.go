@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -145,14 +146,15 @@ func TestAuthorizedKeys(t *testing.T) {
 func TestReadService(t *testing.T) {
 	files := &corev1.ConfigMap{ObjectMeta: steptest.Meta("files"), Data: map[string]string{"a": "1"}, BinaryData: map[string][]byte{"b": {2}}}
 	secret := &corev1.Secret{ObjectMeta: steptest.Meta("secret"), Data: map[string][]byte{"a": []byte("later wins")}}
-	obj := &v1alpha1.DataPlaneService{ObjectMeta: steptest.Meta("s"), Spec: v1alpha1.DataPlaneServiceSpec{Role: "r", DataSources: []v1alpha1.DataSource{
+	obj := &v1alpha1.DataPlaneService{ObjectMeta: steptest.Meta("s"), Spec: v1alpha1.DataPlaneServiceSpec{Role: "r", TaskTimeoutSeconds: 30, RunTimeoutSeconds: 90, DataSources: []v1alpha1.DataSource{
 		{ConfigMapRef: &v1alpha1.DataSourceRef{Name: "files"}}, {SecretRef: &v1alpha1.DataSourceRef{Name: "secret"}},
 	}}}
 	got, err := inputs.ReadService(t.Context(), steptest.New(t, files, secret, obj).Plain, client.ObjectKeyFromObject(obj))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := rollout.Service{Name: "s", Role: "r", Type: "s", Data: map[string][]byte{"a": []byte("later wins"), "b": {2}}}
+	want := rollout.Service{Name: "s", Role: "r", Type: "s", Data: map[string][]byte{"a": []byte("later wins"), "b": {2}},
+		Limits: rollout.Limits{Task: 30 * time.Second, Run: 90 * time.Second}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("service (-want +got):\n%s", diff)
 	}

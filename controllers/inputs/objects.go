@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
@@ -119,6 +120,7 @@ func ReadService(ctx context.Context, r client.Reader, key types.NamespacedName)
 	s := rollout.Service{
 		Name: obj.Name, Playbook: obj.Spec.Playbook, PlaybookContents: obj.Spec.PlaybookContents, Role: obj.Spec.Role,
 		Global: obj.Spec.DeployOnAllNodeSets, Type: obj.Spec.EDPMServiceType, Data: map[string][]byte{},
+		Limits: rollout.Limits{Run: seconds(obj.Spec.RunTimeoutSeconds), Task: seconds(obj.Spec.TaskTimeoutSeconds)},
 	}
 	if s.Type == "" {
 		s.Type = obj.Name
@@ -132,6 +134,8 @@ func ReadService(ctx context.Context, r client.Reader, key types.NamespacedName)
 	}
 	return s, nil
 }
+
+func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
 
 // readSource reads the files of the i-th data source.
 func readSource(ctx context.Context, r client.Reader, service *v1alpha1.DataPlaneService, i int) (map[string][]byte, error) {

@@ -263,6 +263,8 @@ func TestServiceDeploymentAndNodeRefused(t *testing.T) {
 		{"data source without reference", "DataPlaneService", "spec: {dataSources: [{}]}", []string{"spec.dataSources[0]", "set exactly one of secretRef and configMapRef"}},
 		{"data source with two", "DataPlaneService", "spec: {dataSources: [{secretRef: {name: a}, configMapRef: {name: a}}]}", []string{"spec.dataSources[0]", "set exactly one"}},
 		{"data source without a name", "DataPlaneService", "spec: {dataSources: [{secretRef: {}}]}", []string{"spec.dataSources[0].secretRef.name: Required value"}},
+		{"no time for a task", "DataPlaneService", "spec: {taskTimeoutSeconds: -1}", []string{"spec.taskTimeoutSeconds", "greater than or equal to 1"}},
+		{"a task longer than its run", "DataPlaneService", "spec: {taskTimeoutSeconds: 9000}", []string{"raise spec.runTimeoutSeconds or lower spec.taskTimeoutSeconds"}},
 		{"no NodeSet", "DataPlaneDeployment", "spec: {nodeSet: null}", []string{"spec.nodeSet: Required value"}},
 		{"empty NodeSet", "DataPlaneDeployment", `spec: {nodeSet: ""}`, []string{"spec.nodeSet", "at least 1"}},
 		{"node twice", "DataPlaneDeployment", "spec: {nodes: [a, a]}", []string{"spec.nodes[1]", "Duplicate value"}},

@@ -27,6 +27,8 @@ from ansible.plugins.loader import connection_loader
 from ansible.plugins.strategy import StrategyBase
 
 MESSAGE_LIMIT = 500
+# So many bytes may tell of progress; after them only what decides a host's result is told.
+EVENTS_LIMIT = 8 << 20
 CENSORED = "the output is hidden because no_log is set on the task"
 
 
@@ -42,6 +44,7 @@ class CallbackModule(CallbackBase):
         super().__init__(display=display, options=options)
         self._play = ""
         self._stops = False
+        self._written = 0
         self._ends = Ends(lambda host: self._emit("end", host=host))
         path = os.environ.get("RACKPLANE_EVENTS")
         self.disabled = not path
@@ -52,8 +55,9 @@ class CallbackModule(CallbackBase):
 
     def _emit(self, event, **fields):
         if self._out is not None:
-            line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False)
-            self._out.write(line + "\n")
+            text = json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False)
+            self._written += len(text)
+            self._out.write(text + "\n")
 
     def v2_playbook_on_start(self, playbook):
         """The run begins."""
@@ -107,8 +111,10 @@ class CallbackModule(CallbackBase):
 
     def _task(self, result, outcome, **fields):
         role = result._task._role
-        self._emit("task", host=result._host.get_name(), play=self._play, task=result._task.get_name().strip(),
-                   role=role.get_name() if role else "", result=outcome, **fields)
+        decides = outcome in ("failed", "unreachable") and not fields["ignored"]
+        if decides or self._written < EVENTS_LIMIT:
+            self._emit("task", host=result._host.get_name(), play=self._play, task=result._task.get_name().strip(),
+                       role=role.get_name() if role else "", result=outcome, **fields)
         self._ends.moved(result._host.get_name())
 
 
