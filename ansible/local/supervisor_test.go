@@ -36,9 +36,14 @@ func nothingMore(folder, order) []guard {
 }
 
 func TestSupervisorHasTheLastWord(t *testing.T) {
-	tooLong := func(folder, order) []guard {
+	tooLong := func(f folder, _ order) []guard {
 		return []guard{
-			func(context.Context) error { return errors.New("it took\ntoo long") },
+			func(context.Context) error {
+				for !f.has("started") {
+					time.Sleep(5 * time.Millisecond)
+				}
+				return errors.New("it took\ntoo long")
+			},
 			func(ctx context.Context) error {
 				<-ctx.Done()
 				return errors.New("what ends the run is not what comes after it")
@@ -52,7 +57,7 @@ func TestSupervisorHasTheLastWord(t *testing.T) {
 	}{
 		"ends by itself":         {"exit 3", nothingMore, ending{Code: 3}},
 		"is killed":              {"kill -9 $$", nothingMore, ending{Code: 137}},
-		"is ended by a guard":    {"sleep 100", tooLong, ending{Code: 143, Cause: "it took too long"}},
+		"is ended by a guard":    {"touch started; sleep 100", tooLong, ending{Code: 143, Cause: "it took too long"}},
 		"leaves something there": {"setsid sleep 100 & exit 0", nothingMore, ending{}},
 	} {
 		t.Run(name, func(t *testing.T) {
