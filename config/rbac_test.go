@@ -48,6 +48,9 @@ func rights() map[right]string {
 		{manager, "events.k8s.io/events", "create patch"}:                             "tells of changes",
 		{leader, "coordination.k8s.io/leases", "create"}:                              "one engine acts at a time; only in rackplane-system (a name cannot bound create)",
 		{leader, "coordination.k8s.io/leases engine.rackplane.dev", "get update"}:     "the lease itself",
+		{leader, "/configmaps", "create"}:                                             "what the engine last acted on; only in rackplane-system (a name cannot bound create)",
+		{leader, "/configmaps rackplane-epoch", "get update"}:                         "the same, and whether it is paused",
+		{manager, "/namespaces", "get"}:                                               "the UID of kube-system tells clusters apart",
 		{discovery, "batch/cronjobs", "get"}:                                          "the Job's template; bound by nobody by default",
 		{discovery, "batch/jobs", "create list"}:                                      "cell discovery; bound by nobody by default",
 	}

@@ -101,7 +101,7 @@ func (k pki) ensureAuthorities() error {
 		for _, id := range have {
 			trusted = append(trusted, pemCertificate(id.cert)...)
 		}
-		if err := writeFile(k.bundle(name), trusted); err != nil {
+		if err := WriteFile(k.bundle(name), trusted); err != nil {
 			return err
 		}
 	}
@@ -185,7 +185,7 @@ func (k pki) ensureSigningKey() error {
 	if data, err = pemKey(key); err != nil {
 		return err
 	}
-	return writeFile(k.signingKey(), data)
+	return WriteFile(k.signingKey(), data)
 }
 
 // ensureCertificates issues each certificate that is missing, unreadable, near its end, of an unknown authority or for other
@@ -325,7 +325,7 @@ func (id identity) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(pemCertificate(id.cert), key...))
+	return WriteFile(path, append(pemCertificate(id.cert), key...))
 }
 
 // readIdentity reads a certificate and its key; any defect of the file is an error.
@@ -374,8 +374,8 @@ func pemKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 }
 
-// writeFile replaces a file as a whole, mode 0600, or leaves it as it was. A file that already says so is left alone.
-func writeFile(path string, data []byte) error {
+// WriteFile replaces a file as a whole, mode 0600, or leaves it as it was. A file that already says so is left alone.
+func WriteFile(path string, data []byte) error {
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
 		return nil
 	}

@@ -53,7 +53,7 @@ func (e endpoint) writeKubeconfig(keys pki) error {
 	if err != nil {
 		return fmt.Errorf("control plane: kubeconfig: %w", err)
 	}
-	return writeFile(e.kubeconfig(), data)
+	return WriteFile(e.kubeconfig(), data)
 }
 
 // ready asks whether the API server is up as a whole (Kubernetes API health endpoints, /readyz).

@@ -55,7 +55,7 @@ func choosePorts(ctx context.Context, c Config) (ports, error) {
 	if err != nil {
 		return p, fmt.Errorf("control plane: %w", err)
 	}
-	return p, writeFile(path, append(out, '\n'))
+	return p, WriteFile(path, append(out, '\n'))
 }
 
 // readPorts returns what is remembered: nothing when the file is missing, and an error when it makes no sense,

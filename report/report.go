@@ -24,6 +24,8 @@ type View struct {
 	Nodes       []v1alpha1.DataPlaneNode
 	Deployments []v1alpha1.DataPlaneDeployment
 	Hosts       []metal3v1alpha1.BareMetalHost
+	// Paused says why the engine acts on nothing; empty when it acts.
+	Paused string
 	// Now is when the view was taken; ages are counted from it.
 	Now time.Time
 }

@@ -260,3 +260,15 @@ func TestNothingRawReachesATerminal(t *testing.T) {
 		t.Errorf("%d lines, want %d:\n%s", got, want, tree.String())
 	}
 }
+
+// TestPausedIsSaidFirst, and on one line.
+func TestPausedIsSaidFirst(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	if err := Tree(&b, View{Paused: "a backup\nwas restored"}, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if head, _, _ := strings.Cut(b.String(), "\n"); !strings.Contains(head, "PAUSED") || !strings.Contains(head, "rackplane resume`: a backup was restored") {
+		t.Errorf("says %q", b.String())
+	}
+}

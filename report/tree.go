@@ -38,6 +38,12 @@ func apply(f func(string) string, s string) string {
 
 // Tree writes every NodeSet of the view with its nodes, then the hosts nobody holds.
 func Tree(w io.Writer, v View, st Style) error {
+	if v.Paused != "" {
+		head := apply(st.Bad, "PAUSED") + ": nothing is acted on until `rackplane resume`: " + line.Of(v.Paused)
+		if _, err := fmt.Fprintln(w, head); err != nil {
+			return err
+		}
+	}
 	if len(v.NodeSets) == 0 {
 		if _, err := fmt.Fprintln(w, "no NodeSets: apply one (config/samples has examples)"); err != nil {
 			return err

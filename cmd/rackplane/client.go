@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/report"
 )
@@ -91,6 +92,7 @@ func readView(ctx context.Context, c client.Reader, namespace, nodeSet string) (
 	if len(v.NodeSets) == 0 {
 		hostNamespaces[namespace] = true
 	}
+	v.Paused = epoch.WhyPaused(ctx, c, engineNamespace)
 	opts := []client.ListOption{client.InNamespace(namespace)}
 	if nodeSet != "" {
 		opts = append(opts, client.MatchingLabels{v1alpha1.NodeSetLabel: nodeSet})

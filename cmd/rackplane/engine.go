@@ -184,25 +184,37 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
 		return err
 	}
 	held := &leases.Leases{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: runner, Store: store, Duration: f.runLease, Clock: realClock}
-	setups := []func(ctrl.Manager) error{
-		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: openstack.New(realClock, 0), Leases: held, Random: rand.Reader}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Runner: runner, Leases: held, Collection: playbooks.Hash()}).Setup,
+	service, err := f.service(mgr.GetLogger())
+	if err != nil {
+		return err
 	}
-	if f.hostBackend == "builtin" {
-		if f.ironic.Endpoint == "" {
-			mgr.GetLogger().Info("no --ironic-url: BareMetalHosts are not driven; only pre-provisioned nodes can be deployed")
-		} else {
-			p, err := ironic.New(f.ironic)
-			if err != nil {
-				return err
-			}
-			setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: p, Events: events}).Setup)
-		}
+	keeper := newKeeper(mgr, f, dir, service)
+	if err := mgr.Add(keeper); err != nil {
+		return err
+	}
+	setups := []func(ctrl.Manager) error{
+		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Hash()}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: openstack.New(realClock, 0), Leases: held, Random: rand.Reader}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: runner, Leases: held, Collection: playbooks.Hash()}).Setup,
+	}
+	if service != nil {
+		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: service, Events: events, Gate: keeper.Paused}).Setup)
 	}
 	var errs error
 	for _, setup := range setups {
 		errs = errors.Join(errs, setup(mgr))
 	}
 	return errs
+}
+
+// service is the Ironic that hosts are driven through; nil when this engine drives none.
+func (f *engineFlags) service(log logr.Logger) (*ironic.Client, error) {
+	if f.hostBackend != "builtin" {
+		return nil, nil
+	}
+	if f.ironic.Endpoint == "" {
+		log.Info("no --ironic-url: BareMetalHosts are not driven; only pre-provisioned nodes can be deployed")
+		return nil, nil
+	}
+	return ironic.New(f.ironic)
 }

@@ -54,6 +54,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(managerCommand(), standaloneCommand(), planCommand(), statusCommand(), releaseCommand(), keepCommand(), ansibleRunCommand())
+	cmd.AddCommand(managerCommand(), standaloneCommand(), planCommand(), statusCommand(), releaseCommand(), keepCommand(), resumeCommand(), ansibleRunCommand())
 	return cmd
 }

@@ -30,6 +30,8 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Events gets changed conditions.
 	Events events.EventRecorder
+	// Gate stops everything while it is closed.
+	Gate step.Gate
 	// Collection identifies the playbooks; it must be the NodeSet controller's.
 	Collection string
 }

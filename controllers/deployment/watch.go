@@ -31,7 +31,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		WatchesMetadata(&corev1.Secret{}, unfinished, builder.WithPredicates(inputs.UserMade())).
 		WatchesMetadata(&corev1.ConfigMap{}, unfinished).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Complete(r)
+		Complete(r.Gate.Guard(r))
 }
 
 // unfinished are the deployments of the object's namespace that have not begun or not ended.

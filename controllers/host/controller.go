@@ -35,6 +35,8 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Events gets state changes and failures.
 	Events events.EventRecorder
+	// Gate lets nothing be acted on while it is closed; what would be done is shown.
+	Gate step.Gate
 	// Random makes deployment ids; nil is crypto/rand.
 	Random io.Reader
 	// Workers is how many hosts are driven at once; 0 means 8.
@@ -88,6 +90,8 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 	switch {
 	case paused || (deleting && !held):
 		return 0, nil
+	case p.Gate.Closed() != "":
+		return slowPoll, p.preview(ctx, p.Gate.Closed())
 	case !deleting && !held:
 		if err := p.editFinalizer(ctx, controllerutil.AddFinalizer); err != nil {
 			return 0, err

@@ -277,3 +277,27 @@ func TestDirtyDisksAreCleanedWithoutStatus(t *testing.T) {
 		t.Errorf("cleaned %d times", n-before)
 	}
 }
+
+// TestPausedEngineShowsWhatItWouldDo and does nothing, not even to a host that is deleted.
+func TestPausedEngineShowsWhatItWouldDo(t *testing.T) {
+	t.Parallel()
+	r, _ := deployed(t)
+	before, closed := r.sim.Effects(hostID), "a backup was restored"
+	r.host.Gate = func() string { return closed }
+	r.edit(func(h *metal3v1alpha1.BareMetalHost) { h.Spec.Image, h.Spec.Online = nil, false })
+	h := r.wantUntouched(before)
+	if !strings.Contains(h.Status.ErrorMessage, "Act{Undeploy} deprovisioning") || !strings.Contains(h.Status.ErrorMessage, closed) ||
+		h.Status.Provisioning.State != metal3v1alpha1.StateProvisioned {
+		t.Errorf("shows %s: %q", h.Status.Provisioning.State, h.Status.ErrorMessage)
+	}
+	r.wantQuiet()
+	if err := r.client.Delete(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	r.wantUntouched(before)
+	closed = ""
+	r.until("gone", func(h *metal3v1alpha1.BareMetalHost) bool { return h.Name == "" })
+	if n := r.sim.Effects(hostID)[provisioner.Undeploy]; n != 1 {
+		t.Errorf("undeployed %d times", n)
+	}
+}

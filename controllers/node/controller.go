@@ -39,6 +39,8 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Events gets changed conditions.
 	Events events.EventRecorder
+	// Gate stops everything while it is closed.
+	Gate step.Gate
 }
 
 // pass is what one pass over a node knows. Fields are filled by the steps in order.

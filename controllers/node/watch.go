@@ -36,7 +36,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.HostClaimPolicy{}, handler.EnqueueRequestsFromMapFunc(r.onPolicy)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.withKey)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Complete(r)
+		Complete(r.Gate.Guard(r))
 }
 
 // decidedOrRun leaves out the writes of this controller itself, which would only make it probe again.

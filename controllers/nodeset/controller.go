@@ -23,6 +23,8 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Events gets changed conditions.
 	Events events.EventRecorder
+	// Gate stops everything while it is closed.
+	Gate step.Gate
 	// Collection identifies the playbooks; another one makes every service run again.
 	Collection string
 }

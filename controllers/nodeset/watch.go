@@ -39,7 +39,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		WatchesMetadata(&corev1.Secret{}, neighbours, builder.WithPredicates(inputs.UserMade())).
 		WatchesMetadata(&corev1.ConfigMap{}, neighbours).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
-		Complete(r)
+		Complete(r.Gate.Guard(r))
 }
 
 func request(namespace, name string) reconcile.Request {

@@ -91,3 +91,26 @@ func bmcOf(info map[string]any) string {
 	port := orElse(u.Port(), map[string]string{"http": "80"}[u.Scheme])
 	return strings.ToLower(u.Hostname()) + ":" + orElse(port, "443") + "/" + system
 }
+
+// Deployments returns the deployment of every node that holds one of ours, by the node's name.
+func (c *Client) Deployments(ctx context.Context) (map[string]string, error) {
+	api, err := c.api(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, err := nodes.List(api, nodes.ListOpts{Fields: []string{"uuid", "name", "extra"}}).AllPages(ctx)
+	if err != nil {
+		return nil, c.classify(err)
+	}
+	all, err := nodes.ExtractNodes(page)
+	if err != nil {
+		return nil, c.classify(err)
+	}
+	held := map[string]string{}
+	for i := range all {
+		if deployment := text(all[i].Extra, extraDeployment); deployment != "" {
+			held[all[i].Name] = deployment
+		}
+	}
+	return held, nil
+}
