@@ -17,6 +17,7 @@ func Validate(nets v1alpha1.NetConfigSpec) []error {
 		if IsCtlplane(n) {
 			ctlplane = append(ctlplane, n.Name)
 		}
+		errs = append(errs, checkNames(n)...)
 		for _, s := range n.Subnets {
 			p, err := parse(n.Name, s)
 			errs = append(errs, unjoin(err)...)
@@ -31,6 +32,23 @@ func Validate(nets v1alpha1.NetConfigSpec) []error {
 		errs = append(errs, errors.New("no network is the control plane: name one ctlplane, or set its serviceNetwork to ctlplane"))
 	case len(ctlplane) > 1:
 		errs = append(errs, fmt.Errorf("networks %s and %s are both the control plane: keep serviceNetwork ctlplane on one", ctlplane[0], ctlplane[1]))
+	}
+	return errs
+}
+
+// checkNames refuses a name that variables cannot be made from, and a domain that is none.
+func checkNames(n v1alpha1.Network) []error {
+	var errs []error
+	if !variableStem.MatchString(n.Name) {
+		errs = append(errs, fmt.Errorf("network %.80q: name must begin with a letter and hold letters, digits, dashes and underscores alone: rename it", n.Name))
+	}
+	if n.ServiceNetwork != "" && !variableStem.MatchString(n.ServiceNetwork) {
+		errs = append(errs, fmt.Errorf("network %.80q: serviceNetwork %.80q must begin with a letter and hold letters, digits, dashes and underscores alone: correct it", n.Name, n.ServiceNetwork))
+	}
+	if n.DNSDomain != "" {
+		if err := CheckName(n.DNSDomain); err != nil {
+			errs = append(errs, fmt.Errorf("network %s: dnsDomain %w", n.Name, err))
+		}
 	}
 	return errs
 }

@@ -3,7 +3,6 @@ package inventory
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
 )
 
 // Check returns what a user may not say in ansible options: a login that is no name or address, and variables that are
@@ -19,7 +19,7 @@ import (
 func Check(o v1alpha1.AnsibleOptions) []error {
 	var errs []error
 	if o.AnsibleHost != "" {
-		if err := CheckHost(o.AnsibleHost); err != nil {
+		if err := network.CheckHost(o.AnsibleHost); err != nil {
 			errs = append(errs, fmt.Errorf("ansible.ansibleHost %w", err))
 		}
 	}
@@ -34,40 +34,13 @@ func Check(o v1alpha1.AnsibleOptions) []error {
 	return errs
 }
 
-// CheckHost refuses what is neither an IP address nor a DNS name.
-func CheckHost(host string) error {
-	if _, err := address(host); err == nil {
-		return nil
-	}
-	if len(host) > longestName || !hostName.MatchString(host) || number4.MatchString(host) {
-		return fmt.Errorf("%s is neither an IP address nor a DNS name: correct it", show(host))
-	}
-	return nil
-}
-
-// longestName is a DNS name's length (RFC 1035, 2.3.4).
-const longestName = 253
-
 var (
-	// hostName is a DNS name whose labels have at most 63 characters (RFC 1123, 2.1).
-	hostName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
-	// number4 is what inet_aton(3) takes for an IPv4 address, however it is written: it ends in a number.
-	number4 = regexp.MustCompile(`^(.*\.)?(0[xX][0-9a-fA-F]*|[0-9]+)$`)
 	// userName takes what useradd and directories do, and nothing that ssh(1) or a shell reads otherwise.
 	userName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.@-]*$`)
 	// variableName is what Ansible takes for one (ansible.utils.vars.validate_variable_name), but for a leading
 	// underscore: those names are its own.
 	variableName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]*$`)
 )
-
-// address reads an IP address without a zone.
-func address(text string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(text)
-	if err == nil && a.Zone() != "" {
-		err = fmt.Errorf("%s has a zone", text)
-	}
-	return a, err
-}
 
 // show quotes a name for a message when it is not a plain word, in a bounded length.
 func show(name string) string {

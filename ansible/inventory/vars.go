@@ -83,7 +83,7 @@ func hostVars(s *Set, n *Node, shared map[string]any) (map[string]any, error) {
 
 // shortest is an address in the form that programs look it up in; other names stay as they are.
 func shortest(host string) string {
-	if a, err := address(host); err == nil {
+	if a, err := network.ParseAddress(host); err == nil {
 		return a.String()
 	}
 	return host
@@ -187,6 +187,7 @@ func decode(raw []byte) (any, error) {
 // addNetworks adds what each address's network says, under the network's role (internalapi_ip, ...).
 func addNetworks(vars map[string]any, s *Set, n *Node) error {
 	var domains []string
+	roles := map[string]string{}
 	if _, domain, ok := strings.Cut(n.HostName, "."); ok {
 		domains = append(domains, domain)
 	}
@@ -199,6 +200,11 @@ func addNetworks(vars map[string]any, s *Set, n *Node) error {
 		if err != nil {
 			return fmt.Errorf("subnet %s of network %s: cidr %q is not a network: correct it in the NetConfig", sub.Name, net.Name, sub.CIDR)
 		}
+		role := variable(network.ServiceNetwork(net))
+		if other := roles[role]; other != "" {
+			return fmt.Errorf("networks %s and %s have one role, %s, and so the same variables: take one of them from the node's networks, or give one another serviceNetwork", other, net.Name, role)
+		}
+		roles[role] = net.Name
 		addNetwork(vars, a, net, sub, prefix)
 		if net.DNSDomain != "" && !slices.Contains(domains, net.DNSDomain) {
 			domains = append(domains, net.DNSDomain)

@@ -9,18 +9,21 @@ type DataPlaneDeploymentSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="nodeSet is not the name of a NodeSet: write it as kubectl get shows it"
 	NodeSet string `json:"nodeSet,omitempty"`
 	// nodes limits the run to these DataPlaneNodes; empty means all of the set.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	Nodes []string `json:"nodes,omitempty"`
 	// servicesOverride replaces the NodeSet's services for this run, in this order.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	ServicesOverride []string `json:"servicesOverride,omitempty"`
 }
 

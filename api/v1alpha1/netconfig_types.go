@@ -3,6 +3,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // NetConfigSpec is the networks of a site. One NetConfig per namespace, as in RHOSO.
+// +kubebuilder:validation:XValidation:rule="self.networks.filter(n, (has(n.serviceNetwork) && size(n.serviceNetwork) > 0 ? n.serviceNetwork : n.name).lowerAscii() == 'ctlplane').size() <= 1",message="two networks are the control plane: keep the name or the serviceNetwork ctlplane on one"
 type NetConfigSpec struct {
 	// networks by name.
 	// +required
@@ -18,15 +19,17 @@ type Network struct {
 	// name of the network, for example ctlplane or internalapi.
 	// +required
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9][a-zA-Z0-9_-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z][a-zA-Z0-9_-]*$')",message="the name of a network, from which variables are made, must begin with a letter and hold letters, digits, dashes and underscores alone"
 	Name string `json:"name,omitempty"`
 	// serviceNetwork is the network's role when its name is another; ctlplane marks the control-plane network.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-zA-Z][a-zA-Z0-9_-]*$')",message="serviceNetwork, from which variables are made, must begin with a letter and hold letters, digits, dashes and underscores alone"
 	ServiceNetwork string `json:"serviceNetwork,omitempty"`
 	// dnsDomain of the nodes on this network.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$')",message="dnsDomain must be a lower-case DNS name whose labels have at most 63 characters, such as ctlplane.example.com"
 	DNSDomain string `json:"dnsDomain,omitempty"`
 	// mtu of the network; default 1500.
 	// +optional
@@ -53,6 +56,7 @@ type Subnet struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9][a-zA-Z0-9_.-]*$')",message="the name of a subnet must begin with a letter or digit and hold letters, digits, dots, dashes and underscores alone"
 	Name string `json:"name,omitempty"`
 	// cidr of the subnet, IPv4 or IPv6.
 	// +required
@@ -78,6 +82,7 @@ type Subnet struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=45
+	// +kubebuilder:validation:items:Pattern=`^[0-9a-fA-F:.]+$`
 	ExcludeAddresses []string `json:"excludeAddresses,omitempty"`
 	// routes beside the default route.
 	// +optional
@@ -89,6 +94,7 @@ type Subnet struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="self.all(n, isIP(n))",message="nameservers must be IP addresses"
 	Nameservers []string `json:"nameservers,omitempty"`
 }
 
@@ -112,11 +118,13 @@ type Route struct {
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=49
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="a route's destination must be a network such as 10.0.0.0/8 or fd00::/8"
 	Destination string `json:"destination,omitempty"`
 	// nexthop address.
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="a route's nexthop must be an IP address such as 192.168.122.10 or fd00:122::10"
 	Nexthop string `json:"nexthop,omitempty"`
 }
 

@@ -11,10 +11,12 @@ type HostReference struct {
 	// namespace of the host.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="host.namespace is not the name of a namespace: write it as kubectl get shows it"
 	Namespace string `json:"namespace,omitempty"`
 	// name of the host.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="host.name is not the name of a BareMetalHost: write it as kubectl get shows it"
 	Name string `json:"name,omitempty"`
 	// uid of the host.
 	// +required
@@ -26,14 +28,17 @@ type Address struct {
 	// network is the NetConfig network's name.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z][a-zA-Z0-9_-]*$')",message="the name of a network must begin with a letter and hold letters, digits, dashes and underscores alone"
 	Network string `json:"network,omitempty"`
 	// subnet is the NetConfig subnet's name.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9][a-zA-Z0-9_.-]*$')",message="the name of a subnet must begin with a letter or digit and hold letters, digits, dots, dashes and underscores alone"
 	Subnet string `json:"subnet,omitempty"`
 	// address without prefix length.
 	// +required
 	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="address must be an IP address such as 192.168.122.10 or fd00:122::10"
 	Address string `json:"address,omitempty"`
 	// defaultRoute is true on the network whose gateway is the node's default route.
 	// +optional
@@ -45,10 +50,12 @@ type ServiceInput struct {
 	// name of the DataPlaneService.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="the name of a service is not the name of a DataPlaneService: write it as kubectl get shows it"
 	Name string `json:"name,omitempty"`
 	// inputHash identifies everything the run would give this node: playbook, variables, data sources.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-z]*$`
 	InputHash string `json:"inputHash,omitempty"`
 }
 
@@ -57,6 +64,7 @@ type DataPlaneNodeSpec struct {
 	// hostName of the node.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$')",message="hostName must be a lower-case DNS name whose labels have at most 63 characters, such as compute-0.example.com"
 	HostName string `json:"hostName,omitempty"`
 	// host is the BareMetalHost planned for the node; nil while none fits, or for pre-provisioned nodes.
 	// +optional

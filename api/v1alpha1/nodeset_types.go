@@ -46,6 +46,7 @@ type NodeSetSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=1000
 	// +kubebuilder:validation:XValidation:rule="self.all(n, n.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'))",messageExpression="'the names in spec.nodes are at most 63 lower-case letters, digits and dashes; rename ' + self.filter(n, !n.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'))[0]"
+	// +kubebuilder:validation:XValidation:rule="self.all(n, !(n in ['all', 'localhost', 'ungrouped']))",message="all, localhost and ungrouped mean something else to Ansible: rename the node in spec.nodes"
 	Nodes map[string]NodeSection `json:"nodes,omitempty"`
 
 	// hosts says which BareMetalHosts may serve this set's nodes.
@@ -64,6 +65,7 @@ type NodeSetSpec struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(s, s.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))",message="spec.services lists what is not the name of a DataPlaneService: write it as kubectl get shows it"
 	// +kubebuilder:validation:XValidation:rule="self.all(s, self.exists_one(t, t == s))",message="spec.services lists a service twice: remove the second one"
 	// +kubebuilder:validation:items:MaxLength=63
 	// +kubebuilder:validation:items:MinLength=1
@@ -95,6 +97,7 @@ type HostSelection struct {
 	// namespace of the BareMetalHosts; empty means the NodeSet's own.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')",message="hosts.namespace is not the name of a namespace: write it as kubectl get shows it"
 	Namespace string `json:"namespace,omitempty"`
 
 	// selector must match the host's labels; empty matches every host of the namespace.
@@ -127,6 +130,7 @@ type CPURequirement struct {
 	// arch as Ironic's inspection reports it, for example x86_64 or aarch64.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9_]+$')",message="cpu.arch must be a processor's name such as x86_64 or aarch64"
 	Arch string `json:"arch,omitempty"`
 	// minCount is the least number of logical processors.
 	// +optional
@@ -167,12 +171,18 @@ type Image struct {
 	// url of the image, http or https.
 	// +required
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^https?://`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://') && isURL(self)",message="image.url must be a URL, http or https, of what is written to the disk"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="image.url holds a user name or password, which everybody who may read the NodeSet would see: serve the image without, or on a network of the servers alone"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]*$')",message="image.url holds spaces or characters that URLs have not: percent-encode them"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://(169[.]254[.]|[[](fe[89abAB]|FE[89abAB]|fd00:ec2:|FD00:EC2:|::ffff:|::FFFF:))')",message="image.url names a link-local or metadata address: name the image server"
 	URL string `json:"url,omitempty"`
 	// checksum of the image, or the URL of a file that holds it. Required: an image that cannot be verified is not deployed.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-fA-F]+$') || (self.matches('^https?://[!-~]*$') && isURL(self))",message="image.checksum must be hexadecimal, or the URL (http or https) of a file that holds it"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/?#]*@')",message="image.checksum holds a user name or password, which everybody who may read the NodeSet would see: serve it without"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://(169[.]254[.]|[[](fe[89abAB]|FE[89abAB]|fd00:ec2:|FD00:EC2:|::ffff:|::FFFF:))')",message="image.checksum names a link-local or metadata address: name the image server"
 	Checksum string `json:"checksum,omitempty"`
 	// checksumType is sha256 (default), sha512 or auto (told by length).
 	// +optional
@@ -193,6 +203,7 @@ type NodeTemplate struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="ansibleSSHPrivateKeySecret is not the name of a Secret: write it as kubectl get shows it"
 	AnsibleSSHPrivateKeySecret string `json:"ansibleSSHPrivateKeySecret,omitempty"`
 
 	// ansible variables and login shared by all nodes.
@@ -201,7 +212,8 @@ type NodeTemplate struct {
 
 	// networks each node gets an address on. The control-plane network (NetConfig serviceNetwork ctlplane) must be among them.
 	// +optional
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Networks []NodeNetwork `json:"networks,omitempty"`
 
@@ -212,11 +224,11 @@ type NodeTemplate struct {
 }
 
 // NodeSection is one explicit node. What is set here replaces what nodeTemplate says.
-// +kubebuilder:validation:XValidation:rule="!has(self.hostName) || self.hostName.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="hostName must be a lower-case DNS name"
 type NodeSection struct {
 	// hostName of the node; default its key.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$')",message="hostName must be a lower-case DNS name whose labels have at most 63 characters, such as compute-0.example.com"
 	HostName string `json:"hostName,omitempty"`
 	// bmhLabelSelector are labels the node's BareMetalHost must have, on top of spec.hosts.selector.
 	// +optional
@@ -224,7 +236,8 @@ type NodeSection struct {
 	BMHLabelSelector map[string]string `json:"bmhLabelSelector,omitempty"`
 	// networks replaces nodeTemplate.networks.
 	// +optional
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Networks []NodeNetwork `json:"networks,omitempty"`
 	// networkConfig replaces nodeTemplate.networkConfig.
@@ -240,6 +253,7 @@ type NodeSection struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=2048
+	// +kubebuilder:validation:items:Pattern=`^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}( [ -~]*)?$`
 	SSHHostKeys []string `json:"sshHostKeys,omitempty"`
 }
 
@@ -248,10 +262,12 @@ type AnsibleOptions struct {
 	// ansibleUser logs in; default cloud-admin.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-zA-Z0-9_][a-zA-Z0-9_.@-]*$')",message="ansibleUser must be a user name: letters, digits, dots, dashes, underscores and @, and begin with none of .-@"
 	AnsibleUser string `json:"ansibleUser,omitempty"`
 	// ansibleHost is the address SSH connects to; default the node's ctlplane address.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || isIP(self) || (self.matches('^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?([.][a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$') && !self.matches('(^|[.])(0[xX][0-9a-fA-F]*|[0-9]+)$'))",message="ansibleHost must be an IP address or a DNS name"
 	AnsibleHost string `json:"ansibleHost,omitempty"`
 	// ansiblePort is the SSH port; default 22.
 	// +optional
@@ -273,14 +289,17 @@ type NodeNetwork struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z][a-zA-Z0-9_-]*$')",message="the name of a network must begin with a letter and hold letters, digits, dashes and underscores alone"
 	Name string `json:"name,omitempty"`
 	// subnetName of that network; may be left out when the network has one subnet.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-zA-Z0-9][a-zA-Z0-9_.-]*$')",message="subnetName must begin with a letter or digit and hold letters, digits, dots, dashes and underscores alone"
 	SubnetName string `json:"subnetName,omitempty"`
 	// fixedIP asks for this very address, which may lie outside the allocation ranges.
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="self == '' || isIP(self)",message="fixedIP must be an IP address such as 192.168.122.10 or fd00:122::10"
 	FixedIP string `json:"fixedIP,omitempty"`
 	// defaultRoute makes this subnet's gateway the node's default route.
 	// +optional
@@ -317,15 +336,17 @@ type Ethernet struct {
 	MAC string `json:"mac,omitempty"`
 	// networks carried untagged.
 	// +optional
-	// +listType=atomic
+	// +listType=set
 	// +kubebuilder:validation:MaxItems=4
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
 	Networks []string `json:"networks,omitempty"`
 	// vlans are networks carried tagged with their NetConfig VLAN.
 	// +optional
-	// +listType=atomic
+	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
 	VLANs []string `json:"vlans,omitempty"`
 }
 
@@ -348,15 +369,17 @@ type Bond struct {
 	Mode string `json:"mode,omitempty"`
 	// networks carried untagged.
 	// +optional
-	// +listType=atomic
+	// +listType=set
 	// +kubebuilder:validation:MaxItems=4
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
 	Networks []string `json:"networks,omitempty"`
 	// vlans are networks carried tagged with their NetConfig VLAN.
 	// +optional
-	// +listType=atomic
+	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
 	VLANs []string `json:"vlans,omitempty"`
 }
 
@@ -408,6 +431,7 @@ type NodeSetStatus struct {
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="!(self.metadata.name in ['all', 'localhost', 'ungrouped'])",message="metadata.name: all, localhost and ungrouped mean something else to Ansible: rename the NodeSet"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="metadata.name of a NodeSet is at most 40 characters: names of Secrets and runs are made from it"
 type NodeSet struct {
 	metav1.TypeMeta `json:",inline"`

@@ -8,12 +8,14 @@ type OpenStackJoin struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="cloudsSecret is not the name of a Secret: write it as kubectl get shows it"
 	CloudsSecret string `json:"cloudsSecret,omitempty"`
 
 	// cloud is the entry of clouds.yaml to use.
 	// +optional
 	// +default="default"
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^[:cntrl:]]*$')",message="openstack.cloud holds control characters: write it as in clouds.yaml"
 	Cloud string `json:"cloud,omitempty"`
 
 	// southbound is OVN's southbound database, where each node's chassis is looked for. Without it the chassis is
@@ -28,7 +30,7 @@ type OpenStackJoin struct {
 	// availabilityZone the nodes are in: a host aggregate of this name and zone is made when there is none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=255
-	// +kubebuilder:validation:Pattern=`^[^:/]+$`
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[^:/[:cntrl:]]+$')",message="availabilityZone must be a name without colons, slashes and control characters"
 	AvailabilityZone string `json:"availabilityZone,omitempty"`
 
 	// aggregates are host aggregates the nodes are members of; a missing one is made. Other memberships are left alone.
@@ -37,6 +39,7 @@ type OpenStackJoin struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self.all(a, a.matches('^[^[:cntrl:]]+$'))",message="aggregates must be names without control characters"
 	Aggregates []string `json:"aggregates,omitempty"`
 
 	// traits are set on each node's resource provider; a missing CUSTOM_ one is made. Other traits are left alone.
@@ -57,13 +60,14 @@ type OVNSouthbound struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=9
-	// +kubebuilder:validation:items:Pattern=`^(tcp|ssl):[^,\s]+:[0-9]{1,5}$`
 	// +kubebuilder:validation:items:MaxLength=300
+	// +kubebuilder:validation:XValidation:rule="self.all(e, e.matches('^(tcp|ssl):([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|[[][0-9a-fA-F:.]+[]]):[0-9]{1,5}$'))",message="southbound.endpoints are each tcp:ADDRESS:PORT or ssl:ADDRESS:PORT, an IPv6 address in [brackets]"
 	Endpoints []string `json:"endpoints,omitempty"`
 
 	// tlsSecret is a Secret in this namespace with tls.crt, tls.key and ca.crt; needed for ssl endpoints.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="southbound.tlsSecret is not the name of a Secret: write it as kubectl get shows it"
 	TLSSecret string `json:"tlsSecret,omitempty"`
 }
 
@@ -77,6 +81,7 @@ type CellDiscovery struct {
 	// ([scheduler] discover_hosts_in_cells_interval; off in Nova by default).
 	// +optional
 	// +kubebuilder:validation:MaxLength=52
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="discovery.cronJob is not the name of a CronJob: write it as kubectl get shows it"
 	CronJob string `json:"cronJob,omitempty"`
 }
 

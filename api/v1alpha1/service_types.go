@@ -29,6 +29,7 @@ type DataPlaneServiceSpec struct {
 	// edpmServiceType is the service's type; default its name. Two services of one type do the same thing.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-zA-Z0-9][a-zA-Z0-9_-]*$')",message="edpmServiceType names a folder and a variable's value: begin with a letter or digit and use letters, digits, dashes and underscores alone"
 	EDPMServiceType string `json:"edpmServiceType,omitempty"`
 	// deployOnAllNodeSets makes the service global: its input covers every node of the namespace, so a node that
 	// comes or goes makes it run again on all.
@@ -75,6 +76,7 @@ type DataSourceRef struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="the name of a data source is not the name of a Secret or ConfigMap: write it as kubectl get shows it"
 	Name string `json:"name,omitempty"`
 	// optional is true when the service runs without it.
 	// +optional

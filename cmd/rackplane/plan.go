@@ -17,7 +17,9 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/ssh"
 )
 
@@ -27,6 +29,8 @@ const exitChanges = 2
 // plan is what the engine would decide. Its JSON form is what -o prints.
 type plan struct {
 	NodeSets []setPlan `json:"nodeSets"`
+	// HostProblems are what a user has to put right in BareMetalHosts.
+	HostProblems []string `json:"hostProblems,omitempty"`
 	// Assumed are BareMetalHosts without status in the files: taken to be available and to fit.
 	Assumed []string `json:"assumedHosts,omitempty"`
 }
@@ -135,7 +139,7 @@ func (f *planFlags) run(cmd *cobra.Command) error {
 
 // makePlan decides as the engine's NodeSet controller does, with the same code, over what the files hold.
 func makePlan(ctx context.Context, m *manifests) (plan, error) {
-	p := plan{Assumed: assumeHosts(m)}
+	p := plan{Assumed: assumeHosts(m), HostProblems: hostProblems(m)}
 	world, err := inputs.Read(ctx, m)
 	if err != nil {
 		return plan{}, err
@@ -148,21 +152,67 @@ func makePlan(ctx context.Context, m *manifests) (plan, error) {
 	for _, n := range world.Nodes {
 		before[n.Namespace+"/"+n.Name] = n
 	}
-	for i := range world.NodeSets {
-		for _, node := range inputs.Desired(&world.NodeSets[i]) {
-			if _, there := before[node.Namespace+"/"+node.Name]; !there {
-				world.AddNode(node)
-			}
-		}
+	sets, err := readSets(ctx, m, &world)
+	if err != nil {
+		return plan{}, err
 	}
-	for i := range world.NodeSets {
-		s, err := planSet(ctx, m, world, &world.NodeSets[i], before)
+	for _, in := range sets {
+		s, err := planSet(world, in, before)
 		if err != nil {
 			return plan{}, err
 		}
 		p.NodeSets = append(p.NodeSets, s)
 	}
 	return p, nil
+}
+
+// readSets reads what the sets' runs are made from, and adds the nodes that the engine would make.
+func readSets(ctx context.Context, m *manifests, world *inputs.World) ([]inputs.Set, error) {
+	var sets []inputs.Set
+	var added []v1alpha1.DataPlaneNode
+	for i := range world.NodeSets {
+		set := &world.NodeSets[i]
+		in, err := inputs.ReadSet(ctx, m, set, set.Spec.Services)
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, in)
+		nameless := world.Nameless(set, in.Networks)
+		for _, node := range inputs.Desired(set) {
+			if world.Node(node.Namespace, node.Name) == nil && !nameless[node.Name] {
+				added = append(added, node)
+			}
+		}
+	}
+	for _, node := range added {
+		if world.Node(node.Namespace, node.Name) == nil {
+			world.AddNode(node)
+		}
+	}
+	return sets, nil
+}
+
+// hostProblems is what the engine refuses in a host's spec when it comes to it.
+func hostProblems(m *manifests) []string {
+	var problems []string
+	for _, obj := range m.objects {
+		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
+		if !ok {
+			continue
+		}
+		if h.Spec.BMC.Address != "" {
+			if err := ironic.CheckAddress(h.Spec.BMC.Address); err != nil {
+				problems = append(problems, fmt.Sprintf("BareMetalHost %s/%s: %v", h.Namespace, h.Name, err))
+			}
+		}
+		if h.Spec.Image != nil {
+			if err := provisioner.CheckImage(provisioner.Image{URL: h.Spec.Image.URL, Checksum: h.Spec.Image.Checksum}); err != nil {
+				problems = append(problems, fmt.Sprintf("BareMetalHost %s/%s: spec: %v", h.Namespace, h.Name, err))
+			}
+		}
+	}
+	slices.Sort(problems)
+	return problems
 }
 
 // assumeHosts takes hosts that have no status in the files to be available, and gives every host an identity.
@@ -209,17 +259,13 @@ func assumeHardware(w *inputs.World) {
 	}
 }
 
-func planSet(ctx context.Context, m *manifests, world inputs.World, set *v1alpha1.NodeSet, before map[string]v1alpha1.DataPlaneNode) (setPlan, error) {
-	out := setPlan{Namespace: set.Namespace, Name: set.Name}
-	in, err := inputs.ReadSet(ctx, m, set, set.Spec.Services)
-	if err != nil {
-		return out, err
-	}
-	out.inputs = in
+func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataPlaneNode) (setPlan, error) {
+	set := in.NodeSet
+	out := setPlan{Namespace: set.Namespace, Name: set.Name, inputs: in}
 	for _, problem := range in.Problems {
 		out.tell(problem.Error())
 	}
-	for _, problem := range world.SpecProblems(set) {
+	for _, problem := range world.SpecProblems(set, in.Networks) {
 		out.tell(problem)
 	}
 	decision, err := nodeset.Decide(world, set, in.Networks)

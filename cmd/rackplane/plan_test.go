@@ -134,6 +134,46 @@ func TestPlanRefusesBadInput(t *testing.T) {
 	}
 }
 
+// TestPlanTellsWhatTheEngineWouldRefuse: the same words, before anything is applied.
+func TestPlanTellsWhatTheEngineWouldRefuse(t *testing.T) {
+	data, err := os.ReadFile(rackSample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := `  nodes:
+    a: {hostName: compute-0, ansible: {ansibleHost: "*", ansibleVars: {ansible_connection: local}}}
+    b: {hostName: compute-0}
+  replicas: 2`
+	host := `
+---
+apiVersion: metal3.io/v1alpha1
+kind: BareMetalHost
+metadata: {name: talkative, namespace: openstack}
+spec: {bmc: {address: "redfish://admin:hunter2@192.0.2.1/redfish/v1/Systems/1", credentialsName: a}, image: {url: "http://169.254.169.254/a", checksum: c}}
+`
+	out, code, message := runPlan(t, strings.Replace(string(data), "  replicas: 2", nodes, 1)+host, "-f", "-", "-f", services, "--summary")
+	if code != exitChanges {
+		t.Errorf("exit %d: %s", code, message)
+	}
+	for _, want := range []string{
+		"spec.nodes[a].ansible.ansibleVars[ansible_connection] is Ansible's own and can change how it connects or executes: remove it",
+		"spec.nodes[a].ansible.ansibleHost \"*\" is no DNS name",
+		"nodes b and a are both called compute-0.",
+		"! BareMetalHost openstack/talkative: ", "holds a user name or password",
+		"! BareMetalHost openstack/talkative: spec: image.url names the link-local or metadata address 169.254.169.254: name the image server",
+	} {
+		if strings.Count(out, want) != 1 && !strings.HasPrefix(want, "! BareMetalHost openstack/talkative: ") || !strings.Contains(out, want) {
+			t.Errorf("%q is told %d times", want, strings.Count(out, want))
+		}
+	}
+	if strings.Contains(out, "hunter2") {
+		t.Error("a password is told")
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
 func TestPlanTellsWhatIsWrongWithTheCloud(t *testing.T) {
 	data, err := os.ReadFile(rackSample)
 	if err != nil {

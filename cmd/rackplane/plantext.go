@@ -34,6 +34,9 @@ func (p plan) text(w io.Writer, t planText) error {
 			return err
 		}
 	}
+	for _, problem := range p.HostProblems {
+		fmt.Fprintf(&b, "! %s\n", problem)
+	}
 	if len(p.Assumed) > 0 {
 		fmt.Fprintf(&b, "note: %s without status in the files: taken to be available and to fit (add `kubectl get bmh,hardwaredata -o yaml` for what is known)\n",
 			strings.Join(p.Assumed, ", "))

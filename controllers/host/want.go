@@ -163,12 +163,17 @@ func unsupported(h *metal3v1alpha1.BareMetalHost) string {
 	return fmt.Sprintf("BareMetalHost %s/%s: %s is not supported by the builtin host backend: remove it, or use --host-backend=metal3", h.Namespace, h.Name, field)
 }
 
-// fillDrive reads the Secrets the first boot needs; only a deployment does.
+// fillDrive reads the Secrets the first boot needs, once the image is one that may be fetched; only a deployment needs them.
 func (p *pass) fillDrive(ctx context.Context, action provisioner.Action) error {
 	if action != provisioner.Deploy {
 		return nil
 	}
 	spec := &p.host.Spec
+	if p.want.Image != nil {
+		if err := provisioner.CheckImage(*p.want.Image); err != nil {
+			return fault.Wrap(fault.Rejected, err, "BareMetalHost %s/%s: spec", p.host.Namespace, p.host.Name)
+		}
+	}
 	var errs [3]error
 	p.want.Drive.UserData, errs[0] = p.part(ctx, "spec.userData", spec.UserData, "userData")
 	p.want.Drive.NetworkData, errs[1] = p.part(ctx, "spec.networkData", spec.NetworkData, "networkData")

@@ -31,8 +31,11 @@ func Decide(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 	}
 	addresses := d.planAddresses(w, set, nets)
 	names := map[string]string{}
+	nameless := w.Nameless(set, nets)
 	for _, node := range inputs.Desired(set) {
-		names[node.Name] = node.Spec.HostName
+		if !nameless[node.Name] {
+			names[node.Name] = node.Spec.HostName
+		}
 	}
 	for _, node := range w.Members(set) {
 		if !node.DeletionTimestamp.IsZero() {

@@ -37,7 +37,7 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	for _, problem := range p.inputs.Problems {
 		problems = append(problems, problem.Error())
 	}
-	problems = append(problems, p.world.SpecProblems(p.set)...)
+	problems = append(problems, p.world.SpecProblems(p.set, p.inputs.Networks)...)
 	if len(problems) > 0 {
 		return step.Later(v1alpha1.ReasonInvalidInput, summary(problems), 0), nil
 	}
@@ -50,9 +50,10 @@ func (p *pass) find(name string) *v1alpha1.DataPlaneNode { return p.world.Node(p
 // nodes creates the nodes that are missing and deletes those that are too many.
 func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 	desired := inputs.Desired(p.set)
+	nameless := p.world.Nameless(p.set, p.inputs.Networks)
 	var refused []string
 	for i := range desired {
-		if p.find(desired[i].Name) != nil {
+		if p.find(desired[i].Name) != nil || nameless[desired[i].Name] {
 			continue
 		}
 		node, err := p.create(ctx, desired[i])

@@ -58,6 +58,12 @@ type access struct {
 	privilege string
 }
 
+// CheckAddress refuses a spec.bmc.address that parseAddress does.
+func CheckAddress(address string) error {
+	_, err := parseAddress(address)
+	return err
+}
+
 // parseAddress reads spec.bmc.address. Errors are fault.Rejected and say what is wrong with it, never what it holds
 // beside scheme and host: people put passwords into addresses.
 func parseAddress(address string) (access, error) {

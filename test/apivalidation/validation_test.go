@@ -62,6 +62,12 @@ kind: HostClaimPolicy
 metadata: {name: lend, namespace: default}
 spec: {namespaces: [openstack]}
 `,
+	"BareMetalHost": `
+apiVersion: metal3.io/v1alpha1
+kind: BareMetalHost
+metadata: {name: h, namespace: default}
+spec: {online: false}
+`,
 	"NetConfig": `
 apiVersion: dataplane.rackplane.dev/v1alpha1
 kind: NetConfig
@@ -195,7 +201,7 @@ func TestNodeSetRefused(t *testing.T) {
 		{"node name that is none", "NodeSet", "spec: {nodes: {Gpu_0: {}}}", []string{"spec.nodes", "lower-case letters, digits and dashes", "Gpu_0"}},
 		{"host name that is none", "NodeSet", "spec: {nodes: {gpu-0: {hostName: Gpu.}}}", []string{"spec.nodes[gpu-0]", "hostName must be a lower-case DNS name"}},
 		{"name too long", "NodeSet", "metadata: {name: " + strings.Repeat("a", 41) + "}", []string{"metadata.name of a NodeSet is at most 40 characters"}},
-		{"image not over HTTP", "NodeSet", `spec: {image: {url: "file:///etc/shadow"}}`, []string{"spec.image.url", "should match '^https?://'"}},
+		{"image not over HTTP", "NodeSet", `spec: {image: {url: "file:///etc/shadow"}}`, []string{"spec.image.url", "must be a URL, http or https"}},
 		{"image without checksum", "NodeSet", "spec: {image: {checksum: null}}", []string{"spec.image.checksum: Required value"}},
 		{"empty checksum", "NodeSet", `spec: {image: {checksum: ""}}`, []string{"spec.image.checksum"}},
 		{"unsafe checksum type", "NodeSet", "spec: {image: {checksumType: md5}}", []string{"spec.image.checksumType", `"sha256", "sha512", "auto"`}},
@@ -230,25 +236,25 @@ func TestPreProvisionedRefused(t *testing.T) {
 }
 
 func TestNetConfigRefused(t *testing.T) {
-	subnet := func(fields string) string {
+	withCIDR := func(fields string) string {
 		return "spec: {networks: [{name: ctlplane, subnets: [{name: r7, " + fields + "}]}]}"
 	}
 	checkRefused(t, []refusal{
 		{"no networks", "NetConfig", "spec: {networks: []}", []string{"spec.networks", "at least 1"}},
 		{"network twice", "NetConfig", "spec: {networks: [{name: a, subnets: [{name: s, cidr: 10.0.0.0/8}]}, {name: a, subnets: [{name: s, cidr: 10.0.0.0/8}]}]}", []string{"spec.networks[1]", "Duplicate value"}},
-		{"network name that is none", "NetConfig", `spec: {networks: [{name: "a b", subnets: [{name: s, cidr: 10.0.0.0/8}]}]}`, []string{"spec.networks[0].name", "should match"}},
+		{"network name that is none", "NetConfig", `spec: {networks: [{name: "a b", subnets: [{name: s, cidr: 10.0.0.0/8}]}]}`, []string{"spec.networks[0].name", "must begin with a letter"}},
 		{"no subnets", "NetConfig", "spec: {networks: [{name: a, subnets: []}]}", []string{"spec.networks[0].subnets"}},
 		{"MTU too small", "NetConfig", "spec: {networks: [{name: a, mtu: 500, subnets: [{name: s, cidr: 10.0.0.0/8}]}]}", []string{"spec.networks[0].mtu", "1280"}},
 		{"MTU too big", "NetConfig", "spec: {networks: [{name: a, mtu: 65536, subnets: [{name: s, cidr: 10.0.0.0/8}]}]}", []string{"spec.networks[0].mtu", "9216"}},
-		{"CIDR that is none", "NetConfig", subnet("cidr: 192.168.122.0"), []string{"subnets[0]", "cidr must be a network such as 192.168.122.0/24"}},
-		{"CIDR with host bits", "NetConfig", subnet("cidr: 192.168.122.7/24"), []string{"subnets[0]", "not an address in it: write 192.168.122.0/24"}},
-		{"CIDR out of range", "NetConfig", subnet("cidr: 192.168.122.0/33"), []string{"cidr must be a network"}},
-		{"gateway outside", "NetConfig", subnet("cidr: 192.168.122.0/24, gateway: 192.168.123.1"), []string{"gateway must be an address inside cidr"}},
-		{"gateway that is none", "NetConfig", subnet("cidr: 192.168.122.0/24, gateway: router"), []string{"gateway must be an address inside cidr"}},
-		{"range outside", "NetConfig", subnet("cidr: 192.168.122.0/24, allocationRanges: [{start: 192.168.122.10, end: 192.168.123.10}]"), []string{"allocationRanges must start and end inside cidr"}},
-		{"range that is none", "NetConfig", subnet("cidr: 192.168.122.0/24, allocationRanges: [{start: first, end: last}]"), []string{"allocationRanges must start and end inside cidr"}},
-		{"VLAN out of range", "NetConfig", subnet("cidr: 192.168.122.0/24, vlan: 4095"), []string{"vlan", "4094"}},
-		{"excluded twice", "NetConfig", subnet("cidr: 192.168.122.0/24, excludeAddresses: [192.168.122.5, 192.168.122.5]"), []string{"excludeAddresses[1]", "Duplicate value"}},
+		{"CIDR that is none", "NetConfig", withCIDR("cidr: 192.168.122.0"), []string{"subnets[0]", "cidr must be a network such as 192.168.122.0/24"}},
+		{"CIDR with host bits", "NetConfig", withCIDR("cidr: 192.168.122.7/24"), []string{"subnets[0]", "not an address in it: write 192.168.122.0/24"}},
+		{"CIDR out of range", "NetConfig", withCIDR("cidr: 192.168.122.0/33"), []string{"cidr must be a network"}},
+		{"gateway outside", "NetConfig", withCIDR("cidr: 192.168.122.0/24, gateway: 192.168.123.1"), []string{"gateway must be an address inside cidr"}},
+		{"gateway that is none", "NetConfig", withCIDR("cidr: 192.168.122.0/24, gateway: router"), []string{"gateway must be an address inside cidr"}},
+		{"range outside", "NetConfig", withCIDR("cidr: 192.168.122.0/24, allocationRanges: [{start: 192.168.122.10, end: 192.168.123.10}]"), []string{"allocationRanges must start and end inside cidr"}},
+		{"range that is none", "NetConfig", withCIDR("cidr: 192.168.122.0/24, allocationRanges: [{start: first, end: last}]"), []string{"allocationRanges must start and end inside cidr"}},
+		{"VLAN out of range", "NetConfig", withCIDR("cidr: 192.168.122.0/24, vlan: 4095"), []string{"vlan", "4094"}},
+		{"excluded twice", "NetConfig", withCIDR("cidr: 192.168.122.0/24, excludeAddresses: [192.168.122.5, 192.168.122.5]"), []string{"excludeAddresses[1]", "Duplicate value"}},
 		{"too many subnets", "NetConfig", "spec: {networks: [{name: a, subnets: [" + strings.Repeat("{name: s, cidr: 10.0.0.0/8},", 65) + "]}]}", []string{"subnets", "at most 64"}},
 	})
 }

@@ -1,0 +1,113 @@
+package inputs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
+)
+
+// NameClash is a node of a set that waits, because another one has its host name already or asked for it earlier. Two
+// servers of one name overwrite each other in DNS, known hosts, Nova and OVN.
+type NameClash struct {
+	// Node that waits, and the one that has the name.
+	Node, Other string
+	// OtherSet is the NodeSet of the other when it is not the same; else empty.
+	OtherSet string
+	// HostName is the name of both, with its domain.
+	HostName string
+}
+
+// String says what is wrong and what to do.
+func (c NameClash) String() string {
+	other := c.Other
+	if c.OtherSet != "" {
+		other += " of NodeSet " + c.OtherSet
+	}
+	return fmt.Sprintf("nodes %s and %s are both called %s: %s waits until hostName in spec.nodes, or spec.hostNameTemplate, gives it another name",
+		c.Node, other, c.HostName, c.Node)
+}
+
+// bearer is a node that wants a host name.
+type bearer struct {
+	set  *v1alpha1.NodeSet
+	node string
+	// held is set for a node that has the name.
+	held *v1alpha1.DataPlaneNode
+}
+
+// NameClashes returns the nodes of a set whose host name is another node's of the namespace, by node. It is pure.
+func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) []NameClash {
+	bearers := map[string][]bearer{}
+	for i := range w.NodeSets {
+		other := &w.NodeSets[i]
+		if other.Namespace != set.Namespace || (!other.DeletionTimestamp.IsZero() && other.Name != set.Name) {
+			continue
+		}
+		for _, node := range Desired(other) {
+			b := bearer{set: other, node: node.Name}
+			if there := w.Node(node.Namespace, node.Name); there != nil && there.Spec.HostName == node.Spec.HostName && IsMember(there, other) {
+				b.held = there
+			}
+			name := wantedName(other, &node, nets)
+			bearers[name] = append(bearers[name], b)
+		}
+	}
+	var clashes []NameClash
+	for name, all := range bearers {
+		if len(all) == 1 {
+			continue
+		}
+		first := slices.MinFunc(all, earlier)
+		for _, b := range all {
+			if b.set.Name != set.Name || b == first {
+				continue
+			}
+			clash := NameClash{Node: b.node, Other: first.node, HostName: name}
+			if first.set.Name != set.Name {
+				clash.OtherSet = first.set.Name
+			}
+			clashes = append(clashes, clash)
+		}
+	}
+	slices.SortFunc(clashes, func(a, b NameClash) int { return strings.Compare(a.Node, b.Node) })
+	return clashes
+}
+
+// earlier orders nodes that want one name: who has it, then who was there first, then by set and node.
+func earlier(a, b bearer) int {
+	switch {
+	case a.held != nil && b.held == nil:
+		return -1
+	case a.held == nil && b.held != nil:
+		return 1
+	}
+	created := func(x bearer) int64 {
+		if x.held != nil {
+			return x.held.CreationTimestamp.Unix()
+		}
+		return x.set.CreationTimestamp.Unix()
+	}
+	return cmp.Or(cmp.Compare(created(a), created(b)), strings.Compare(a.set.Name, b.set.Name), strings.Compare(a.node, b.node))
+}
+
+// wantedName is a node's host name with the domain of the control plane that it is to be on.
+func wantedName(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
+	var on []v1alpha1.Address
+	for _, wanted := range Section(set, node.Name).Networks {
+		on = append(on, v1alpha1.Address{Network: wanted.Name})
+	}
+	return network.CanonicalName(nets, node.Spec.HostName, on)
+}
+
+// Nameless are the names of the nodes that wait for a host name of their own.
+func (w *World) Nameless(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) map[string]bool {
+	nodes := map[string]bool{}
+	for _, clash := range w.NameClashes(set, nets) {
+		nodes[clash.Node] = true
+	}
+	return nodes
+}
