@@ -34,7 +34,7 @@ const (
 	nodeNowhere = "node-nowhere"
 )
 
-func newLab(t *testing.T) *lab {
+func newLab(t testing.TB) *lab {
 	t.Helper()
 	l := &lab{dir: t.TempDir(), config: labConfig(t)}
 	hostKey, otherKey, userKey := l.keygen(t, "host"), l.keygen(t, "other"), l.keygen(t, "user")
@@ -46,7 +46,7 @@ func newLab(t *testing.T) *lab {
 }
 
 // labConfig needs neither nodes nor a server.
-func labConfig(t *testing.T) Config {
+func labConfig(t testing.TB) Config {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "../../hack/ansible/venv.sh").Output()
 	if err != nil {
@@ -58,7 +58,7 @@ func labConfig(t *testing.T) Config {
 	}
 }
 
-func (l *lab) keygen(t *testing.T, name string) string {
+func (l *lab) keygen(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(l.dir, name)
 	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path).CombinedOutput(); err != nil {
@@ -67,7 +67,7 @@ func (l *lab) keygen(t *testing.T, name string) string {
 	return path
 }
 
-func publicOf(t *testing.T, key string) string {
+func publicOf(t testing.TB, key string) string {
 	t.Helper()
 	return strings.TrimSpace(string(read(t, key+".pub")))
 }
@@ -81,7 +81,7 @@ func known(key string, nodes ...string) []byte {
 	return out.Bytes()
 }
 
-func (l *lab) startServer(t *testing.T, hostKey, userKey string) {
+func (l *lab) startServer(t testing.TB, hostKey, userKey string) {
 	t.Helper()
 	const server = "/usr/sbin/sshd"
 	if _, err := os.Stat(server); err != nil {
@@ -158,7 +158,7 @@ func (l *lab) run(key, tasks string, nodes ...string) ansible.Run {
 	}
 }
 
-func (l *lab) runner(t *testing.T) *Runner {
+func (l *lab) runner(t testing.TB) *Runner {
 	t.Helper()
 	r, err := New(l.config)
 	if err != nil {
@@ -172,14 +172,14 @@ func (l *lab) runner(t *testing.T) *Runner {
 	return r
 }
 
-func start(t *testing.T, r *Runner, run ansible.Run) {
+func start(t testing.TB, r *Runner, run ansible.Run) {
 	t.Helper()
 	if err := r.Start(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func status(t *testing.T, r *Runner, key string) ansible.Status {
+func status(t testing.TB, r *Runner, key string) ansible.Status {
 	t.Helper()
 	s, err := r.Status(t.Context(), key)
 	if err != nil {
@@ -189,7 +189,7 @@ func status(t *testing.T, r *Runner, key string) ansible.Status {
 }
 
 // finish waits for the end of the run and returns its status.
-func finish(t *testing.T, r *Runner, key string) ansible.Status {
+func finish(t testing.TB, r *Runner, key string) ansible.Status {
 	t.Helper()
 	var s ansible.Status
 	eventually(t, 2*time.Minute, "run "+key+" ends", func() bool {
@@ -202,7 +202,7 @@ func finish(t *testing.T, r *Runner, key string) ansible.Status {
 	return s
 }
 
-func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
+func eventually(t testing.TB, within time.Duration, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(within); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -211,7 +211,7 @@ func eventually(t *testing.T, within time.Duration, what string, is func() bool)
 	}
 }
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -220,7 +220,7 @@ func read(t *testing.T, path string) []byte {
 	return data
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
