@@ -616,7 +616,7 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == supervise:
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		err := Supervise(ctx, os.Args[2])
+		err := Supervise(ctx, os.Args[2], nil)
 		stop()
 		exitOn(err)
 	case os.Getenv(engineRun) != "":

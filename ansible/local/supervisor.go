@@ -22,6 +22,8 @@ type order struct {
 	Command, Environment []string
 	// Bounds of the run.
 	Bounds bounds
+	// Hold is what the run holds; nil when there is nothing that another run could want.
+	Hold *Hold `json:",omitempty"`
 }
 
 // ending is the supervisor's last word on a run.
@@ -48,7 +50,8 @@ func (f folder) spawn(ctx context.Context, c Config, r ansible.Run, lock *os.Fil
 	if err != nil {
 		return err
 	}
-	if err := f.writeWhole(fileOrder, order{Command: command, Environment: f.environment(c, r), Bounds: boundsOf(r)}); err != nil {
+	o := order{Command: command, Environment: f.environment(c, r), Bounds: boundsOf(r), Hold: holdOf(r)}
+	if err := f.writeWhole(fileOrder, o); err != nil {
 		return err
 	}
 	log, err := f.log(fileSupervisor)
@@ -71,17 +74,18 @@ func (f folder) spawn(ctx context.Context, c Config, r ansible.Run, lock *os.Fil
 
 // Supervise is the life of the run that the engine laid out in dir: the run itself with what guards it, then tidying
 // up, then its ending as the last word. It needs nobody: when the engine dies it goes on. A context that ends cancels
-// the run, which then has no result. Only the process that Config.Supervisor starts calls it.
-func Supervise(ctx context.Context, dir string) error {
+// the run, which then has no result, and so does the end of its tenure. Only the process that Config.Supervisor starts
+// calls it; tenures returns the tenure of what a run holds, nil where nobody else can come to have it.
+func Supervise(ctx context.Context, dir string, tenures func(Hold) (Tenure, error)) error {
 	lock := os.NewFile(lockDescriptor, fileLock)
 	defer lock.Close() // after the last word
-	return folder{dir: dir}.supervise(ctx, lock, guards)
+	return folder{dir: dir}.serve(ctx, lock, tenures)
 }
 
 func (f folder) supervise(ctx context.Context, lock *os.File, guards func(folder, order) []guard) error {
 	end, err := f.live(ctx, lock, guards)
 	tidy := errors.Join(f.endOthers(context.WithoutCancel(ctx)), f.removeSecrets())
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.As(err, &lostError{}) {
 		return errors.Join(err, tidy)
 	}
 	if err != nil {
@@ -94,7 +98,7 @@ func (f folder) supervise(ctx context.Context, lock *os.File, guards func(folder
 func (f folder) live(ctx context.Context, lock *os.File, guards func(folder, order) []guard) (ending, error) {
 	o, err := f.order()
 	if err != nil {
-		return ending{}, fmt.Errorf("read the run's order: %w", err)
+		return ending{}, err
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -157,17 +161,20 @@ func exitCode(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
-func (f folder) log(name string) (*os.File, error) {
-	return openLog(f.path(name))
-}
-
 func (f folder) order() (order, error) {
 	var o order
 	text, err := os.ReadFile(f.path(fileOrder))
 	if err == nil {
 		err = json.Unmarshal(text, &o)
 	}
-	return o, err
+	if err != nil {
+		return order{}, fmt.Errorf("read the run's order: %w", err)
+	}
+	return o, nil
+}
+
+func (f folder) log(name string) (*os.File, error) {
+	return openLog(f.path(name))
 }
 
 func (f folder) ending() (ending, error) {

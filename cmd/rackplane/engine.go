@@ -142,13 +142,21 @@ func changed(path string) int64 {
 // runEngine runs all controllers against the API server until ctx ends. Its files (runs, playbooks) are under dir.
 func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string, log logr.Logger) error {
 	ctrl.SetLogger(log)
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+	options := ctrl.Options{
 		Scheme: newScheme(), Logger: log,
 		Metrics: server.Options{BindAddress: f.metrics}, HealthProbeBindAddress: f.health,
 		GracefulShutdownTimeout: new(10 * time.Second),
-		LeaderElection:          f.lease != "", LeaderElectionNamespace: f.lease, LeaderElectionID: "engine.rackplane.dev",
-		LeaderElectionReleaseOnCancel: true,
-	})
+		LeaderElection:          f.lease != "", LeaderElectionReleaseOnCancel: true,
+	}
+	var lead *leadership
+	if f.lease != "" {
+		var err error
+		if lead, err = newLeadership(cfg, f.lease, clock.RealClock{}); err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+		options.LeaderElectionResourceLockInterface = lead
+	}
+	mgr, err := ctrl.NewManager(lead.guard(cfg), options)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
@@ -157,26 +165,46 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 			return err
 		}
 	}
-	if err := addControllers(mgr, f, dir); err != nil {
+	runner, err := newRunner(cfg, f, dir)
+	if err != nil {
+		return err
+	}
+	if err := addControllers(mgr, f, dir, runner, lead); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
-// addControllers is the one place where decisions meet the implementations that act on them.
-func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
+// newRunner makes the runner of the store under dir. Its runs renew their leases the way the engine reaches its API server.
+func newRunner(cfg *rest.Config, f engineFlags, dir string) (*local.Runner, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("--state-dir: %w", err)
+		return nil, fmt.Errorf("--state-dir: %w", err)
 	}
 	// A folder per content: runs that outlive a killed engine keep reading theirs.
 	collections := filepath.Join(dir, "playbooks-"+playbooks.Hash()[:16])
 	if err := playbooks.Extract(collections); err != nil {
-		return err
+		return nil, err
 	}
-	runner, err := local.New(local.Config{Dir: filepath.Join(dir, "runs"), Venv: f.ansibleVenv, Collections: collections, Slots: f.slots, SlotsPerNamespace: f.share})
+	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("engine: %w", err)
 	}
+	supervisor := []string{self, "ansible-run"}
+	if f.runLease > 0 {
+		kubeconfig, err := filepath.Abs(filepath.Join(dir, "runs.kubeconfig"))
+		if err != nil {
+			return nil, fmt.Errorf("--state-dir: %w", err)
+		}
+		if err := writeKubeconfig(cfg, kubeconfig); err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+		supervisor = append(supervisor, "--kubeconfig", kubeconfig)
+	}
+	return local.New(local.Config{Dir: filepath.Join(dir, "runs"), Venv: f.ansibleVenv, Collections: collections, Slots: f.slots, SlotsPerNamespace: f.share, Supervisor: supervisor})
+}
+
+// addControllers is the one place where decisions meet the implementations that act on them.
+func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.Runner, lead *leadership) error {
 	realClock := clock.RealClock{}
 	events := mgr.GetEventRecorder("rackplane")
 	store, err := f.store(dir)
@@ -194,11 +222,11 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string) error {
 	}
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: openstack.New(realClock, 0), Leases: held, Random: rand.Reader}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: runner, Leases: held, Collection: playbooks.Hash()}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: ledCloud{openstack.New(realClock, 0), lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, lead}, Leases: held, Collection: playbooks.Hash()}).Setup,
 	}
 	if service != nil {
-		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: service, Events: events, Gate: keeper.Paused}).Setup)
+		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: ledProvisioner{service, lead}, Events: events, Gate: keeper.Paused}).Setup)
 	}
 	var errs error
 	for _, setup := range setups {
