@@ -295,7 +295,7 @@ func TestPlayThatStopsOnAllNodes(t *testing.T) {
 // TestSuccessIsWhatWasSeen has playbooks that take nodes out half way: Ansible's recap shows those as good, and prints nothing.
 func TestSuccessIsWhatWasSeen(t *testing.T) {
 	l := newLab(t)
-	l.config.Slots = 20
+	l.config.Slots, l.config.SlotsPerNamespace = 20, 20
 	r := l.runner(t)
 	const (
 		ok, failed = v1alpha1.ServiceSucceeded, v1alpha1.ServiceFailed
