@@ -50,9 +50,10 @@ func rights() map[right]string {
 		{leader, "coordination.k8s.io/leases engine.rackplane.dev", "get update"}:     "the lease itself",
 		{leader, "/configmaps", "create"}:                                             "what the engine last acted on; only in rackplane-system (a name cannot bound create)",
 		{leader, "/configmaps rackplane-epoch", "get update"}:                         "the same, and whether it is paused",
-		{manager, "/namespaces", "get"}:                                               "the UID of kube-system tells clusters apart",
-		{discovery, "batch/cronjobs", "get"}:                                          "the Job's template; bound by nobody by default",
-		{discovery, "batch/jobs", "create list"}:                                      "cell discovery; bound by nobody by default",
+		{manager, "/namespaces", "get"}:                                               "the UID of kube-system tells clusters apart; a namespace that goes is no order to erase servers",
+		{manager, "apiextensions.k8s.io/customresourcedefinitions baremetalhosts.metal3.io dataplanenodes.dataplane.rackplane.dev nodesets.dataplane.rackplane.dev", "get"}: "nor is a kind that goes",
+		{discovery, "batch/cronjobs", "get"}:     "the Job's template; bound by nobody by default",
+		{discovery, "batch/jobs", "create list"}: "cell discovery; bound by nobody by default",
 	}
 }
 

@@ -140,7 +140,7 @@ const (
 	ReleaseAnnotation = "dataplane.rackplane.dev/release"
 	// HeldAnnotation on a BareMetalHost that is held names what is on its server, for ReleaseAnnotation.
 	HeldAnnotation = "dataplane.rackplane.dev/held"
-	// DeletionPolicyAnnotation on a BareMetalHost is a DeletionPolicy.
+	// DeletionPolicyAnnotation on a BareMetalHost or DataPlaneNode is a DeletionPolicy; on a node it goes before its set's.
 	DeletionPolicyAnnotation = "dataplane.rackplane.dev/deletion-policy"
 	// DiscoveryAnnotation on a CronJob, with the value "true", is its owner's word that a NodeSet may name it for cell
 	// discovery and have it started whenever a compute waits to be mapped, whatever its schedule and suspend say.

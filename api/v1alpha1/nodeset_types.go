@@ -75,6 +75,12 @@ type NodeSetSpec struct {
 	// +optional
 	OpenStack *OpenStackJoin `json:"openstack,omitempty"`
 
+	// deletionPolicy says what becomes of the server of a node that is deleted, with the set or alone: Delete (default)
+	// drains, erases and frees it; Retain leaves it running and claimed, and only the objects go.
+	// +optional
+	// +kubebuilder:default=Delete
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
 	// adoption says what a pre-provisioned node may look like before the first service runs on it.
 	// +optional
 	Adoption AdoptionSpec `json:"adoption,omitempty,omitzero"`

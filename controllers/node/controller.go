@@ -56,6 +56,7 @@ type pass struct {
 	note     string                        // by handOver: what a user should know of a node that is deployed
 	seen     provisioner.SSHSeen           // by answers
 
+	kept  bool                           // by meant: the server outlives the node
 	hosts []metal3v1alpha1.BareMetalHost // by undeployed: those that carry the claim of a node that is being released
 }
 

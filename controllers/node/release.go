@@ -24,12 +24,23 @@ const runPoll = 5 * time.Second
 func (p *pass) release() []step.Step {
 	return []step.Step{
 		{Run: p.unused},
-		{Run: p.drained},
-		{Run: p.undeployed},
-		{Run: p.departed},
-		{Run: p.dataDropped},
-		{Run: p.unclaimed},
+		{Run: p.meant},
+		{Run: p.unlessKept(p.drained)},
+		{Run: p.unlessKept(p.undeployed)},
+		{Run: p.unlessKept(p.departed)},
+		{Run: p.unlessKept(p.dataDropped)},
+		{Run: p.unlessKept(p.unclaimed)},
 		{Run: p.letGo},
+	}
+}
+
+// unlessKept leaves a step of the release out when the server is kept.
+func (p *pass) unlessKept(run func(context.Context) (step.Outcome, error)) func(context.Context) (step.Outcome, error) {
+	return func(ctx context.Context) (step.Outcome, error) {
+		if p.kept {
+			return step.Outcome{}, nil
+		}
+		return run(ctx)
 	}
 }
 
@@ -62,8 +73,9 @@ func (p *pass) undeployed(ctx context.Context) (step.Outcome, error) {
 		if !p.handedOver(host) {
 			continue
 		}
-		if host.Spec.Image != nil || host.Spec.NetworkData != nil || host.Spec.Online {
-			err := p.swap(ctx, host, func() { host.Spec.Image, host.Spec.NetworkData, host.Spec.Online = nil, nil, false })
+		online := host.Spec.Online && host.Spec.DisablePowerOff // Metal3's webhook refuses to switch such a host off
+		if host.Spec.Image != nil || host.Spec.NetworkData != nil || host.Spec.Online != online {
+			err := p.swap(ctx, host, func() { host.Spec.Image, host.Spec.NetworkData, host.Spec.Online = nil, nil, online })
 			if client.IgnoreNotFound(err) != nil {
 				return step.Outcome{}, err
 			}
@@ -75,12 +87,12 @@ func (p *pass) undeployed(ctx context.Context) (step.Outcome, error) {
 	return step.Outcome{}, nil
 }
 
-// unclean says what a host still has to do before anyone else may have it; "" when it is clean and off. One that is
-// being deleted is nobody's any more: nothing is planned on it, and its own controller cleans it.
+// unclean says what a host still has to do before anyone else may have it; "" when it is clean and off, or on where its
+// spec forbids to switch it off. One that is being deleted is nobody's any more: nothing is planned on it, and its own controller cleans it.
 func unclean(host *metal3v1alpha1.BareMetalHost) string {
 	status := &host.Status
 	clean := status.Provisioning.State == metal3v1alpha1.StateAvailable || status.Provisioning.State == metal3v1alpha1.StateReady
-	if !host.DeletionTimestamp.IsZero() || (clean && !status.PoweredOn) {
+	if !host.DeletionTimestamp.IsZero() || (clean && (!status.PoweredOn || host.Spec.DisablePowerOff)) {
 		return ""
 	}
 	text := fmt.Sprintf("BareMetalHost %s is %s", client.ObjectKeyFromObject(host), status.Provisioning.State)
@@ -133,7 +145,7 @@ func (p *pass) unclaimed(ctx context.Context) (step.Outcome, error) {
 
 // letGo lets the node go; with it its addresses are free.
 func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
-	if err := p.dropSecret(ctx, p.hostKeyName()); err != nil {
+	if err := p.dropOrKeepHostKey(ctx); err != nil {
 		return step.Outcome{}, err
 	}
 	if err := p.Leases.Forget(ctx, client.ObjectKeyFromObject(p.node)); err != nil {

@@ -84,6 +84,14 @@ func (h *Host) Carries(node Owner) bool {
 	return c != nil && h.ConsumerKind == OwnerKind && c.Namespace == node.Namespace && c.Name == node.Name && (c.UID == node.UID || node.UID == "")
 }
 
+// carriesEarlier reports whether the host carries the claim of an earlier node of that name, as in a restored backup: the
+// node that stands there now is another object, and no other can be meant.
+func (h *Host) carriesEarlier(node Owner) bool {
+	c := h.Consumer
+	return c != nil && h.ConsumerKind == OwnerKind && c.Namespace == node.Namespace && c.Name == node.Name &&
+		c.UID != "" && node.UID != "" && c.UID != node.UID
+}
+
 // DataSecret is the name of a Secret of the node that a host of the namespace reads. Nodes of several namespaces may
 // share that one: then their names carry the node's namespace, which holds no dot.
 func DataSecret(node Owner, hostNamespace, what string) string {
@@ -104,7 +112,8 @@ func (h *Host) HandedOverBy(node Owner) bool {
 }
 
 // Refused says why the node must not claim the host as it is now; "" when it may. It asks every rule of the plan. A host
-// that names the node without a UID is taken for unclaimed. The error is a malformed selector.
+// that names the node without a UID is taken for unclaimed, and so is one that runs the node's image and carries the claim
+// of an earlier node of its name. The error is a malformed selector.
 func Refused(n Need, h Host) (string, error) {
 	c, err := classOf(&n)
 	if err != nil {
@@ -117,7 +126,8 @@ func Refused(n Need, h Host) (string, error) {
 // and fit again, only still be lent and there.
 func (c *class) refusedTo(node Owner, h *Host) string {
 	asked := *h
-	if asked.Consumer != nil && asked.ConsumerKind == OwnerKind && asked.Consumer.same(node) {
+	named := asked.Consumer != nil && asked.ConsumerKind == OwnerKind && asked.Consumer.same(node)
+	if named || (asked.carriesEarlier(node) && asked.HandedOverBy(node)) {
 		asked.Consumer, asked.ConsumerKind = nil, ""
 	}
 	rules := allRules()

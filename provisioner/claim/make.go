@@ -100,7 +100,7 @@ func (p *planner) settle() {
 	}
 	for i := range p.needs {
 		n := &p.needs[i]
-		if p.keepHeld(i, byUID) || p.takeBack(i, consumed) || n.OnlyKeeps {
+		if p.keepHeld(i, byUID) || p.takeBack(i, consumed) || n.OnlyKeeps || p.asksFirst(i, consumed) {
 			continue
 		}
 		p.free = append(p.free, int32(i))
@@ -134,6 +134,24 @@ func (p *planner) takeBack(need int, consumed map[types.NamespacedName][]int) bo
 		}
 	}
 	return false
+}
+
+// asksFirst leaves a node without a host while one carries the claim of an earlier node of its name, and nothing tells
+// whether the server runs as this one: a second server under one name and address is worse than none.
+func (p *planner) asksFirst(need int, consumed map[types.NamespacedName][]int) bool {
+	n := &p.needs[need]
+	u := Unmet{Node: n.Node}
+	for _, i := range consumed[types.NamespacedName{Namespace: n.Node.Namespace, Name: n.Node.Name}] {
+		if h := &p.hosts[i]; h.Ref.Namespace == n.HostNamespace && h.carriesEarlier(n.Node) {
+			reason := fmt.Sprintf("carries the claim of an earlier %s of this name (UID %s): set spec.consumerRef.uid to %s if its server runs as this node, or clear spec.consumerRef and spec.image if it may be erased",
+				OwnerKind, h.Consumer.UID, n.Node.UID)
+			u.Refusals = append(u.Refusals, Refusal{Reason: reason, Hosts: []string{h.Ref.Name}})
+		}
+	}
+	if len(u.Refusals) > 0 {
+		p.plan.Unmet = append(p.plan.Unmet, u)
+	}
+	return len(u.Refusals) > 0
 }
 
 // canStay reports whether the node may keep the host: it carries the node's claim, or the node may claim it.
