@@ -2,8 +2,10 @@ package main
 
 import (
 	"net/http"
+	"net/url"
 	"os"
 
+	"golang.org/x/net/http/httpproxy"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -42,7 +44,8 @@ func writeKubeconfig(cfg *rest.Config, path string) error {
 func proxyOf(cfg *rest.Config) (string, error) {
 	find := cfg.Proxy
 	if find == nil {
-		find = http.ProxyFromEnvironment
+		environment := httpproxy.FromEnvironment().ProxyFunc() // net/http's own answers by what it saw first
+		find = func(r *http.Request) (*url.URL, error) { return environment(r.URL) }
 	}
 	server, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {

@@ -54,6 +54,9 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(managerCommand(), standaloneCommand(), planCommand(), statusCommand(), releaseCommand(), keepCommand(), resumeCommand(), ansibleRunCommand())
+	cmd.AddCommand(
+		managerCommand(), kubeconfigCommand(), standaloneCommand(), planCommand(), statusCommand(),
+		releaseCommand(), keepCommand(), resumeCommand(), ansibleRunCommand(),
+	)
 	return cmd
 }

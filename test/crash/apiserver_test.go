@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -23,6 +24,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/controlplane"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
 	"github.com/rackplane/rackplane/test/cluster"
@@ -42,7 +44,8 @@ const (
 )
 
 // TestJourneyOnAPIServer makes the journey on a real API server with real watches: what the other tests drive by hand
-// must also happen by itself, and end.
+// must also happen by itself, and end. The engine has the rights of config/rbac there, with those for cell discovery where
+// they are bound, and no more.
 func TestJourneyOnAPIServer(t *testing.T) {
 	config := cluster.Config(t)
 	api, err := client.New(config, client.Options{Scheme: world.Scheme()})
@@ -55,7 +58,18 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	w := traveller{&world.World{
 		API: api, Runner: ansibletest.New(1), Ironic: provisionertest.New(time.Now, 10*time.Millisecond), Cloud: openstacktest.New(world.AuthURL, "secret"),
 	}}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	limited, err := controlplane.InstallRBAC(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := client.New(config, client.Options{})
+	if err == nil {
+		err = admin.Create(t.Context(), mayDiscover())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	mgr, err := ctrl.NewManager(limited, ctrl.Options{
 		Scheme: world.Scheme(), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	if err != nil {
@@ -94,6 +108,15 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	case err := <-stopped:
 		t.Fatalf("the manager stopped: %v", err)
 	default:
+	}
+}
+
+// mayDiscover lets the engine run Jobs where the journey is made, as its users have to.
+func mayDiscover() *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: world.Namespace, Name: "rackplane-cell-discovery"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "rackplane-cell-discovery"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "rackplane-system", Name: "rackplane-manager"}},
 	}
 }
 
