@@ -3,6 +3,7 @@ package openstack
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"sync"
@@ -11,13 +12,16 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/wire"
 )
 
 const (
 	// fresh is how long an answer is the answer.
 	fresh = 5 * time.Second
-	// freshFailure is the same for a failure: credentials that are refused must not be tried in a hurry.
+	// freshFailure is the same for a failure.
 	freshFailure = 15 * time.Second
+	// freshFlood is the same for a place that answers more than anyone wants: it is not what it should be, and costs.
+	freshFlood = 5 * time.Minute
 	// bearable is how long an answer will do while another is being fetched.
 	bearable = time.Minute
 	// forgotten is how long after its last use a cloud is dropped, with its credentials.
@@ -30,6 +34,7 @@ const (
 type Clouds struct {
 	clock   clock.PassiveClock
 	timeout time.Duration
+	reach   *wire.Reach
 
 	mu       sync.Mutex
 	sessions map[provisioner.CloudAccess]*session
@@ -37,9 +42,10 @@ type Clouds struct {
 
 var _ provisioner.Cloud = (*Clouds)(nil)
 
-// New returns the adapter. It makes no call. timeout bounds one call; 0 means 15 s.
-func New(c clock.PassiveClock, timeout time.Duration) *Clouds {
-	return &Clouds{clock: c, timeout: cmp.Or(timeout, defaultTimeout), sessions: map[provisioner.CloudAccess]*session{}}
+// New returns the adapter. It makes no call. timeout bounds one call; 0 means 15 s. reach says where clouds may be; nil
+// means everywhere.
+func New(c clock.PassiveClock, timeout time.Duration, reach *wire.Reach) *Clouds {
+	return &Clouds{clock: c, timeout: cmp.Or(timeout, defaultTimeout), reach: reach, sessions: map[provisioner.CloudAccess]*session{}}
 }
 
 // See implements provisioner.Cloud.
@@ -107,6 +113,7 @@ type session struct {
 	used   time.Time // guarded by clouds.mu
 
 	entry sync.Mutex // held while logging in, so that nobody else does
+	gate  gate
 
 	mu      sync.Mutex
 	api     *api             // nil until logged in
@@ -149,6 +156,9 @@ func (s *session) turn() (last *answer, fetched chan struct{}, mine bool, epoch 
 		age, limit := s.clouds.clock.Since(s.last.at), fresh
 		if s.last.err != nil {
 			limit = freshFailure
+		}
+		if errors.Is(s.last.err, errFlood) {
+			limit = freshFlood
 		}
 		if age < limit || (s.fetched != nil && age < bearable) {
 			return s.last, nil, false, 0
@@ -198,7 +208,7 @@ func (s *session) login(ctx context.Context) (*api, error) {
 	if known != nil {
 		return known, nil
 	}
-	made, err := login(ctx, s.access, s.clouds.timeout)
+	made, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}

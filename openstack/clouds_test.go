@@ -36,7 +36,7 @@ func newStage(tb testing.TB) *stage {
 	s := &stage{Server: openstacktest.Serve(tb, "secret"), clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
 	southbound := listen(tb)
 	openstacktest.ServeSouthbound(tb, southbound, "OVN_Southbound", s.Simulator)
-	s.clouds = openstack.New(s.clock, 5*time.Second)
+	s.clouds = openstack.New(s.clock, 5*time.Second, nil)
 	s.access = provisioner.CloudAccess{
 		Source: "Secret site/clouds, cloud default", AuthURL: s.URL + "/v3", Username: "rackplane", UserDomainName: "Default", Password: "secret",
 		ProjectName: "service", ProjectDomainName: "Default", Region: "RegionOne",

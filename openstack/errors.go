@@ -18,6 +18,7 @@ import (
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/wire"
 )
 
 // blame turns what a call answered into a fault. Its texts are one line and stay the same while nothing changes.
@@ -40,6 +41,8 @@ func (b *blame) classify(doing string, err error) error {
 	}
 	var untrusted *tls.CertificateVerificationError
 	var missing *gophercloud.ErrEndpointNotFound
+	var away *wire.RedirectError
+	var closed *wire.ForbiddenError
 	source, at := b.access.Source, b.at(err)
 	switch {
 	case errors.As(err, &missing):
@@ -48,8 +51,14 @@ func (b *blame) classify(doing string, err error) error {
 	case errors.As(err, &untrusted):
 		return fault.New(fault.Denied, "%s: the certificate of %s is not trusted (%s): renew it, or put its CA into the key ca.crt",
 			source, at, distrust(untrusted))
-	case errors.Is(err, errTooLarge), isNonsense(err):
-		return b.foreign(at, nonsense(err))
+	case errors.As(err, &away):
+		return fault.New(fault.Rejected, "%s: cannot %s: %s: %s: correct auth.auth_url, or the endpoint in the catalog", source, doing, at, away)
+	case errors.As(err, &closed):
+		return fault.New(fault.Denied, "%s: cannot %s: %s: correct the address, or have an administrator allow it (--cloud-endpoints)", source, doing, closed)
+	case errors.Is(err, wire.ErrTooLarge):
+		return fault.Wrap(fault.Rejected, errFlood, "%s: cannot %s: %s", source, doing, at)
+	case isNonsense(err):
+		return b.foreign(at, "its answer is not the JSON that is expected")
 	case errors.Is(err, context.Canceled):
 		return err
 	}
@@ -133,13 +142,8 @@ func isNonsense(err error) bool {
 	return errors.As(err, &syntax) || errors.As(err, &mismatch) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
-// nonsense leaves out the decoder's words, which hold offsets and quote the answer.
-func nonsense(err error) string {
-	if errors.Is(err, errTooLarge) {
-		return errTooLarge.Error()
-	}
-	return "its answer is not the JSON that is expected"
-}
+// errFlood is why a place is left alone for a while.
+var errFlood = errors.New("it answers more than anything that is expected there: correct the address")
 
 // innermost is the cause alone: what wraps it names calls, ports and addresses that differ from try to try.
 func innermost(err error) string {

@@ -3,11 +3,8 @@ package openstack
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -15,6 +12,7 @@ import (
 
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/wire"
 )
 
 const (
@@ -23,8 +21,6 @@ const (
 	computeVersion = "2.69"
 	// placementVersion is the one that has traits (1.6, Pike; placement 13.0, rest_api_version_history.rst).
 	placementVersion = "1.6"
-	// maxAnswer bounds an answer in bytes: a thousand hypervisors take about 5 MB.
-	maxAnswer = 64 << 20
 	// idleConnections to one endpoint are kept.
 	idleConnections = 8
 )
@@ -34,21 +30,27 @@ type api struct {
 	compute, placement, network *gophercloud.ServiceClient
 }
 
-// login asks Keystone for a token, and the catalog for the endpoints.
-func login(ctx context.Context, access provisioner.CloudAccess, timeout time.Duration) (*api, error) {
+// enter asks Keystone for a token, and the catalog for the endpoints. Every try to log in, a later one for a new token
+// included, is made through the session's gate.
+func (s *session) enter(ctx context.Context) (*api, error) {
+	access := s.access
 	rules := &blame{access: access}
 	provider, err := openstack.NewClient(access.AuthURL)
 	if err != nil {
 		return nil, fault.New(fault.Rejected, "%s: auth.auth_url is no URL: correct it", access.Source)
 	}
-	transport, err := transport(access)
+	provider.HTTPClient, err = wire.NewClient(wire.Options{CA: []byte(access.CA), Timeout: s.clouds.timeout, Idle: idleConnections, Reach: s.clouds.reach})
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.Rejected, "%s: the key ca.crt: %s: correct it", access.Source, err)
 	}
-	provider.HTTPClient = http.Client{Transport: transport, Timeout: timeout}
 	provider.UserAgent.Prepend("rackplane")
-	if err := openstack.Authenticate(ctx, provider, authOptions(access)); err != nil {
+	err = s.gate.try(s.clouds.clock.Now(), func() error { return openstack.Authenticate(ctx, provider, authOptions(access)) })
+	if err != nil {
 		return nil, rules.classify(loggingIn, err)
+	}
+	again := provider.ReauthFunc
+	provider.ReauthFunc = func(ctx context.Context) error {
+		return s.gate.try(s.clouds.clock.Now(), func() error { return again(ctx) })
 	}
 	where := gophercloud.EndpointOpts{
 		Region: access.Region, Availability: gophercloud.Availability(cmp.Or(access.Interface, string(gophercloud.AvailabilityPublic))),
@@ -107,48 +109,29 @@ func authOptions(access provisioner.CloudAccess) gophercloud.AuthOptions {
 	return o
 }
 
-func transport(access provisioner.CloudAccess) (http.RoundTripper, error) {
-	shared, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("http.DefaultTransport was replaced")
-	}
-	own := shared.Clone()
-	own.MaxIdleConnsPerHost = idleConnections
-	if access.CA == "" {
-		return bounded{own}, nil
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(access.CA)) {
-		return nil, fault.New(fault.Rejected, "%s: the key ca.crt holds no PEM certificate: correct it", access.Source)
-	}
-	own.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	return bounded{own}, nil
+// lockOut is how long credentials that Keystone refused are not tried again: it may lock the user out for a few tries
+// ([security_compliance] lockout_failure_attempts, keystone 27.0). Other credentials are tried at once: they have a session
+// of their own.
+const lockOut = 20 * time.Minute
+
+// gate keeps refused credentials from being tried again. The zero value lets everyone through.
+type gate struct {
+	mu      sync.Mutex
+	refused error
+	until   time.Time
 }
 
-// bounded keeps an endpoint from filling the memory.
-type bounded struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = &boundedBody{resp.Body, maxAnswer}
+// try makes one try to log in, or repeats the answer to the last one.
+func (g *gate) try(now time.Time, login func() error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if wait := g.until.Sub(now); g.refused != nil && wait > 0 && wait <= lockOut {
+		return g.refused
 	}
-	return resp, err
-}
-
-// errTooLarge is what reading more than maxAnswer gives.
-var errTooLarge = errors.New("the answer is larger than 64 MiB")
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, errTooLarge
+	g.refused = nil
+	err := login()
+	if gophercloud.ResponseCodeIs(err, http.StatusUnauthorized) {
+		g.refused, g.until = err, now.Add(lockOut)
 	}
-	return n, err
+	return err
 }

@@ -5,121 +5,77 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"slices"
+	"io"
+	"net"
 	"strings"
-	"time"
-
-	"github.com/go-logr/logr"
-	"github.com/ovn-kubernetes/libovsdb/client"
-	"github.com/ovn-kubernetes/libovsdb/model"
 
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/wire"
 )
 
-// southboundDatabase, its tables and columns are those of ovn-sb(5), OVN 25.03; all are there since OVN 20.03.
+// southboundDatabase, its tables and columns are those of ovn-sb(5), OVN 25.03; all are there since OVN 20.12.
 const southboundDatabase = "OVN_Southbound"
 
-// bridgeMappings is where a chassis tells its mappings: in other_config since OVN 20.12, in external_ids before.
-const bridgeMappings = "ovn-bridge-mappings"
-
-type chassisRow struct {
-	UUID        string            `ovsdb:"_uuid"`
-	Name        string            `ovsdb:"name"`
-	Hostname    string            `ovsdb:"hostname"`
-	Encaps      []string          `ovsdb:"encaps"`
-	ExternalIDs map[string]string `ovsdb:"external_ids"`
-	OtherConfig map[string]string `ovsdb:"other_config"`
-}
-
-// encapRow has the columns of the table's index too: libovsdb refuses a model without them.
-type encapRow struct {
-	UUID string `ovsdb:"_uuid"`
-	IP   string `ovsdb:"ip"`
-	Type string `ovsdb:"type"`
-}
-
 // chassis reads all chassis; nil when the access names no endpoint. A connection serves one reading: what is kept open
-// has to be watched, and a reading a few times a minute costs less than that.
-func chassis(ctx context.Context, access provisioner.SouthboundAccess, timeout time.Duration) ([]provisioner.Chassis, error) {
+// has to be watched, and a reading a few times a minute costs less than that. The first endpoint that answers is taken.
+func (s *session) chassis(ctx context.Context) ([]provisioner.Chassis, error) {
+	access := s.access.Southbound
 	if access.Endpoints == "" {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	db, err := connect(ctx, access)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	if _, err := db.Monitor(ctx, db.NewMonitor(client.WithTable(&chassisRow{}), client.WithTable(&encapRow{}))); err != nil {
-		return nil, southboundFault(access, err)
-	}
-	var rows []chassisRow
-	var encaps []encapRow
-	if err := errors.Join(db.List(ctx, &rows), db.List(ctx, &encaps)); err != nil {
-		return nil, southboundFault(access, err)
-	}
-	addresses := make(map[string]string, len(encaps))
-	for _, e := range encaps {
-		addresses[e.UUID] = e.IP
-	}
-	out := make([]provisioner.Chassis, 0, len(rows))
-	for i := range rows {
-		out = append(out, rows[i].chassis(addresses))
-	}
-	return out, nil
-}
-
-func (r *chassisRow) chassis(addresses map[string]string) provisioner.Chassis {
-	c := provisioner.Chassis{Name: r.Name, Host: r.Hostname}
-	for _, encap := range r.Encaps {
-		if ip := addresses[encap]; ip != "" {
-			c.EncapIPs = append(c.EncapIPs, ip)
-		}
-	}
-	slices.Sort(c.EncapIPs)
-	c.EncapIPs = slices.Compact(c.EncapIPs) // one address may have several types of tunnel
-	mappings, ok := r.OtherConfig[bridgeMappings]
-	if !ok {
-		mappings = r.ExternalIDs[bridgeMappings]
-	}
-	for mapping := range strings.SplitSeq(mappings, ",") {
-		if mapping = strings.TrimSpace(mapping); mapping != "" {
-			c.BridgeMappings = append(c.BridgeMappings, mapping)
-		}
-	}
-	slices.Sort(c.BridgeMappings)
-	return c
-}
-
-func connect(ctx context.Context, access provisioner.SouthboundAccess) (client.Client, error) {
-	tables, err := model.NewClientDBModel(southboundDatabase, map[string]model.Model{"Chassis": &chassisRow{}, "Encap": &encapRow{}})
-	if err != nil {
-		return nil, err
-	}
-	silent := logr.Discard()
-	options := []client.Option{client.WithLogger(&silent)}
-	for endpoint := range strings.SplitSeq(access.Endpoints, ",") {
-		options = append(options, client.WithEndpoint(endpoint))
-	}
+	var config *tls.Config
 	if access.CA != "" {
-		config, err := southboundTLS(access)
-		if err != nil {
+		var err error
+		if config, err = southboundTLS(access); err != nil {
 			return nil, err
 		}
-		options = append(options, client.WithTLSConfig(config))
 	}
-	db, err := client.NewOVSDBClient(tables, options...)
-	if err != nil {
-		return nil, fault.New(fault.Rejected, "%s: %s: correct it", access.Source, oneLine(err.Error()))
+	ctx, cancel := context.WithTimeout(ctx, s.clouds.timeout)
+	defer cancel()
+	var errs []error
+	for endpoint := range strings.SplitSeq(access.Endpoints, ",") {
+		read, err := readSouthbound(ctx, s.clouds.reach, endpoint, config)
+		if err == nil {
+			return read, nil
+		}
+		errs = append(errs, err)
 	}
-	if err := db.Connect(ctx); err != nil {
-		db.Close()
-		return nil, southboundFault(access, err)
-	}
-	return db, nil
+	return nil, southboundFault(access, errors.Join(errs...))
 }
+
+// readSouthbound asks one endpoint.
+func readSouthbound(ctx context.Context, reach *wire.Reach, endpoint string, config *tls.Config) ([]provisioner.Chassis, error) {
+	scheme, address, _ := strings.Cut(endpoint, ":")
+	if _, _, err := net.SplitHostPort(address); err != nil || (scheme != "tcp" && scheme != "ssl") || (scheme == "ssl" && config == nil) {
+		return nil, errEndpoint
+	}
+	conn, err := reach.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer conn.Close()
+	if scheme == "ssl" {
+		secured := tls.Client(conn, config)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		conn = secured
+	}
+	read, err := askSouthbound(conn)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return read, err
+}
+
+var (
+	errEndpoint   = errors.New("it has an endpoint that is not tcp:HOST:PORT or ssl:HOST:PORT: correct it")
+	errNoDatabase = errors.New("it has no database " + southboundDatabase)
+	errNoAnswer   = errors.New("what answers is no OVSDB server")
+	errRefused    = errors.New("it refuses to read the tables Chassis and Encap")
+)
 
 // southboundTLS trusts whom the CA signed, whatever the certificate names, as OVN's own clients do (ovs-pki makes
 // certificates without host names).
@@ -146,23 +102,34 @@ func southboundTLS(access provisioner.SouthboundAccess) (*tls.Config, error) {
 	}, nil
 }
 
-// southboundFault classifies by text: the client joins the failures of several endpoints into one.
+// southboundFault is what a reading failed with: what all endpoints said, in their order.
 func southboundFault(access provisioner.SouthboundAccess, err error) error {
-	said := oneLine(strings.ReplaceAll(err.Error(), "failed to open connection: ", ""))
+	var untrusted *tls.CertificateVerificationError
+	var closed *wire.ForbiddenError
+	said := oneLine(strings.ReplaceAll(err.Error(), "\n", "; "))
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Transient, "OVN's southbound database at %s does not answer in time (%s)", access.Endpoints, access.Source)
-	case strings.Contains(said, "target database "+southboundDatabase+" not found"):
+	case errors.Is(err, errEndpoint):
+		return fault.New(fault.Rejected, "%s: %s", access.Source, errEndpoint)
+	case errors.As(err, &closed):
+		return fault.New(fault.Denied, "%s: %s: correct the address, or have an administrator allow it (--cloud-endpoints)", access.Source, closed)
+	case errors.Is(err, errNoDatabase):
 		return fault.New(fault.Rejected, "%s: %s has no database %s: correct the endpoint (the southbound database's port is usually 6642)",
 			access.Source, access.Endpoints, southboundDatabase)
-	case strings.Contains(said, "x509: ") || strings.Contains(said, "tls: "):
+	case errors.Is(err, wire.ErrTooLarge):
+		return fault.Wrap(fault.Rejected, errFlood, "%s: %s", access.Source, access.Endpoints)
+	case errors.As(err, &untrusted) || strings.Contains(said, "x509: ") || strings.Contains(said, "tls: "):
 		return fault.New(fault.Denied, "%s: no trust between us and OVN's southbound database (%s): renew the certificates, or correct spec.openstack.southbound.tlsSecret",
 			access.Source, said)
-	case access.CA != "" && strings.Contains(said, "not connected"):
+	case access.CA != "" && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(said, "connection reset")):
 		// With TLS 1.3 a client learns from the first read alone that its certificate was refused, or not even then.
-		said = strings.ReplaceAll(said, "not connected", "the connection was closed; our certificate may not be trusted there (spec.openstack.southbound.tlsSecret)")
+		said = "the connection was closed; our certificate may not be trusted there (spec.openstack.southbound.tlsSecret)"
+	}
+	if isNonsense(err) {
+		said = errNoAnswer.Error()
 	}
 	return fault.New(fault.Transient, "OVN's southbound database does not answer (%s): %s", access.Source, said)
 }

@@ -3,6 +3,7 @@ package openstack
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
@@ -37,7 +38,7 @@ func (s *session) survey(ctx context.Context) (*survey, error) {
 		{"list resource providers", func(ctx context.Context) error { return made.listProviders(ctx, a) }},
 		{"list network agents", func(ctx context.Context) error { return made.listAgents(ctx, a) }},
 		{"", func(ctx context.Context) (err error) {
-			made.Chassis, err = chassis(ctx, s.access.Southbound, s.clouds.timeout)
+			made.Chassis, err = s.chassis(ctx)
 			return err
 		}},
 	}
@@ -85,7 +86,7 @@ func (v *survey) listHypervisors(ctx context.Context, a *api) error {
 		Service struct {
 			Host string `json:"host"`
 		} `json:"service"`
-	}](ctx, a.compute, "hypervisors", "os-hypervisors/detail")
+	}](ctx, a.compute, "hypervisors", "os-hypervisors/detail?limit="+strconv.Itoa(pageSize))
 	for _, r := range rows {
 		v.Hypervisors = append(v.Hypervisors, provisioner.Hypervisor{ID: r.ID, Name: r.Name, ServiceHost: r.Service.Host, Up: r.State == "up"})
 	}
@@ -98,7 +99,7 @@ func (v *survey) listAgents(ctx context.Context, a *api) error {
 		Binary string `json:"binary"`
 		Host   string `json:"host"`
 		Alive  bool   `json:"alive"`
-	}](ctx, a.network, "agents", "agents")
+	}](ctx, a.network, "agents", "agents?fields=id&fields=binary&fields=host&fields=alive")
 	for _, r := range rows {
 		v.Agents = append(v.Agents, provisioner.NetworkAgent(r))
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/wire"
 )
 
 // minRunLease is the shortest lease of a run: half of it, when a run that cannot renew it begins to end, is more than its
@@ -47,8 +48,10 @@ type engineFlags struct {
 	ansibleVenv string
 	slots       int
 	share       int
-	metrics     string
-	health      string
+	// cloudEndpoints are the places where users' clouds may be; empty: wherever is not the engine's own.
+	cloudEndpoints []string
+	metrics        string
+	health         string
 	// lease, if set, is the namespace of the lease that lets one engine act at a time.
 	lease string
 	// runLease is how long an Ansible run may go without renewing its lease; 0 is for ever, where no other engine can be.
@@ -67,6 +70,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.ansibleVenv, "ansible-venv", "", "Python environment with ansible-playbook (default: the one `make install` put into RACKPLANE_CACHE)")
 	flags.IntVar(&f.slots, "ansible-slots", 4, "Ansible runs at once")
 	flags.IntVar(&f.share, "ansible-slots-per-namespace", 0, "Ansible runs at once of one namespace (default: half of --ansible-slots, rounded up)")
+	flags.StringSliceVar(&f.cloudEndpoints, "cloud-endpoints", nil, "host names (*.example.com), addresses and networks (192.0.2.0/24) where the OpenStacks of NodeSets may be (default: everywhere but this machine, link-local addresses, the API server and Ironic)")
 	flags.StringVar(&f.metrics, "metrics-address", "0", "address that serves Prometheus metrics, 0 for none")
 	flags.StringVar(&f.health, "health-address", "0", "address that serves /healthz and /readyz, 0 for none")
 }
@@ -82,6 +86,9 @@ func (f *engineFlags) check() error {
 		return fmt.Errorf("--ansible-slots=%d: at least 1 is needed", f.slots)
 	case f.share < 0 || f.share > f.slots:
 		return fmt.Errorf("--ansible-slots-per-namespace=%d: use 1 to %d, which is --ansible-slots", f.share, f.slots)
+	}
+	if _, err := wire.NewReach(f.cloudEndpoints, nil); err != nil {
+		return fmt.Errorf("--cloud-endpoints: %w", err)
 	}
 	if err := f.readIronicFiles(); err != nil {
 		return err
@@ -205,6 +212,10 @@ func newRunner(cfg *rest.Config, f engineFlags, dir string) (*local.Runner, erro
 
 // addControllers is the one place where decisions meet the implementations that act on them.
 func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.Runner, lead *leadership) error {
+	reach, err := f.reach(mgr.GetConfig().Host)
+	if err != nil {
+		return err
+	}
 	realClock := clock.RealClock{}
 	events := mgr.GetEventRecorder("rackplane")
 	store, err := f.store(dir)
@@ -222,7 +233,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	}
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: ledCloud{openstack.New(realClock, 0), lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: ledCloud{openstack.New(realClock, 0, reach), lead}, Leases: held, Random: rand.Reader}).Setup,
 		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, lead}, Leases: held, Collection: playbooks.Hash()}).Setup,
 	}
 	if service != nil {
@@ -243,6 +254,9 @@ func (f *engineFlags) service(log logr.Logger) (*ironic.Client, error) {
 	if f.ironic.Endpoint == "" {
 		log.Info("no --ironic-url: BareMetalHosts are not driven; only pre-provisioned nodes can be deployed")
 		return nil, nil
+	}
+	if danger := f.ironic.Exposed(); danger != "" {
+		log.Info("WARNING: " + danger)
 	}
 	return ironic.New(f.ironic)
 }

@@ -27,6 +27,8 @@ type Server struct {
 	generations map[string]int
 	token       int // the last one given out
 	revoked     int // the last one that is not valid any more
+	answers     map[string]http.HandlerFunc
+	endpoints   string // root of the catalog's
 }
 
 const tokenHeader = "X-Subject-Token"
@@ -34,10 +36,10 @@ const tokenHeader = "X-Subject-Token"
 // Serve starts a cloud that admits the password; it ends with the test.
 func Serve(tb testing.TB, password provisioner.Secret) *Server {
 	tb.Helper()
-	s := &Server{calls: map[string]int{}, generations: map[string]int{}}
+	s := &Server{calls: map[string]int{}, generations: map[string]int{}, answers: map[string]http.HandlerFunc{}}
 	server := httptest.NewServer(s.handler())
 	tb.Cleanup(server.Close)
-	s.URL = server.URL
+	s.URL, s.endpoints = server.URL, server.URL
 	s.Simulator = New(s.URL+"/v3", password)
 	return s
 }
@@ -49,6 +51,20 @@ func (s *Server) Calls() map[string]int {
 	calls := s.calls
 	s.calls = map[string]int{}
 	return calls
+}
+
+// Answer lets the handler answer what is asked of the method and path, such as "GET /compute/v2.1/os-services".
+func (s *Server) Answer(what string, handler http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[what] = handler
+}
+
+// Elsewhere puts other endpoints into the catalog.
+func (s *Server) Elsewhere(root string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endpoints = root
 }
 
 // Revoke makes every token that was given out invalid.
@@ -87,7 +103,12 @@ func (s *Server) handler() http.Handler {
 			s.calls[r.Method+" "+r.URL.Path]++
 			token, err := strconv.Atoi(r.Header.Get("X-Auth-Token"))
 			valid := err == nil && token > s.revoked && token <= s.token
+			other := s.answers[r.Method+" "+r.URL.Path]
 			s.mu.Unlock()
+			if other != nil {
+				other(w, r)
+				return
+			}
 			open := strings.HasSuffix(pattern, "{$}") || strings.HasSuffix(pattern, "tokens")
 			if !open && !valid {
 				refuse(w, http.StatusUnauthorized, "The request you have made requires authentication.")
@@ -143,12 +164,12 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.token++
-	token := s.token
+	token, root := s.token, s.endpoints
 	s.mu.Unlock()
 	var catalog []any
 	for kind, path := range map[string]string{"compute": "/compute/v2.1", "placement": "/placement", "network": "/network"} {
 		catalog = append(catalog, map[string]any{"type": kind, "name": kind, "id": kind, "endpoints": []any{
-			map[string]any{"id": kind, "interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": s.URL + path},
+			map[string]any{"id": kind, "interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": root + path},
 		}})
 	}
 	w.Header().Set(tokenHeader, strconv.Itoa(token))
@@ -157,12 +178,36 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) {
 
 // list answers with what rows makes of the world.
 func (s *Server) list(name string, rows func(*World) []any) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		s.Simulator.mu.Lock()
 		body := rows(&s.world)
 		s.Simulator.mu.Unlock()
-		reply(w, http.StatusOK, map[string]any{name: body})
+		reply(w, http.StatusOK, s.page(name, body, r))
 	}
+}
+
+// page is the part of the rows that is asked for by limit and marker, with the link to the next one, as Nova makes it.
+func (s *Server) page(name string, rows []any, r *http.Request) map[string]any {
+	query := r.URL.Query()
+	limit, err := strconv.Atoi(query.Get("limit"))
+	if err != nil {
+		return map[string]any{name: rows}
+	}
+	id := func(row any) string {
+		fields, _ := row.(map[string]any)
+		return fmt.Sprint(fields["id"])
+	}
+	if marker := query.Get("marker"); marker != "" {
+		rows = rows[1+slices.IndexFunc(rows, func(row any) bool { return id(row) == marker }):]
+	}
+	if len(rows) < limit {
+		return map[string]any{name: rows}
+	}
+	rows = rows[:limit]
+	query.Set("marker", id(rows[limit-1]))
+	// Behind a proxy Nova often names itself by another host than the one that was asked.
+	next := "http://nova.invalid" + r.URL.Path + "?" + query.Encode()
+	return map[string]any{name: rows, name + "_links": []any{map[string]any{"rel": "next", "href": next}}}
 }
 
 func word(yes bool, a, b string) string { //nolint:revive // two words for a bool is what it is for

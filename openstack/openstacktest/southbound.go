@@ -33,18 +33,19 @@ func (s *Simulator) converse(conn io.ReadWriteCloser, database string) {
 		var call struct {
 			Method string `json:"method"`
 			ID     any    `json:"id"`
+			Params []any  `json:"params"`
 		}
 		if in.Decode(&call) != nil {
 			return
 		}
 		answer := map[string]any{"id": call.ID, "error": nil, "result": nil}
 		switch call.Method {
-		case "list_dbs":
-			answer["result"] = []string{"_Server", database}
-		case "get_schema":
-			answer["result"] = schema(database)
-		case "monitor_cond_since":
-			answer["result"] = []any{false, "00000000-0000-0000-0000-000000000000", s.tables()}
+		case "transact":
+			if len(call.Params) == 0 || call.Params[0] != database {
+				answer["error"] = map[string]any{"error": "unknown database", "details": "transact request specifies unknown database", "syntax": "[]"}
+				break
+			}
+			answer["result"] = s.rows(call.Params[1:])
 		default:
 			answer["error"] = "unknown method"
 		}
@@ -54,39 +55,50 @@ func (s *Simulator) converse(conn io.ReadWriteCloser, database string) {
 	}
 }
 
-// schema has the columns of ovn-sb(5) that are read, with their types.
-func schema(database string) map[string]any {
-	text := map[string]any{"type": "string"}
-	pairs := map[string]any{"type": map[string]any{"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
-	return map[string]any{"name": database, "version": "20.41.0", "tables": map[string]any{
-		"Chassis": map[string]any{"indexes": []any{[]string{"name"}}, "columns": map[string]any{
-			"name": text, "hostname": text, "external_ids": pairs, "other_config": pairs,
-			"encaps": map[string]any{"type": map[string]any{
-				"key": map[string]any{"type": "uuid", "refTable": "Encap", "refType": "strong"}, "min": 1, "max": "unlimited",
-			}},
-		}},
-		// A client has to read the columns of the index too.
-		"Encap": map[string]any{"columns": map[string]any{"ip": text, "type": text}, "indexes": []any{[]string{"type", "ip"}}},
-	}}
+// rows are the results of selects, in their order.
+func (s *Simulator) rows(selects []any) []any {
+	tables := s.tables()
+	results := make([]any, 0, len(selects))
+	for _, operation := range selects {
+		o, _ := operation.(map[string]any)
+		table, _ := o["table"].(string)
+		columns, _ := o["columns"].([]any)
+		rows := []any{}
+		for _, row := range tables[table] {
+			picked := map[string]any{}
+			for _, c := range columns {
+				name := fmt.Sprint(c)
+				if picked[name] = row[name]; row[name] == nil {
+					return []any{map[string]any{"error": "unknown column", "details": "No column " + name + " in table " + table + "."}}
+				}
+			}
+			rows = append(rows, picked)
+		}
+		results = append(results, map[string]any{"rows": rows})
+	}
+	return results
 }
 
-// tables are the rows, as an update2 tells them.
-func (s *Simulator) tables() map[string]any {
+// tables are the rows as they are on the wire (RFC 7047, 5.1).
+func (s *Simulator) tables() map[string][]map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	chassis, encaps := map[string]any{}, map[string]any{}
-	id := func(table, row int) string { return fmt.Sprintf("%08d-0000-4000-8000-%012d", table, row) }
-	for i, c := range s.world.Chassis {
-		var refs []any
+	all := map[string][]map[string]any{}
+	for _, c := range s.world.Chassis {
+		refs := []any{}
 		for _, ip := range c.EncapIPs {
-			uuid := id(2, len(encaps))
-			encaps[uuid] = map[string]any{"initial": map[string]any{"ip": ip, "type": "geneve"}}
-			refs = append(refs, []any{"uuid", uuid})
+			uuid := []any{"uuid", fmt.Sprintf("00000002-0000-4000-8000-%012d", len(all["Encap"]))}
+			all["Encap"] = append(all["Encap"], map[string]any{"_uuid": uuid, "ip": ip, "type": "geneve"})
+			refs = append(refs, uuid)
 		}
-		chassis[id(1, i)] = map[string]any{"initial": map[string]any{
-			"name": c.Name, "hostname": c.Host, "encaps": []any{"set", refs}, "external_ids": []any{"map", []any{}},
+		encaps := []any{"set", refs}
+		if len(refs) == 1 { // a set of one is written as its value
+			encaps, _ = refs[0].([]any)
+		}
+		all["Chassis"] = append(all["Chassis"], map[string]any{
+			"name": c.Name, "hostname": c.Host, "encaps": encaps, "external_ids": []any{"map", []any{}},
 			"other_config": []any{"map", []any{[]any{"ovn-bridge-mappings", strings.Join(c.BridgeMappings, ",")}}},
-		}}
+		})
 	}
-	return map[string]any{"Chassis": chassis, "Encap": encaps}
+	return all
 }

@@ -11,12 +11,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gophercloud/gophercloud/v2"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/wire/wiretest"
 )
 
 const (
@@ -583,4 +586,73 @@ func TestRootDeviceHints(t *testing.T) {
 	if len(rootDevice(nil)) != 0 {
 		t.Error("hints from nothing")
 	}
+}
+
+// TestFloodCostsNoMemory has Ironic send 600 MiB, as an answer, as an error, and where errors are looked up.
+func TestFloodCostsNoMemory(t *testing.T) {
+	for name, head := range map[string]string{
+		"GET /v1/": `{"version": "`, "GET /v1/nodes/metal~h1": `{"uuid": "`, "GET /v1/nodes/n1/history": `{"history": [{"event": "`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			s.node = node(provisioner.StateDeployFail)
+			s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method+" "+r.URL.Path == name {
+					wiretest.Flood(head, 600<<20)(w, r)
+					return
+				}
+				s.handle(w, r)
+			})
+			wiretest.Cheap(t, 16<<20, func() {
+				_, err := s.client(t).Observe(t.Context(), wanted().Host)
+				if !fault.Is(err, fault.Transient) || !strings.Contains(err.Error(), "larger than 8 MiB") {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestNothingIsSentElsewhere: neither the login nor what a node is registered with follows a redirect to another host.
+func TestNothingIsSentElsewhere(t *testing.T) {
+	t.Parallel()
+	heard := make(chan string, 10)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.Method + r.URL.Path }))
+	t.Cleanup(other.Close)
+	s := httptest.NewServer(http.RedirectHandler(other.URL+"/", http.StatusTemporaryRedirect))
+	t.Cleanup(s.Close)
+	c, err := New(Config{Endpoint: s.URL, Username: "u", Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Do(t.Context(), wanted(), provisioner.Register)
+	if !fault.Is(err, fault.Rejected) || !strings.Contains(err.Error(), "not followed") || len(heard) != 0 {
+		t.Errorf("%v; %d calls elsewhere", err, len(heard))
+	}
+}
+
+func TestPlainTextIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for endpoint, exposed := range map[string]bool{
+		"https://ironic.example.com:6385": false, "http://127.0.0.1:6385": false, "http://[::1]:6385": false, "http://localhost:6385": false,
+		"http://ironic.example.com:6385": true, "http://192.0.2.1:6385": true, "": false,
+	} {
+		if got := (Config{Endpoint: endpoint}).Exposed(); (got != "") != exposed {
+			t.Errorf("%s: %q", endpoint, got)
+		}
+	}
+}
+
+// FuzzErrorAnswers classifies whatever Ironic may answer: a text comes of it that can be shown.
+func FuzzErrorAnswers(f *testing.F) {
+	f.Add(409, `{"error_message": "{\"faultstring\": \"Node n1 is locked by host c1\\n\"}"}`)
+	f.Add(400, `{"error_message": {"faultstring": "http://u:HUNTER2@h/\u001b[2J"}}`)
+	f.Add(500, `{"error_message": 7}`)
+	f.Fuzz(func(t *testing.T, code int, body string) {
+		c := &Client{config: Config{Endpoint: "http://ironic"}}
+		shown := c.classify(gophercloud.ErrUnexpectedResponseCode{Actual: code, Body: []byte(body)}).Error()
+		if strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) || len(shown) > 1000 {
+			t.Errorf("%q", shown)
+		}
+	})
 }

@@ -3,10 +3,10 @@ package ironic
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,8 +18,10 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/noauth"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/wire"
 )
 
 // Config says where Ironic is and what hosts boot to be deployed.
@@ -36,6 +38,20 @@ type Config struct {
 	DeployKernel, DeployRamdisk, DeployISO string
 	// Timeout of one call; 0 means 30 s.
 	Timeout time.Duration
+}
+
+// Exposed says what whoever listens on the way to Ironic can read; empty when nothing can be. The passwords of BMCs are
+// sent to Ironic, so that it can use them.
+func (c Config) Exposed() string {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() {
+		return ""
+	}
+	return "Ironic at " + line.Of(c.Endpoint) + " is spoken to in plain text: whoever listens on the way reads the passwords of the BMCs, " +
+		"and those of --ironic-auth-dir: serve Ironic with TLS and use https"
 }
 
 const (
@@ -68,30 +84,11 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := transport(c.CA)
+	service.HTTPClient, err = wire.NewClient(wire.Options{CA: c.CA, Timeout: cmp.Or(c.Timeout, defaultTimeout), Idle: idleConnections, Only: root})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the CA bundle for Ironic: %w", err)
 	}
-	service.HTTPClient = http.Client{Timeout: cmp.Or(c.Timeout, defaultTimeout), Transport: transport}
 	return &Client{config: c, service: service}, nil
-}
-
-func transport(ca []byte) (http.RoundTripper, error) {
-	shared, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("http.DefaultTransport was replaced")
-	}
-	own := shared.Clone()
-	own.MaxIdleConnsPerHost = idleConnections
-	if len(ca) == 0 {
-		return own, nil
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(ca) {
-		return nil, errors.New("the CA bundle for Ironic holds no PEM certificate")
-	}
-	own.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	return own, nil
 }
 
 func dial(c Config, endpoint string) (*gophercloud.ServiceClient, error) {

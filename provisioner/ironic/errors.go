@@ -11,6 +11,7 @@ import (
 
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/wire"
 )
 
 // classify turns what a call answered into a fault; its text is one line with Ironic's own words and nothing that was sent.
@@ -21,6 +22,10 @@ func (c *Client) classify(err error) error {
 	}
 	var answer gophercloud.ErrUnexpectedResponseCode
 	if !errors.As(err, &answer) {
+		var away *wire.RedirectError
+		if errors.As(err, &away) {
+			return fault.New(fault.Rejected, "Ironic at %s: %s: correct --ironic-url", c.config.Endpoint, away)
+		}
 		return fault.New(fault.Transient, "Ironic at %s does not answer: %s", c.config.Endpoint, oneLine(unwrapURL(err)))
 	}
 	said := faultString(answer.Body)

@@ -53,7 +53,7 @@ func TestConformance(t *testing.T) {
 	access.Southbound = provisioner.SouthboundAccess{Source: "spec.openstack.southbound", Endpoints: cloud.SBConnection}
 	subject := openstacktest.Subject{
 		// Nova waits a minute for a dead compute's answer before it disables its service (rpc_response_timeout).
-		Cloud: openstack.New(clock.RealClock{}, 2*time.Minute), Access: access,
+		Cloud: openstack.New(clock.RealClock{}, 2*time.Minute, nil), Access: access,
 		Host: provisioner.CloudHost{Names: []string{host.Name}, EncapIP: host.Address.String()},
 		Silent: func(access provisioner.CloudAccess) provisioner.CloudAccess {
 			access.AuthURL = "http://" + net.JoinHostPort(rack.Gateway, "9") + "/v3"
