@@ -42,6 +42,9 @@ var (
 	variableName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]*$`)
 )
 
+// longestVariable bounds a variable's name, so that messages about it stay readable.
+const longestVariable = 128
+
 // show quotes a name for a message when it is not a plain word, in a bounded length.
 func show(name string) string {
 	const most = 80
@@ -59,6 +62,8 @@ func refused(name string, value apiextensionsv1.JSON) string {
 	allowed, conditional := allowedValues()[name]
 	_, ours := slices.BinarySearch(ownVars(), name)
 	switch {
+	case len(name) > longestVariable:
+		return fmt.Sprintf("is longer than %d characters: shorten it", longestVariable)
 	case !variableName.MatchString(name) || slices.Contains([]string{"true", "false", "none", "True", "False", "None", "not"}, name):
 		return "is no variable's name: use letters, digits and underscores, and begin with a letter"
 	case fields()[name] != "":

@@ -54,14 +54,19 @@ func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
 
 // namesOf are the names that were decided for a node, as OpenSSH looks them up: addresses in their shortest form.
 func namesOf(nets v1alpha1.NetConfigSpec, n *Node) []string {
-	names := []string{n.HostName, network.CanonicalName(nets, n.HostName, n.Addresses)}
+	var names []string
+	for _, name := range []string{n.HostName, network.CanonicalName(nets, n.HostName, n.Addresses)} {
+		if network.CheckName(name) == nil {
+			names = append(names, name)
+		}
+	}
 	for _, held := range n.Addresses {
 		if address, err := netip.ParseAddr(held.Address); err == nil {
 			names = append(names, address.String())
 		}
 	}
 	slices.Sort(names)
-	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+	return slices.Compact(names)
 }
 
 // KnownHostsFile is the hosts as an OpenSSH known_hosts file (sshd(8)), each under its node's name alone: connections are

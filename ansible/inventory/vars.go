@@ -56,6 +56,9 @@ func hostVars(s *Set, n *Node, shared map[string]any) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s%w", own, err)
 	}
+	if err := network.CheckName(n.HostName); err != nil {
+		return nil, fmt.Errorf("node %s: hostName %w", n.Name, err)
+	}
 	vars := login(n.Section.Ansible)
 	if len(n.Section.Networks) > 0 {
 		maps.Copy(vars, networkNames(s.Networks, n.Section.Networks))

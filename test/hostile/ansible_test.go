@@ -25,13 +25,27 @@ func venv(t *testing.T) string {
 	return strings.TrimSpace(string(out))
 }
 
-// output runs a program of the environment in a folder that is its home, and returns what it prints.
-func output(t *testing.T, home, program string, arguments ...string) []byte {
+// command is a program of the environment in a folder that is its home.
+func command(t *testing.T, home, program string, arguments ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, arguments...)
 	cmd.Dir = home
-	cmd.Env = []string{"HOME=" + home, "LANG=C.UTF-8", "PATH=/usr/bin:/bin", "ANSIBLE_LOCAL_TEMP=" + filepath.Join(home, "tmp")}
-	out, err := cmd.Output()
+	cmd.Env = []string{"HOME=" + home, "LANG=C.UTF-8", "PATH=/usr/bin:/bin", "ANSIBLE_LOCAL_TEMP=" + filepath.Join(home, "tmp"), "ANSIBLE_NOCOLOR=1", "ANSIBLE_COLLECTIONS_PATH=" + collections(t)}
+	return cmd
+}
+
+func collections(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../playbooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func output(t *testing.T, home, program string, arguments ...string) []byte {
+	t.Helper()
+	out, err := command(t, home, program, arguments...).Output()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", program, err, out)
 	}

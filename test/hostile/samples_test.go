@@ -1,0 +1,100 @@
+package hostile
+
+// samples has one object of each kind in which every field that takes text is set. The walk fails on a field that is in
+// the schema and not here, so a new one is added with its kind.
+var samples = map[string]string{
+	"NodeSet": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: NodeSet
+metadata: {name: rack, namespace: default}
+spec:
+  replicas: 1
+  hostNameTemplate: n%d
+  hosts:
+    namespace: metal
+    selector: {matchLabels: {rack: r7}, matchExpressions: [{key: a, operator: In, values: [b]}]}
+    requirements: {cpu: {arch: x86_64}}
+  image: {url: "https://images.example.com/a.qcow2", checksum: "https://images.example.com/a.sha256", checksumType: sha256, format: qcow2}
+  nodeTemplate:
+    ansibleSSHPrivateKeySecret: rack-ssh
+    ansible: {ansibleUser: cloud-admin, ansibleHost: 192.168.122.10, ansibleVars: {edpm_tuned_profile: throughput-performance}}
+    networks: [{name: ctlplane, subnetName: a, fixedIP: 192.168.122.10}, {name: internalapi, subnetName: a}]
+    networkConfig: &config
+      ethernets: [{name: eth0, mac: nic0, networks: [ctlplane], vlans: [internalapi]}]
+      bonds: [{name: bond0, mode: active-backup, ports: [{name: eth1, mac: nic1}], networks: [tenant], vlans: [storage]}]
+  nodes:
+    gpu-0:
+      hostName: gpu-0.example.com
+      bmhLabelSelector: {gpu: a100}
+      ansible: {ansibleUser: root, ansibleHost: 192.168.122.11, ansibleVars: {edpm_tuned_profile: virtual-host}}
+      networks: [{name: ctlplane, subnetName: a, fixedIP: 192.168.122.11}, {name: internalapi, subnetName: a}]
+      networkConfig: *config
+      sshHostKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs"]
+  services: [bootstrap]
+  openstack:
+    cloudsSecret: clouds
+    cloud: default
+    southbound: {endpoints: ["ssl:192.0.2.1:6642"], tlsSecret: ovn}
+    discovery: {cronJob: discover}
+    availabilityZone: az1
+    aggregates: [fast]
+    traits: [CUSTOM_FAST]
+  adoption: {accept: [Kernel]}
+  deployment: {policy: Auto}
+  deletionPolicy: Delete
+`,
+	"NetConfig": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: NetConfig
+metadata: {name: site, namespace: default}
+spec:
+  networks:
+  - name: ctlplane
+    serviceNetwork: ctlplane
+    dnsDomain: ctlplane.example.com
+    subnets:
+    - name: a
+      cidr: 192.168.122.0/24
+      gateway: 192.168.122.1
+      allocationRanges: [{start: 192.168.122.10, end: 192.168.122.99}]
+      excludeAddresses: [192.168.122.50]
+      routes: [{destination: 10.0.0.0/8, nexthop: 192.168.122.2}]
+      nameservers: [192.168.122.1]
+  - {name: internalapi, subnets: [{name: a, cidr: 172.17.0.0/24, vlan: 20}]}
+  - {name: tenant, subnets: [{name: a, cidr: 172.18.0.0/24, vlan: 21}]}
+  - {name: storage, subnets: [{name: a, cidr: 172.19.0.0/24, vlan: 22}]}
+`,
+	"DataPlaneNode": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneNode
+metadata: {name: n0, namespace: default, labels: {dataplane.rackplane.dev/nodeset: rack}}
+spec:
+  hostName: n0
+  host: {namespace: metal, name: h0, uid: u0}
+  networks: [{network: ctlplane, subnet: a, address: 192.168.122.10}, {network: internalapi, subnet: a, address: 172.17.0.10}, {network: tenant, subnet: a, address: 172.18.0.10}, {network: storage, subnet: a, address: 172.19.0.10}]
+  services: [{name: bootstrap, inputHash: "0123"}]
+`,
+	"DataPlaneService": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneService
+metadata: {name: bootstrap, namespace: default}
+spec:
+  playbook: osp.edpm.bootstrap
+  playbookContents: "- hosts: all"
+  role: osp.edpm.edpm_bootstrap
+  edpmServiceType: bootstrap
+  dataSources: [{secretRef: {name: a}}, {configMapRef: {name: b}}]
+`,
+	"DataPlaneDeployment": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneDeployment
+metadata: {name: rack-1, namespace: default}
+spec: {nodeSet: rack, nodes: [n0], servicesOverride: [bootstrap]}
+`,
+	"HostClaimPolicy": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: HostClaimPolicy
+metadata: {name: lend, namespace: default}
+spec: {namespaces: [openstack], hostSelector: {matchLabels: {rack: r7}, matchExpressions: [{key: a, operator: In, values: [b]}]}}
+`,
+}
