@@ -111,6 +111,14 @@ func (t *traveller) observe() provisioner.Observation {
 	return provisioner.Observation{}
 }
 
+// still is what is observed, without the time that goes on.
+func (t *traveller) still() provisioner.Observation {
+	t.Helper()
+	o := t.observe()
+	o.Now = time.Time{}
+	return o
+}
+
 // until waits for one of the states and no power change under way.
 func (t *traveller) until(states ...provisioner.NodeState) provisioner.Observation {
 	t.Helper()
@@ -150,12 +158,12 @@ func (t *traveller) registration() {
 	t.do(provisioner.Delete)
 
 	t.do(provisioner.Register)
-	first := t.observe()
+	first := t.still()
 	if first.State != provisioner.StateEnroll || first.ID == "" || first.HostUID != t.want.Host.UID || first.Registration != t.want.Registration() {
 		t.Fatalf("registered as %+v", first)
 	}
 	t.do(provisioner.Register)
-	if diff := cmp.Diff(first, t.observe()); diff != "" {
+	if diff := cmp.Diff(first, t.still()); diff != "" {
 		t.Errorf("registering again changed (-before +after):\n%s", diff)
 	}
 	t.wantFault(provisioner.Deploy, fault.Lost)
@@ -169,7 +177,7 @@ func (t *traveller) registration() {
 		}
 	}
 	t.want = mine
-	if diff := cmp.Diff(first, t.observe()); diff != "" {
+	if diff := cmp.Diff(first, t.still()); diff != "" {
 		t.Errorf("a stranger changed (-before +after):\n%s", diff)
 	}
 
@@ -288,7 +296,7 @@ func (t *traveller) holds(deployment string, notOurs bool) {
 // ownership: a server in use goes to a host made anew only with its deployment, or when that is given up; nothing of it
 // touches the server.
 func (t *traveller) ownership() {
-	mine, before := t.want, t.observe()
+	mine, before := t.want, t.still()
 	t.want.Host.UID, t.want.Deployment = AnyUID(98), "second"
 	t.wantFault(provisioner.TakeOver, fault.Rejected)
 	t.wantFault(provisioner.Undeploy, fault.Rejected)
@@ -307,7 +315,7 @@ func (t *traveller) ownership() {
 	t.do(provisioner.TakeOver)
 	t.do(provisioner.Register)
 	t.do(provisioner.Mark)
-	if diff := cmp.Diff(before, t.observe()); diff != "" {
+	if diff := cmp.Diff(before, t.still()); diff != "" {
 		t.Errorf("changing hands changed (-before +after):\n%s", diff)
 	}
 }

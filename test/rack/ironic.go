@@ -144,7 +144,23 @@ func newIronic(ctx context.Context, cfg Config, venv, media, mediaURL string) (*
 	}); err != nil {
 		return nil, err
 	}
-	return s, run(ctx, filepath.Join(venv, "bin", "ironic-dbsync"), "--config-file", s.config, "create_schema")
+	return s, s.createSchema(ctx)
+}
+
+func (s *ironicServer) createSchema(ctx context.Context) error {
+	return run(ctx, filepath.Join(s.venv, "bin", "ironic-dbsync"), "--config-file", s.config, "create_schema")
+}
+
+// lose starts anew with an empty database.
+func (s *ironicServer) lose(ctx context.Context) error {
+	s.stop()
+	if err := os.Remove(filepath.Join(s.dir, "ironic", "ironic.sqlite")); err != nil {
+		return fmt.Errorf("ironic: %w", err)
+	}
+	if err := s.createSchema(ctx); err != nil {
+		return err
+	}
+	return s.start(ctx)
 }
 
 // start starts Ironic and waits until its conductor serves the redfish driver. Starting a running one does nothing.

@@ -244,6 +244,9 @@ func (r *Rack) Stop(ctx context.Context) error {
 // StopIronic kills Ironic, as a crash does. Stopping a stopped Ironic does nothing.
 func (r *Rack) StopIronic() { r.ironic.stop() }
 
+// LoseIronic replaces Ironic by one that knows nothing, as after the loss of its database. The servers notice nothing.
+func (r *Rack) LoseIronic(ctx context.Context) error { return r.ironic.lose(ctx) }
+
 // StartIronic starts Ironic again with the same address and database and waits until it answers.
 func (r *Rack) StartIronic(ctx context.Context) error { return r.ironic.start(ctx) }
 

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,18 +24,34 @@ func TestMain(m *testing.M) {
 }
 
 // testLog sends the rack's log to the test's.
-type testLog struct{ t *testing.T }
+type testLog struct {
+	t *testing.T
+	// powers counts what was logged of servers' power, by server.
+	powers *sync.Map
+}
 
 func (l testLog) Write(p []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(p)))
+	if _, name, power := strings.Cut(string(p), "host powers "); power {
+		_, name, _ = strings.Cut(name, "host=")
+		name, _, _ = strings.Cut(strings.TrimSpace(name), " ")
+		count, _ := l.powers.LoadOrStore(name, new(atomic.Int64))
+		count.(*atomic.Int64).Add(1)
+	}
 	return len(p), nil
 }
 
-func startRack(t *testing.T) *rack.Rack {
+// powered is how often the server was switched on or off so far.
+func (l testLog) powered(name string) int64 {
+	count, _ := l.powers.LoadOrStore(name, new(atomic.Int64))
+	return count.(*atomic.Int64).Load()
+}
+
+func startRack(t *testing.T) (*rack.Rack, testLog) {
 	t.Helper()
-	dir := t.TempDir()
+	dir, log := t.TempDir(), testLog{t: t, powers: &sync.Map{}}
 	r, err := rack.Start(t.Context(), rack.Config{
-		Dir: dir, Hosts: rack.DefaultHosts(4), Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
+		Dir: dir, Hosts: rack.DefaultHosts(4), Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +66,7 @@ func startRack(t *testing.T) *rack.Rack {
 			t.Error(err)
 		}
 	})
-	return r
+	return r, log
 }
 
 func wantOf(r *rack.Rack, n int) provisioner.Want {
@@ -68,7 +86,7 @@ func wantOf(r *rack.Rack, n int) provisioner.Want {
 }
 
 func TestIronicConforms(t *testing.T) {
-	r := startRack(t)
+	r, _ := startRack(t)
 	client, err := ironic.New(ironic.Config{Endpoint: r.IronicURL})
 	if err != nil {
 		t.Fatal(err)

@@ -31,12 +31,46 @@ import (
 type lane struct {
 	t      *testing.T
 	client client.Client
+	engine *host.Reconciler
 	key    client.ObjectKey
 	wake   chan struct{}
 	began  time.Time
 }
 
 func newLanes(t *testing.T, r *rack.Rack) []*lane {
+	t.Helper()
+	api, reconciler := newEngine(t, r)
+	lanes := make([]*lane, 0, len(r.Hosts))
+	for n, h := range r.Hosts {
+		secret := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "metal", Name: h.Name + "-bmc"},
+			Data:       map[string][]byte{"username": []byte(h.BMCUsername), "password": []byte(h.BMCPassword)},
+		}
+		if err := api.Create(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		lanes = append(lanes, newLane(t, reconciler, &metal3v1alpha1.BareMetalHost{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "metal", Name: h.Name, UID: provisionertest.AnyUID(n), Generation: 1},
+			Spec: metal3v1alpha1.BareMetalHostSpec{
+				BMC: metal3v1alpha1.BMCDetails{Address: h.BMCAddress, CredentialsName: h.Name + "-bmc"}, BootMACAddress: h.BootMAC, Online: true,
+			},
+		}))
+	}
+	return lanes
+}
+
+// newLane makes the host and drives it.
+func newLane(t *testing.T, r *host.Reconciler, bmh *metal3v1alpha1.BareMetalHost) *lane {
+	t.Helper()
+	if err := r.Client.Create(t.Context(), bmh); err != nil {
+		t.Fatal(err)
+	}
+	l := &lane{t: t, client: r.Client, engine: r, key: client.ObjectKeyFromObject(bmh), wake: make(chan struct{}, 1), began: time.Now()}
+	go l.loop(t.Context(), r)
+	return l
+}
+
+func newEngine(t *testing.T, r *rack.Rack) (client.Client, *host.Reconciler) {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, metal3v1alpha1.AddToScheme, v1alpha1.AddToScheme} {
@@ -49,29 +83,7 @@ func newLanes(t *testing.T, r *rack.Rack) []*lane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reconciler := &host.Reconciler{Client: api, Reader: api, Provisioner: adapter, Clock: clock.RealClock{}, Events: events.NewFakeRecorder(10000)}
-	lanes := make([]*lane, 0, len(r.Hosts))
-	for n, h := range r.Hosts {
-		bmh := &metal3v1alpha1.BareMetalHost{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "metal", Name: h.Name, UID: provisionertest.AnyUID(n), Generation: 1},
-			Spec: metal3v1alpha1.BareMetalHostSpec{
-				BMC: metal3v1alpha1.BMCDetails{Address: h.BMCAddress, CredentialsName: h.Name + "-bmc"}, BootMACAddress: h.BootMAC, Online: true,
-			},
-		}
-		secret := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "metal", Name: h.Name + "-bmc"},
-			Data:       map[string][]byte{"username": []byte(h.BMCUsername), "password": []byte(h.BMCPassword)},
-		}
-		for _, o := range []client.Object{secret, bmh} {
-			if err := api.Create(t.Context(), o); err != nil {
-				t.Fatal(err)
-			}
-		}
-		l := &lane{t: t, client: api, key: client.ObjectKeyFromObject(bmh), wake: make(chan struct{}, 1), began: time.Now()}
-		lanes = append(lanes, l)
-		go l.loop(t.Context(), reconciler)
-	}
-	return lanes
+	return api, &host.Reconciler{Client: api, Reader: api, Provisioner: adapter, Clock: clock.RealClock{}, Events: events.NewFakeRecorder(10000)}
 }
 
 func (l *lane) loop(ctx context.Context, r *host.Reconciler) {
@@ -97,6 +109,14 @@ func (l *lane) loop(ctx context.Context, r *host.Reconciler) {
 		case <-time.After(after):
 		}
 	}
+}
+
+func (l *lane) get() *metal3v1alpha1.BareMetalHost {
+	h := &metal3v1alpha1.BareMetalHost{}
+	if err := client.IgnoreNotFound(l.client.Get(l.t.Context(), l.key, h)); err != nil {
+		l.t.Error(err)
+	}
+	return h
 }
 
 func (l *lane) edit(change func(*metal3v1alpha1.BareMetalHost)) {
@@ -138,15 +158,17 @@ func state(s metal3v1alpha1.ProvisioningState) func(*metal3v1alpha1.BareMetalHos
 
 // TestHostsOnIronic takes four hosts through their life at once, each with one trouble of its own.
 func TestHostsOnIronic(t *testing.T) {
-	r := startRack(t)
+	r, log := startRack(t)
 	lanes := newLanes(t, r)
 	image := &metal3v1alpha1.Image{URL: r.Image.URL, Checksum: r.Image.ChecksumURL, DiskFormat: &r.Image.Format}
 	badImage := *image
 	badImage.Checksum = r.Image.WrongChecksumURL
+	free := make([]*metal3v1alpha1.BareMetalHost, len(lanes)) // a backup
 	var wg sync.WaitGroup
 	for n, l := range lanes {
 		wg.Go(func() {
 			l.until("available", state(metal3v1alpha1.StateAvailable))
+			free[n] = l.get()
 			l.edit(func(h *metal3v1alpha1.BareMetalHost) {
 				if h.Spec.Image = image; n == 3 {
 					h.Spec.Image = &badImage
@@ -165,6 +187,7 @@ func TestHostsOnIronic(t *testing.T) {
 	}
 	wg.Wait()
 	ironicAway(t, r, lanes)
+	nothingIsWiped(t, r, log, lanes, free)
 	for n, l := range lanes {
 		wg.Go(func() {
 			if n%2 == 0 {
