@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -55,6 +56,30 @@ func readManifests(scheme *runtime.Scheme, in io.Reader, namespace string, paths
 		}
 	}
 	m.settle(namespace)
+	return m, nil
+}
+
+// readCluster reads what a plan needs of a cluster, in all namespaces: a host may serve another one.
+func readCluster(ctx context.Context, c client.Client) (*manifests, error) {
+	m := &manifests{scheme: c.Scheme()}
+	for _, list := range []client.ObjectList{
+		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneServiceList{}, &v1alpha1.NetConfigList{},
+		&v1alpha1.HostClaimPolicyList{}, &metal3v1alpha1.BareMetalHostList{}, &metal3v1alpha1.HardwareDataList{},
+		&corev1.SecretList{}, &corev1.ConfigMapList{},
+	} {
+		if err := c.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("read the cluster: %w", err)
+		}
+		err := meta.EachListItem(list, func(o runtime.Object) error {
+			if obj, ok := o.(client.Object); ok {
+				m.objects = append(m.objects, obj)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the cluster: %w", err)
+		}
+	}
 	return m, nil
 }
 

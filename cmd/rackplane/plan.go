@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,11 +13,14 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/provisioner/ironic"
@@ -31,6 +35,10 @@ type plan struct {
 	NodeSets []setPlan `json:"nodeSets"`
 	// HostProblems are what a user has to put right in BareMetalHosts.
 	HostProblems []string `json:"hostProblems,omitempty"`
+	// Paused says why the engine acts on nothing; only of a cluster.
+	Paused string `json:"paused,omitempty"`
+	// Held are the BareMetalHosts that wait for a person, and why: also what a paused engine would do with them.
+	Held []string `json:"heldHosts,omitempty"`
 	// Assumed are BareMetalHosts without status in the files: taken to be available and to fit.
 	Assumed []string `json:"assumedHosts,omitempty"`
 }
@@ -52,7 +60,9 @@ type setPlan struct {
 type nodePlan struct {
 	Name string `json:"name"`
 	// Change is "create", "update", "delete" or "none".
-	Change    string             `json:"change"`
+	Change string `json:"change"`
+	// Server is what becomes of the host of a node that goes: "erased" or "kept"; empty without one.
+	Server    string             `json:"server,omitempty"`
 	HostName  string             `json:"hostName,omitempty"`
 	Host      string             `json:"host,omitempty"`
 	Addresses []v1alpha1.Address `json:"addresses,omitempty"`
@@ -74,15 +84,16 @@ type planFlags struct {
 	files             []string
 	output, namespace string
 	summary, check    bool
+	kube              kubeFlags
 }
 
 func planCommand() *cobra.Command {
 	var f planFlags
 	cmd := &cobra.Command{
-		Use:   "plan -f FILE...",
+		Use:   "plan [-f FILE...]",
 		Short: "Show which server each node would get, addresses, nmstate and inventory; look at servers that already run",
 		Long: `Reads NodeSets, BareMetalHosts, NetConfig and, where given, DataPlaneNodes, HardwareData, Secrets and DataPlaneServices
-from files or folders ("-" for standard input), and prints what the engine would decide. Nothing is changed, and without --check nothing is contacted.
+from files or folders ("-" for standard input), or without -f from the cluster, and prints what the engine would decide. Nothing is changed, and without --check nothing is contacted.
 
 With --check the nodes of preProvisioned NodeSets are looked at, as the engine does before it runs anything on them: one
 SSH login with the key of the Secret in the files, trusting only the sshHostKeys in the NodeSet, and one script that
@@ -98,17 +109,34 @@ refused is an error: 1, after everything was printed.`,
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of objects that name none (default: the first NodeSet's)")
 	cmd.Flags().BoolVar(&f.summary, "summary", false, "in text, leave out nmstate, inventory and what is found as wanted")
 	cmd.Flags().BoolVar(&f.check, "check", false, "log in to the nodes of preProvisioned NodeSets and tell whether they can be adopted")
-	if err := cmd.MarkFlagRequired("filename"); err != nil {
-		panic(err) // the flag is defined above
-	}
+	cmd.Flags().StringVar(&f.kube.kubeconfig, "kubeconfig", "", "without -f: kubeconfig file (default: $KUBECONFIG, then ~/.kube/config, then in-cluster)")
+	cmd.Flags().StringVar(&f.kube.context, "context", "", "without -f: kubeconfig context")
 	return cmd
+}
+
+// read reads what is planned with, and why the engine of the cluster is paused.
+func (f *planFlags) read(cmd *cobra.Command) (m *manifests, paused string, err error) {
+	if len(f.files) > 0 {
+		m, err = readManifests(newScheme(), cmd.InOrStdin(), f.namespace, f.files)
+		return m, "", err
+	}
+	cfg, _, err := f.kube.config()
+	if err != nil {
+		return nil, "", err
+	}
+	c, err := client.New(cfg, client.Options{Scheme: newScheme()})
+	if err != nil {
+		return nil, "", err
+	}
+	m, err = readCluster(cmd.Context(), c)
+	return m, epoch.WhyPaused(cmd.Context(), c, engineNamespace), err
 }
 
 func (f *planFlags) run(cmd *cobra.Command) error {
 	if !slices.Contains([]string{"text", "json", "yaml"}, f.output) {
 		return fmt.Errorf("-o %s: use text, json or yaml", f.output)
 	}
-	m, err := readManifests(newScheme(), cmd.InOrStdin(), f.namespace, f.files)
+	m, paused, err := f.read(cmd)
 	if err != nil {
 		return err
 	}
@@ -116,6 +144,7 @@ func (f *planFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	p.Paused = paused
 	if f.check {
 		if err := p.check(cmd.Context(), m, ssh.Examiner{}); err != nil {
 			return err
@@ -139,13 +168,13 @@ func (f *planFlags) run(cmd *cobra.Command) error {
 
 // makePlan decides as the engine's NodeSet controller does, with the same code, over what the files hold.
 func makePlan(ctx context.Context, m *manifests) (plan, error) {
-	p := plan{Assumed: assumeHosts(m), HostProblems: hostProblems(m)}
+	p := plan{Assumed: assumeHosts(m), HostProblems: hostProblems(m), Held: heldHosts(m)}
 	world, err := inputs.Read(ctx, m)
 	if err != nil {
 		return plan{}, err
 	}
 	if len(world.NodeSets) == 0 {
-		return plan{}, errors.New("the files hold no NodeSet: there is nothing to plan (-f takes files and folders)")
+		return plan{}, errors.New("there is no NodeSet: there is nothing to plan (-f takes files and folders, without it the cluster is read)")
 	}
 	assumeHardware(&world)
 	before := map[string]v1alpha1.DataPlaneNode{}
@@ -277,8 +306,10 @@ func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataP
 	}
 	world.Nodes = slices.Clone(world.Nodes)
 	desired := map[string]bool{}
-	for _, d := range inputs.Desired(set) {
-		desired[d.Name] = true
+	if set.DeletionTimestamp.IsZero() {
+		for _, d := range inputs.Desired(set) {
+			desired[d.Name] = true
+		}
 	}
 	for i := range world.Nodes {
 		node := &world.Nodes[i]
@@ -286,7 +317,10 @@ func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataP
 			continue
 		}
 		old, existed := before[node.Namespace+"/"+node.Name]
-		n := nodePlan{Name: node.Name, Change: "delete"}
+		if !existed && !desired[node.Name] {
+			continue // of a set that is being deleted
+		}
+		n := leaving(set, node)
 		if desired[node.Name] {
 			node.Spec = decision.Nodes[node.Name]
 			n = describeNode(set, node, in, &world)
@@ -300,6 +334,33 @@ func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataP
 		}
 	}
 	return out, out.addInventory(in, &world)
+}
+
+// leaving describes a node that goes, and what becomes of its server: the node itself may say, else its set does.
+func leaving(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) nodePlan {
+	n := nodePlan{Name: node.Name, Change: "delete"}
+	if node.Spec.Host == nil || set.Spec.PreProvisioned {
+		return n
+	}
+	n.Host, n.Server = node.Spec.Host.Namespace+"/"+node.Spec.Host.Name, "erased"
+	policy := cmp.Or(v1alpha1.DeletionPolicy(node.Annotations[v1alpha1.DeletionPolicyAnnotation]), set.Spec.DeletionPolicy)
+	if policy == v1alpha1.DeletionRetain {
+		n.Server = "kept"
+	}
+	return n
+}
+
+// heldHosts tells of hosts that nothing is done to before a person decides.
+func heldHosts(m *manifests) []string {
+	var held []string
+	for _, obj := range m.objects {
+		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
+		if ok && h.Status.OperationalStatus == metal3v1alpha1.OperationalStatusError && h.Status.ErrorType == "" && h.Status.ErrorMessage != "" {
+			held = append(held, fmt.Sprintf("BareMetalHost %s/%s: %s", h.Namespace, h.Name, line.Of(h.Status.ErrorMessage)))
+		}
+	}
+	slices.Sort(held)
+	return held
 }
 
 // tell adds a problem that was not told before.

@@ -243,3 +243,36 @@ func TestPlanReadsConsent(t *testing.T) {
 		}
 	}
 }
+
+// TestPlanTellsWhatIsErased: of nodes that go, what becomes of their servers; of held hosts, why.
+func TestPlanTellsWhatIsErased(t *testing.T) {
+	const objects = `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneNode
+metadata: {name: r7-n90, namespace: openstack, uid: n90, labels: {dataplane.rackplane.dev/nodeset: rack7}}
+spec: {hostName: r7-n90, host: {namespace: openstack, name: r7-u90, uid: u90}}
+---
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: DataPlaneNode
+metadata: {name: r7-n91, namespace: openstack, uid: n91, labels: {dataplane.rackplane.dev/nodeset: rack7}, annotations: {dataplane.rackplane.dev/deletion-policy: Retain}}
+spec: {hostName: r7-n91, host: {namespace: openstack, name: r7-u91, uid: u91}}
+---
+apiVersion: metal3.io/v1alpha1
+kind: BareMetalHost
+metadata: {name: r7-u90, namespace: openstack, uid: u90, annotations: {dataplane.rackplane.dev/held: abc}}
+spec: {online: true}
+status: {operationalStatus: error, errorCount: 0, errorMessage: "Ironic's node holds deployment abc", poweredOn: true, provisioning: {ID: x, state: provisioned, image: {url: "http://images/a"}}}
+`
+	out, code, message := runPlan(t, objects, "-f", rackSample, "-f", services, "-f", "-", "--summary")
+	if code != exitChanges {
+		t.Fatalf("exit %d: %s", code, message)
+	}
+	for _, want := range []string{
+		"- r7-n90  openstack/r7-u90  its server is erased", "- r7-n91  openstack/r7-u91  its server is kept",
+		"! BareMetalHost openstack/r7-u90: Ironic's node holds deployment abc",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}

@@ -22,6 +22,9 @@ type planText struct {
 // text prints the plan for a person.
 func (p plan) text(w io.Writer, t planText) error {
 	var b bytes.Buffer
+	if p.Paused != "" {
+		fmt.Fprintf(&b, "! the engine is PAUSED, and does none of this before `rackplane resume`: %s\n", line.Of(p.Paused))
+	}
 	for i, s := range p.NodeSets {
 		if i > 0 {
 			b.WriteString("\n")
@@ -33,6 +36,9 @@ func (p plan) text(w io.Writer, t planText) error {
 		if err := t.details(&b, s); err != nil {
 			return err
 		}
+	}
+	for _, held := range p.Held {
+		fmt.Fprintf(&b, "! %s\n", held)
 	}
 	for _, problem := range p.HostProblems {
 		fmt.Fprintf(&b, "! %s\n", problem)
@@ -83,6 +89,9 @@ func (s setPlan) table(b *bytes.Buffer) error {
 		var addresses []string
 		for _, a := range n.Addresses {
 			addresses = append(addresses, a.Network+"="+a.Address)
+		}
+		if n.Server != "" {
+			addresses = []string{"its server is " + n.Server}
 		}
 		fmt.Fprintf(t, "%s %s\t%s\t%s\n", sign(n.Change), n.Name, host, strings.Join(addresses, " "))
 	}
