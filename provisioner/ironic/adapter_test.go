@@ -631,6 +631,27 @@ func TestNothingIsSentElsewhere(t *testing.T) {
 	}
 }
 
+// TestInventoryIsPlain: neither a server nor the switch it is cabled to puts into an inventory what a terminal acts on.
+func TestInventoryIsPlain(t *testing.T) {
+	t.Parallel()
+	const hostile = `x\u001b]0;owned\u0007\u202e  y`
+	s := newServer(t)
+	s.node = node(provisioner.StateAvailable)
+	s.answers["GET /nodes/metal~h1/inventory"] = func() (int, string) {
+		return http.StatusOK, strings.ReplaceAll(`{"inventory": {"hostname": "@", "system_vendor": {"product_name": "@", "serial_number": "two  blanks"},
+			"cpu": {"model_name": "@", "flags": ["@"]}, "interfaces": [{"name": "eth0", "product": "@"}], "disks": [{"name": "@", "model": "@", "by_path": "@"}]},
+			"plugin_data": {"parsed_lldp": {"eth0": {"switch_system_name": "@"}}}}`, "@", hostile)
+	}
+	found, err := s.client(t).Inventory(t.Context(), wanted().Host)
+	if err != nil || found.NIC[0].LLDP == nil || found.SystemVendor.SerialNumber != "two  blanks" {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	shown := fmt.Sprintf("%+v %+v", found, *found.NIC[0].LLDP)
+	if strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) || !strings.Contains(shown, "x ]0;owned ? y") {
+		t.Errorf("%q", shown)
+	}
+}
+
 func TestPlainTextIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	for endpoint, exposed := range map[string]bool{

@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/inventory"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -28,7 +30,40 @@ func (c *Client) Inventory(ctx context.Context, host provisioner.HostID) (metal3
 	if err != nil {
 		extra = inventory.StandardPluginData{} // only adds to what the inventory says
 	}
-	return hardware(data.Inventory, extra), nil
+	found := hardware(data.Inventory, extra)
+	makePlain(&found)
+	return found, nil
+}
+
+// makePlain puts what cannot be shown out of the texts of an inventory: the server said them, and of LLDP whoever is at the
+// other end of a cable. Texts that can be shown stay to the letter, blanks included: they are compared with others.
+func makePlain(h *metal3v1alpha1.HardwareDetails) {
+	texts := []*string{
+		&h.SystemVendor.Manufacturer, &h.SystemVendor.ProductName, &h.SystemVendor.SerialNumber, &h.Hostname,
+		&h.Firmware.BIOS.Date, &h.Firmware.BIOS.Vendor, &h.Firmware.BIOS.Version, &h.CPU.Arch, &h.CPU.Model,
+	}
+	for i := range h.NIC {
+		n := &h.NIC[i]
+		texts = append(texts, &n.Name, &n.Model, &n.MAC, &n.IP, &n.PCIAddress)
+		if n.LLDP != nil {
+			texts = append(texts, &n.LLDP.SwitchID, &n.LLDP.PortID, &n.LLDP.SwitchSystemName)
+		}
+	}
+	for i := range h.Storage {
+		s := &h.Storage[i]
+		texts = append(texts, &s.Name, &s.Vendor, &s.Model, &s.SerialNumber, &s.HCTL, &s.WWN, &s.WWNVendorExtension, &s.WWNWithExtension)
+		for j := range s.AlternateNames {
+			texts = append(texts, &s.AlternateNames[j])
+		}
+	}
+	for i := range h.CPU.Flags {
+		texts = append(texts, &h.CPU.Flags[i])
+	}
+	for _, text := range texts {
+		if strings.ContainsFunc(*text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			*text = line.Of(*text)
+		}
+	}
 }
 
 // hardware puts Ironic's inventory (ironic 39.0.0, doc/source/admin/inspection/inventory.rst) in Metal3's words.
