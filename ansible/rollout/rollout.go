@@ -6,7 +6,8 @@
 // node keeps that node from the later services of the same deployment and is
 // tried again after a backoff; it never keeps another node from anything.
 // Nothing is due on a node that is in an unfinished deployment or does not
-// answer, and no node is due twice at once.
+// answer, and no node is due twice at once. A node on which nothing ever ran
+// waits a moment for others that are on their way.
 package rollout
 
 import (
@@ -27,6 +28,9 @@ const (
 	BackoffBase = 15 * time.Second
 	// BackoffMax bounds the wait.
 	BackoffMax = 10 * time.Minute
+	// Gather is how long a new node waits for others of its set that are still to answer, so that one deployment serves them:
+	// servers that are imaged together boot within seconds of each other.
+	Gather = 15 * time.Second
 )
 
 // NodeState is what is known of a node's services.
@@ -37,6 +41,10 @@ type NodeState struct {
 	UID types.UID
 	// Reachable means the node is deployed and answers; otherwise nothing is due on it.
 	Reachable bool
+	// Since is when it became so.
+	Since time.Time
+	// Coming means it is not reachable and is being made so.
+	Coming bool
 	// Wanted inputs in run order.
 	Wanted []v1alpha1.ServiceInput
 	// Results of the last runs, at most one per service.
@@ -78,15 +86,19 @@ func Notices(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult) [
 }
 
 // DueDeployments are the deployments to make now, one per group of nodes with the same services due, sorted by their
-// first node. Nodes in busy are left alone. next is when the earliest backoff among the other nodes ends; zero when
-// nothing waits for time.
+// first node. Nodes in busy are left alone. next is when the earliest wait among the other nodes ends; zero when nothing
+// waits for time.
 func DueDeployments(nodes []NodeState, busy map[string]bool, now time.Time) (due []Due, next time.Time) {
 	groups := map[string][]NodeState{}
+	coming := slices.ContainsFunc(nodes, func(n NodeState) bool { return n.Coming })
 	for _, n := range nodes {
 		if busy[n.Name] || !n.Reachable {
 			continue
 		}
 		services, wait := dueOn(n, now)
+		if gathered := n.Since.Add(Gather); coming && len(n.Results) == 0 && gathered.After(now) {
+			services, wait = nil, gathered
+		}
 		if !wait.IsZero() && (next.IsZero() || wait.Before(next)) {
 			next = wait
 		}

@@ -90,6 +90,8 @@ func TestDueDeployments(t *testing.T) {
 	ab := wants("a@1", "b@1")
 	asleep := node("n2", ab)
 	asleep.Reachable = false
+	coming, fresh, known := asleep, node("n0", ab), node("n1", ab, good("a@0"))
+	coming.Coming, fresh.Since, known.Since = true, epoch, epoch
 	cases := []struct {
 		name  string
 		nodes []NodeState
@@ -109,6 +111,9 @@ func TestDueDeployments(t *testing.T) {
 		{"a new input does not wait", []NodeState{node("n0", ab, bad("a@0", 9))}, nil, 0, "[n0]:[a b]", 0},
 		{"a failure that was not counted waits like one", []NodeState{node("n0", ab, bad("a@1", 0))}, nil, 0, "", 15 * time.Second},
 		{"the earliest end counts", []NodeState{node("n0", ab, bad("a@1", 3)), node("n1", ab, bad("a@1", 2)), node("n2", ab, bad("a@1", 4))}, nil, 0, "", 30 * time.Second},
+		{"a new one waits for one that is coming", []NodeState{fresh, known, coming}, nil, 14 * time.Second, "[n1]:[a b]", Gather},
+		{"but not long", []NodeState{fresh, coming}, nil, Gather, "[n0]:[a b]", 0},
+		{"and not for one that may never come", []NodeState{fresh, asleep}, nil, 0, "[n0]:[a b]", 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

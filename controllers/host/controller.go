@@ -129,7 +129,7 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 		return 0, p.release(ctx)
 	}
 	if err := p.keepInventory(ctx); err != nil {
-		if isAPIError(err) {
+		if !fault.Classified(err) {
 			return 0, err
 		}
 		return p.unreachable(ctx, err)
@@ -165,7 +165,7 @@ func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, er
 	case fault.Lost, fault.Missing:
 		return d.Poll, nil
 	case fault.Transient, fault.Denied:
-		if isAPIError(err) {
+		if !fault.Classified(err) {
 			return 0, err
 		}
 		return p.unreachable(ctx, err)

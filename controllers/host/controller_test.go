@@ -295,6 +295,30 @@ func TestServiceUnreachable(t *testing.T) {
 	}
 }
 
+// TestActionIsNotTaken: a service that answers and does not take the action is told of once, not at every try.
+func TestActionIsNotTaken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, bmh(), secret("right"))
+	r.sim.Inject(provisionertest.Fault{On: string(provisioner.Manage), Message: "503: no conductor", Times: -1})
+	for range 8 {
+		r.pass()
+	}
+	before := r.get()
+	if !strings.Contains(before.Status.ErrorMessage, "no conductor") {
+		t.Errorf("shows %+v", before.Status)
+	}
+	for range 4 {
+		r.pass()
+	}
+	if after := r.get(); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("written again and again: %q", after.Status.ErrorMessage)
+	}
+	r.sim.Heal()
+	if h := r.untilState(metal3v1alpha1.StateAvailable); h.Status.ErrorMessage != "" {
+		t.Errorf("the message stays: %s", h.Status.ErrorMessage)
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

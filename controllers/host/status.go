@@ -27,8 +27,8 @@ func (p *pass) show(d lifecycle.Decision) {
 	p.past = p.past.Record(d, p.now)
 	p.turnTo(d.State)
 	s.ErrorCount, s.ErrorType = p.past.Failures, p.past.Error
-	if s.ErrorType == "" {
-		s.ErrorMessage = ""
+	if s.ErrorType == "" && (d.Kind != lifecycle.Act || p.before.ErrorType != "") {
+		s.ErrorMessage = "" // the service answers; what it does not take may be the action, which is yet to be tried again
 	}
 	if d.Failure != nil {
 		p.showFailure(*d.Failure)

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -231,12 +230,6 @@ func (p *pass) consumer(ctx context.Context) (string, error) {
 	}
 	return fmt.Sprintf("BareMetalHost %s/%s is deleted and DataPlaneNode %s still runs on it: scale its NodeSet in, or delete that node, and the host goes",
 		p.host.Namespace, p.host.Name, key), nil
-}
-
-// isAPIError reports an error of the API server, as opposed to one of the service.
-func isAPIError(err error) bool {
-	var status apierrors.APIStatus
-	return errors.As(err, &status)
 }
 
 func pastOf(s *metal3v1alpha1.BareMetalHostStatus) lifecycle.Past {

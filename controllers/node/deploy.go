@@ -166,7 +166,9 @@ func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 		return step.Hold(v1alpha1.ReasonInvalidInput, inputs.NoLogin(p.set, p.node)), nil
 	}
 	var err error
-	p.seen, err = p.Prober.Probe(ctx, target)
+	if p.seen, err = p.Prober.Probe(ctx, target); fault.Is(err, fault.Transient) && p.answered() {
+		p.seen, err = p.Prober.Probe(ctx, target) // one packet lost must not make a ready node unready, and its set with it
+	}
 	where := fmt.Sprintf("%s@%s port %d", target.User, target.Address, target.Port)
 	overdue := p.Clock.Since(p.upSince()) > sshExpected
 	switch {
@@ -183,6 +185,11 @@ func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 	default:
 		return step.Waiting(v1alpha1.ReasonSSHUnreachable, where+": "+err.Error(), sshSlowPoll), nil
 	}
+}
+
+// answered reports whether the node answered when it was last asked.
+func (p *pass) answered() bool {
+	return meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionDeployed)
 }
 
 // target is where and how the node is logged in to; without an address while it has none.

@@ -35,10 +35,15 @@ type prober struct {
 	seen provisioner.SSHSeen
 	err  error
 	last provisioner.SSHTarget
+	lose int // how many looks are lost
 }
 
 func (p *prober) Probe(_ context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
 	p.last = target
+	if p.lose > 0 {
+		p.lose--
+		return provisioner.SSHSeen{}, fault.New(fault.Transient, "lost")
+	}
 	return p.seen, p.err
 }
 
@@ -421,6 +426,18 @@ func TestLostContactKeepsWhatWasSeen(t *testing.T) {
 	r.pass()
 	// It has been up for a day; the 15 minutes count from when it stopped answering.
 	r.expect("+Claimed +Addressed -Deployed:SSHUnreachable -Networked:WaitingForNetwork -Configured:WaitingForServices")
+}
+
+func TestOneLostLookIsNoSilence(t *testing.T) {
+	r := site(t)
+	r.deployed()
+	r.Writes()
+	r.prober.lose = 1
+	r.pass()
+	if w := r.Writes(); len(w) != 0 {
+		t.Errorf("writes %v, want none", w)
+	}
+	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices")
 }
 
 func TestImageChangeIsOnlyTold(t *testing.T) {

@@ -87,11 +87,18 @@ func (p *pass) states() []rollout.NodeState {
 	var states []rollout.NodeState
 	for i := range p.members {
 		node := &p.members[i]
-		states = append(states, rollout.NodeState{
+		state := rollout.NodeState{
 			Name: node.Name, UID: node.UID,
 			Reachable: p.inventory.Has(node.Name) && inputs.MayRun(p.set, node),
 			Wanted:    node.Spec.Services, Results: node.Status.Services,
-		})
+		}
+		switch c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionDeployed); {
+		case c != nil && c.Status == metav1.ConditionTrue:
+			state.Since = c.LastTransitionTime.Time
+		default:
+			state.Coming = meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionClaimed)
+		}
+		states = append(states, state)
 	}
 	return states
 }

@@ -49,6 +49,38 @@ func site(t *testing.T, hosts int, replicas int32, more ...client.Object) *rig {
 	return newRig(t, slices.Concat(steptest.Site(t, hosts), []client.Object{steptest.NodeSet(replicas)}, more)...)
 }
 
+// TestOneRefusedNodeHoldsUpNoOther: a write that fails for one node is made for the others all the same.
+func TestOneRefusedNodeHoldsUpNoOther(t *testing.T) {
+	r := site(t, 3, 3)
+	r.Inject = func(verb string, obj client.Object) error {
+		if obj.GetName() == "n0" {
+			return apierrors.NewInternalError(errors.New(verb))
+		}
+		return nil
+	}
+	for range 2 {
+		if _, err := r.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Namespace: steptest.Namespace, Name: "rack"}}); err == nil {
+			t.Error("no error, want n0's")
+		}
+	}
+	r.Inject = func(verb string, obj client.Object) error {
+		if verb == "patch" && obj.GetName() == "n0" {
+			return apierrors.NewConflict(schema.GroupResource{Resource: "x"}, "n0", errors.New("changed"))
+		}
+		return nil
+	}
+	r.pass()
+	var nodes v1alpha1.DataPlaneNodeList
+	if err := r.Plain.List(t.Context(), &nodes); err != nil || len(nodes.Items) != 3 {
+		t.Fatalf("%d nodes, %v", len(nodes.Items), err)
+	}
+	for _, n := range nodes.Items {
+		if (n.Spec.Host != nil) == (n.Name == "n0") {
+			t.Errorf("%s is planned as %+v", n.Name, n.Spec.Host)
+		}
+	}
+}
+
 func (r *rig) pass() step.Result {
 	r.Helper()
 	result, err := steptest.Pass(r.Context(), &r.controller, client.ObjectKey{Namespace: steptest.Namespace, Name: "rack"})

@@ -52,21 +52,21 @@ func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 	desired := inputs.Desired(p.set)
 	nameless := p.world.Nameless(p.set, p.inputs.Networks)
 	var refused []string
+	var failed []error
 	for i := range desired {
 		if p.find(desired[i].Name) != nil || nameless[desired[i].Name] {
 			continue
 		}
-		node, err := p.create(ctx, desired[i])
-		if apierrors.IsInvalid(err) {
+		switch node, err := p.create(ctx, desired[i]); {
+		case apierrors.IsInvalid(err):
 			refused = append(refused, fmt.Sprintf("node %s of NodeSet %s: %v", node.Name, client.ObjectKeyFromObject(p.set), err))
-			continue
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			p.world.AddNode(node)
 		}
-		if err != nil {
-			return step.Outcome{}, err
-		}
-		p.world.AddNode(node)
 	}
-	if err := p.cut(ctx, desired); err != nil {
+	if err := errors.Join(append(failed, p.cut(ctx, desired))...); err != nil {
 		return step.Outcome{}, err
 	}
 	if len(refused) > 0 {
@@ -82,12 +82,13 @@ func (p *pass) create(ctx context.Context, node v1alpha1.DataPlaneNode) (v1alpha
 	return node, err
 }
 
-// cut deletes the members that are not desired and collects the others that stay.
+// cut deletes the members that are not desired and collects the others that stay. One that fails holds up no other.
 func (p *pass) cut(ctx context.Context, desired []v1alpha1.DataPlaneNode) error {
 	wanted := make(map[string]bool, len(desired))
 	for i := range desired {
 		wanted[desired[i].Name] = true
 	}
+	var failed []error
 	for _, node := range p.world.Members(p.set) {
 		if !node.DeletionTimestamp.IsZero() {
 			continue
@@ -97,12 +98,13 @@ func (p *pass) cut(ctx context.Context, desired []v1alpha1.DataPlaneNode) error 
 			continue
 		}
 		if err := deleteExactly(ctx, p.Client, &node); err != nil {
-			return err
+			failed = append(failed, err)
+			continue
 		}
 		now := metav1.NewTime(p.Clock.Now())
 		p.find(node.Name).DeletionTimestamp = &now
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // deleteExactly deletes the object that was read, not one made anew under its name.
@@ -117,15 +119,22 @@ func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	for i := range p.members {
-		if err := p.write(ctx, i, decision.Nodes[p.members[i].Name]); err != nil {
-			return step.Outcome{}, err
-		}
+	if err := p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec { return decision.Nodes[p.members[i].Name] }); err != nil {
+		return step.Outcome{}, err
 	}
 	if reason := decision.Reason(); reason != "" {
 		return step.Later(reason, decision.Message(), 0), nil
 	}
 	return step.Outcome{}, nil
+}
+
+// writeEach patches every member's spec; one that fails holds up no other.
+func (p *pass) writeEach(ctx context.Context, spec func(member int) v1alpha1.DataPlaneNodeSpec) error {
+	var failed []error
+	for i := range p.members {
+		failed = append(failed, p.write(ctx, i, spec(i)))
+	}
+	return errors.Join(failed...)
 }
 
 // write patches a member's spec if it is another than it should be.
@@ -164,16 +173,16 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	hashes := inputs.NewHashes(p.inventory.Inventory, p.Collection)
-	for i := range p.members {
+	err = p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec {
 		node := &p.members[i]
-		if !p.inventory.Has(node.Name) {
-			continue
-		}
 		spec := *node.Spec.DeepCopy()
-		spec.Services = hashes.Wanted(p.inputs.Services, node)
-		if err := p.write(ctx, i, spec); err != nil {
-			return step.Outcome{}, err
+		if p.inventory.Has(node.Name) {
+			spec.Services = hashes.Wanted(p.inputs.Services, node)
 		}
+		return spec
+	})
+	if err != nil {
+		return step.Outcome{}, err
 	}
 	p.hashed = true
 	if err := errors.Join(p.inventory.NodeProblems()...); err != nil {

@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -139,6 +140,14 @@ func Answer(o Outcome, err error) (Result, error) {
 // raced reports an answer of the API server that only says the pass read an older world than it wrote to.
 func raced(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err)
+}
+
+// unanswered reports that the API server did not answer, or had no time: 429, 500, 503, 504, or no connection. An error with
+// a fault kind is somebody else's.
+func unanswered(err error) bool {
+	var transport *url.Error
+	return !fault.Classified(err) && (errors.As(err, &transport) || apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err))
 }
 
 func isCancelled(err error) bool {

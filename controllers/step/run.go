@@ -43,7 +43,8 @@ type Loop struct {
 }
 
 // Run makes one pass: it runs the steps in order until one stops it, sets conditions, writes the status if it changed
-// and says when to come back. When a write lost a race nothing is recorded and the pass is made again.
+// and says when to come back. When a write lost a race, or the API server did not answer, nothing is recorded and the pass
+// is made again: a server that has no time for a write must not be given another one for it.
 func Run(ctx context.Context, l Loop, t Target, steps []Step) (Result, error) {
 	before, err := statusJSON(t.Object)
 	if err != nil {
@@ -58,7 +59,7 @@ func Run(ctx context.Context, l Loop, t Target, steps []Step) (Result, error) {
 	for i, s := range steps {
 		out, err := s.Run(ctx)
 		if err != nil {
-			if raced(err) || isCancelled(err) {
+			if raced(err) || isCancelled(err) || unanswered(err) {
 				return Answer(Outcome{}, err)
 			}
 			out, failure = FromError(err), err

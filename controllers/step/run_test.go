@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,27 @@ func TestRaces(t *testing.T) {
 		if w := r.Writes(); len(w) != 0 {
 			t.Errorf("%v: writes %v, want none", err, w)
 		}
+	}
+}
+
+// TestAnOverloadedServerGetsNoMoreToDo: what the API server has no time for is no condition, and asks for no other write.
+func TestAnOverloadedServerGetsNoMoreToDo(t *testing.T) {
+	for _, err := range []error{
+		apierrors.NewTooManyRequests("busy", 1), apierrors.NewInternalError(errors.New("etcd has no leader")), apierrors.NewTimeoutError("slow", 1),
+		apierrors.NewServiceUnavailable("away"), fmt.Errorf("write: %w", &url.Error{Op: "Patch", URL: "https://x", Err: context.DeadlineExceeded}),
+	} {
+		r := newRig(t)
+		if _, got := r.run(t, says{"A", step.Outcome{}, err}); !errors.Is(got, err) {
+			t.Errorf("%v: error %v, want it left to the queue", err, got)
+		}
+		if w := r.Writes(); len(w) != 0 {
+			t.Errorf("%v: writes %v, want none", err, w)
+		}
+	}
+	r := newRig(t)
+	other := fault.Wrap(fault.Transient, &url.Error{Op: "Get", URL: "https://ironic", Err: context.DeadlineExceeded}, "Ironic")
+	if _, err := r.run(t, says{"A", step.Outcome{}, other}); err == nil || len(r.Writes()) != 1 {
+		t.Error("silence of somebody else is not told")
 	}
 }
 

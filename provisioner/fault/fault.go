@@ -71,5 +71,11 @@ func KindOf(err error) Kind {
 	return Transient
 }
 
+// Classified reports whether err was given a kind. One that was not comes from the API server.
+func Classified(err error) bool {
+	var c *classified
+	return errors.As(err, &c)
+}
+
 // Is reports whether err is of the kind.
 func Is(err error, k Kind) bool { return KindOf(err) == k }
