@@ -91,6 +91,10 @@ cover: ## Coverage of the pure packages
 	go test -coverprofile=cover.out ./provisioner/claim ./provisioner/adoption ./provisioner/lifecycle ./provisioner/join ./network ./ansible/inventory ./ansible/rollout ./report
 	go tool cover -func=cover.out | tail -1
 
+.PHONY: soak
+soak: ## The long forms: every fault at every act, then pairs for DURATION (default 30m); FAULTS_SEED=n makes the same pairs again
+	go test -count=1 -timeout 0 -v ./test/faults -soak $(or $(DURATION),30m) | grep -v -e '^ *--- PASS' -e '^=== '
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 20s)
 	@grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \

@@ -120,7 +120,10 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 		p.showProblem(*problem)
 		return slowPoll, p.writeStatus(ctx)
 	}
-	p.seen, err = p.Provisioner.Observe(ctx, p.want.Host)
+	err = p.twice(func() (err error) {
+		p.seen, err = p.Provisioner.Observe(ctx, p.want.Host)
+		return err
+	})
 	if err != nil && !fault.Is(err, fault.Missing) {
 		return p.unreachable(ctx, err)
 	}
@@ -155,7 +158,7 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, error) {
 	err := p.fillDrive(ctx, d.Action)
 	if err == nil {
-		err = p.Provisioner.Do(ctx, p.want, d.Action)
+		err = p.twice(func() error { return p.Provisioner.Do(ctx, p.want, d.Action) })
 	}
 	switch fault.KindOf(err) {
 	case "":
@@ -175,6 +178,16 @@ func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, er
 	p.past = p.past.Count(failure, p.now)
 	p.showFailure(failure)
 	return lifecycle.Backoff(p.past.Failures), p.writeStatus(ctx)
+}
+
+// twice asks the service again at once when it does not answer and nothing was wrong before: a packet that got lost is not
+// worth a word, and every action may be asked for again.
+func (p *pass) twice(ask func() error) error {
+	err := ask()
+	if fault.Is(err, fault.Transient) && p.before.ErrorMessage == "" {
+		err = ask()
+	}
+	return err
 }
 
 // unreachable shows that the service does not answer. Nothing is counted: it is not the host's failure, and the host goes
