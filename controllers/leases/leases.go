@@ -43,6 +43,7 @@ type Leases struct {
 	mu     sync.Mutex
 	seen   map[types.NamespacedName]lease.Sighting
 	unused map[types.NamespacedName]int64 // tokens of starts that have not happened
+	partly map[types.NamespacedName]int64 // tokens of runs that do not hold all of their nodes yet
 }
 
 // Claim is a run that wants its nodes.
@@ -72,22 +73,51 @@ func (l *Leases) Take(ctx context.Context, c Claim) (tokens map[string]int64, wa
 	if err != nil || waits != "" {
 		return nil, waits, err
 	}
-	last := []int64{lease.TokenOf(run)}
-	for _, n := range nodes {
-		last = append(last, lease.TokenOf(n))
-	}
-	token := lease.Token(l.Clock.Now(), last...)
-	run.Labels, run.OwnerReferences = map[string]string{lease.Label: lease.Runs}, []metav1.OwnerReference{c.Owner}
-	if err := l.hold(ctx, run, l.Store, token, l.Duration); err != nil {
+	token, err := l.holdRun(ctx, c, run, nodes)
+	if err != nil {
 		return nil, "", err
 	}
 	for i, n := range nodes {
+		if lease.Of(n).Holder == run.Name && lease.TokenOf(n) == token {
+			continue // by the try before
+		}
 		n.Labels, n.OwnerReferences = map[string]string{lease.Label: lease.Nodes}, []metav1.OwnerReference{c.Nodes[i]}
 		if err := l.hold(ctx, n, run.Name, token, 0); err != nil {
 			return nil, "", err
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.partly, client.ObjectKeyFromObject(run))
 	return c.tokens(token), "", nil
+}
+
+// holdRun takes the run's own Lease and returns the token of the start. One that was taken, and a node after it was not, is
+// gone on with: a failure for one node must not write the Leases of all the others again.
+func (l *Leases) holdRun(ctx context.Context, c Claim, run *coordinationv1.Lease, nodes []*coordinationv1.Lease) (int64, error) {
+	key := client.ObjectKeyFromObject(run)
+	l.mu.Lock()
+	token := l.partly[key]
+	l.mu.Unlock()
+	if token != 0 && lease.Of(run).Holder == l.Store && lease.TokenOf(run) == token {
+		return token, nil
+	}
+	last := []int64{lease.TokenOf(run)}
+	for _, n := range nodes {
+		last = append(last, lease.TokenOf(n))
+	}
+	token = lease.Token(l.Clock.Now(), last...)
+	run.Labels, run.OwnerReferences = map[string]string{lease.Label: lease.Runs}, []metav1.OwnerReference{c.Owner}
+	if err := l.hold(ctx, run, l.Store, token, l.Duration); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.partly == nil {
+		l.partly = map[types.NamespacedName]int64{}
+	}
+	l.partly[key] = token
+	return token, nil
 }
 
 func (c Claim) tokens(token int64) map[string]int64 {

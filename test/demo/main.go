@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -101,7 +102,8 @@ func (o options) do(ctx context.Context) error {
 
 // run is the demo, inside the rack's namespaces.
 func run(ctx context.Context, o options) (err error) {
-	d := &demo{options: o, watch: newStopwatch(), out: os.Stdout}
+	d := &demo{options: o, watch: newStopwatch()}
+	d.out = io.MultiWriter(os.Stdout, &d.told)
 	defer func() { err = errors.Join(err, d.end(context.WithoutCancel(ctx), err)) }()
 	if err := d.begin(ctx); err != nil {
 		return err
@@ -116,6 +118,9 @@ func run(ctx context.Context, o options) (err error) {
 		acts = d.faults
 	}
 	if err := acts(ctx); err != nil {
+		return err
+	}
+	if err := d.secretsKept(ctx); err != nil {
 		return err
 	}
 	return d.linger(ctx)

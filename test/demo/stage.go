@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -32,6 +33,7 @@ const namespace = "openstack"
 type demo struct {
 	options
 	out   io.Writer
+	told  bytes.Buffer // all that was written to out
 	watch *stopwatch
 	rack  *rack.Rack
 	cloud *openstack.Cloud // with --openstack

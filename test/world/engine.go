@@ -1,14 +1,15 @@
 package world
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -50,7 +51,7 @@ func (w *World) build(t testing.TB, hook Hook) []controller {
 	o := observer{w, hook}
 	api := steptest.Walled(t, w.API)
 	c := writer{api, o}
-	recorder := &events.FakeRecorder{}
+	recorder := &w.told
 	held := &leases.Leases{Client: c, Reader: api, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
 	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
 	return []controller{
@@ -138,11 +139,11 @@ func (w *World) look(t testing.TB, c controller, key types.NamespacedName) {
 	if seen && last.version == version && (last.due.IsZero() || w.Clock.Now().Before(last.due)) {
 		return
 	}
-	result, err := steptest.Pass(t.Context(), c.reconciler, key)
+	result, err := steptest.Pass(logr.NewContext(t.Context(), w.told.logger()), c.reconciler, key)
 	next := entry{version: version}
 	switch {
 	case err != nil:
-		t.Logf("%T %s: %v", c.reconciler, key, err)
+		w.told.logger().Error(err, "Reconciler error", "controller", fmt.Sprintf("%T", c.reconciler), "object", key.String())
 		next.due = w.Clock.Now()
 	case result.RequeueAfter > 0:
 		next.due = w.Clock.Now().Add(result.RequeueAfter)

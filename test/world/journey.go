@@ -76,6 +76,7 @@ func (j Journey) Travel(t testing.TB, w *World, hook Hook) (states []string, dea
 		part.Do(t, w)
 		deaths += w.Settle(t, hook)
 		states = append(states, part.Name+"\n"+w.dump(t))
+		w.checkSecrets(t)
 	}
 	w.checkOnce(t)
 	if j.Parts[len(j.Parts)-1].Nodes == 0 {
@@ -272,7 +273,7 @@ func timeless(t testing.TB, obj client.Object) any {
 func strip(v any) {
 	switch v := v.(type) {
 	case map[string]any:
-		for _, key := range []string{"lastTransitionTime", "finishedAt", "deployment", "lastUpdated", "operationHistory", "deployedHash"} {
+		for _, key := range []string{"lastTransitionTime", "finishedAt", "deployment", v1alpha1.DeploymentAnnotation, "lastUpdated", "operationHistory", "deployedHash"} {
 			delete(v, key)
 		}
 		for _, inner := range v {

@@ -47,6 +47,7 @@ type World struct {
 	// Acts are what the engine did beyond itself, in order, looks left out.
 	Acts []Act
 
+	told    record               // events and log
 	awaited []func() bool        // tell whether something is still to come, without which rest is not the end
 	laws    []func(t testing.TB) // hold after every round, beside those of every world
 }
@@ -82,7 +83,7 @@ func New() *World {
 	s := newStore(Scheme(), clock.Now)
 	w := &World{
 		API: s, Store: s, Clock: clock, Runner: ansibletest.New(1), Ironic: provisionertest.New(clock.Now, time.Second),
-		Cloud: openstacktest.New(AuthURL, "secret"),
+		Cloud: openstacktest.New(AuthURL, provisioner.Secret(CloudPassword())),
 	}
 	w.Nodes = w
 	return w
@@ -103,8 +104,8 @@ func (w *World) populate(t testing.TB) {
 	t.Helper()
 	objects := []client.Object{
 		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(t)}},
-		&corev1.Secret{ObjectMeta: meta("bmc"), Data: map[string][]byte{"username": []byte("admin"), "password": []byte("secret")}},
-		&corev1.Secret{ObjectMeta: meta("clouds"), Data: map[string][]byte{"clouds.yaml": []byte(clouds)}},
+		&corev1.Secret{ObjectMeta: meta("bmc"), Data: map[string][]byte{"username": []byte("admin"), "password": []byte(bmcPassword())}},
+		&corev1.Secret{ObjectMeta: meta("clouds"), Data: map[string][]byte{"clouds.yaml": []byte(fmt.Sprintf(clouds, CloudPassword()))}},
 		discovery(),
 		&v1alpha1.NetConfig{ObjectMeta: meta("site"), Spec: networks()},
 	}
@@ -178,7 +179,7 @@ func nodeSet() *v1alpha1.NodeSet {
 
 const (
 	AuthURL = "https://keystone.example.com/v3"
-	clouds  = `{clouds: {default: {auth: {auth_url: "https://keystone.example.com/v3", username: admin, password: secret,
+	clouds  = `{clouds: {default: {auth: {auth_url: "https://keystone.example.com/v3", username: admin, password: %s,
   user_domain_name: Default, project_name: admin, project_domain_name: Default}}}}`
 )
 

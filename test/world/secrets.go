@@ -1,0 +1,91 @@
+package world
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/report"
+	"github.com/rackplane/rackplane/test/canary"
+)
+
+// CloudPassword and bmcPassword are what the world's cloud and servers let in, and nobody is to see.
+func CloudPassword() string { return canary.Value("cloud password") }
+
+func bmcPassword() string { return canary.Value("BMC password") }
+
+// record is all that the engine told beside objects: its events, and its log with every error it returned.
+type record struct{ bytes.Buffer }
+
+// Eventf implements events.EventRecorder.
+func (r *record) Eventf(_, _ runtime.Object, eventType, reason, action, note string, args ...any) {
+	fmt.Fprintf(r, "event %s %s %s ", eventType, reason, action)
+	fmt.Fprintf(r, note+"\n", args...)
+}
+
+func (r *record) logger() logr.Logger {
+	return funcr.New(func(prefix, args string) { fmt.Fprintf(r, "log %s %s\n", prefix, args) }, funcr.Options{Verbosity: 10})
+}
+
+// checkSecrets looks for every secret there is in everything but Secrets: objects, events, the log, and what a person is
+// shown of it all.
+func (w *World) checkSecrets(t testing.TB) {
+	t.Helper()
+	nest := canary.New()
+	nest.Plant("cloud password")
+	nest.Plant("BMC password")
+	for _, kind := range w.Store.objects {
+		for _, obj := range kind {
+			if secret, ok := obj.(*corev1.Secret); ok {
+				for key, value := range secret.Data {
+					for _, found := range privateKey.FindAll(value, -1) {
+						nest.WatchKey(secret.Name+"/"+key, found)
+					}
+				}
+			}
+		}
+	}
+	for _, kind := range w.Store.objects {
+		for _, obj := range kind {
+			if _, secret := obj.(*corev1.Secret); secret {
+				continue
+			}
+			text, err := json.Marshal(obj)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nest.Check(t, fmt.Sprintf("%T %s", obj, obj.GetName()), text)
+		}
+	}
+	var shown bytes.Buffer
+	if err := report.Tree(&shown, w.view(t), report.Style{}); err != nil {
+		t.Fatal(err)
+	}
+	nest.Check(t, "the status a person sees", shown.Bytes())
+	nest.Check(t, "an event or the log", w.told.Bytes())
+}
+
+// view is what `rackplane status` reads.
+func (w *World) view(t testing.TB) report.View {
+	t.Helper()
+	var sets v1alpha1.NodeSetList
+	var nodes v1alpha1.DataPlaneNodeList
+	var deployments v1alpha1.DataPlaneDeploymentList
+	var hosts metal3v1alpha1.BareMetalHostList
+	for _, err := range []error{
+		w.API.List(t.Context(), &sets), w.API.List(t.Context(), &nodes), w.API.List(t.Context(), &deployments), w.API.List(t.Context(), &hosts),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return report.View{NodeSets: sets.Items, Nodes: nodes.Items, Deployments: deployments.Items, Hosts: hosts.Items, Now: w.Clock.Now()}
+}
