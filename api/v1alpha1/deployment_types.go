@@ -3,7 +3,7 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // DataPlaneDeploymentSpec is one run of services over nodes. It cannot change: make another one.
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a DataPlaneDeployment cannot change: make a new one"
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a DataPlaneDeployment (nodeSet, nodes, servicesOverride) cannot change: make a new one"
 type DataPlaneDeploymentSpec struct {
 	// nodeSet whose nodes are run.
 	// +required

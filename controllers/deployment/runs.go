@@ -128,8 +128,8 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: run.Nodes,
 		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens,
 	})
-	if fault.Is(err, fault.Busy) {
-		p.Leases.Unused(claim, tokens)
+	if err != nil {
+		p.Leases.Unused(claim, tokens) // the next start is of the same run, and only if this one has not begun it
 	}
 	return step.Outcome{}, err
 }

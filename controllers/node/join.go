@@ -96,10 +96,19 @@ func (p *pass) recordCompute(now v1alpha1.ComputeStatus) {
 	}
 }
 
+// heard reports whether the cloud answered when it was last asked about the node.
+func (p *pass) heard() bool {
+	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionJoined)
+	return before == nil || before.Reason != v1alpha1.ReasonTransient
+}
+
 // place does what puts the compute where the set wants it. The next pass sees whether it is there.
 func (p *pass) place(ctx context.Context, access provisioner.CloudAccess, decision join.Decision) (step.Outcome, error) {
 	for _, action := range decision.Actions {
 		err := p.Cloud.Do(ctx, access, action)
+		if fault.Is(err, fault.Transient) && p.heard() {
+			err = p.Cloud.Do(ctx, access, action) // as every action, it may be asked for again
+		}
 		switch {
 		case ctx.Err() != nil:
 			return step.Outcome{}, ctx.Err()

@@ -300,7 +300,7 @@ func TestImmutable(t *testing.T) {
 	c := newClient(t)
 	namespace := cluster.Namespace(t, c)
 	for _, tc := range []refusal{
-		{"deployment", "DataPlaneDeployment", "spec: {nodes: [r7-n01]}", []string{"a DataPlaneDeployment cannot change: make a new one"}},
+		{"deployment", "DataPlaneDeployment", "spec: {nodes: [r7-n01]}", []string{"a DataPlaneDeployment (nodeSet, nodes, servicesOverride) cannot change: make a new one"}},
 		{"preProvisioned off", "PreProvisioned", `spec: {preProvisioned: null, image: {url: "https://a/b", checksum: c}}`, []string{"spec.preProvisioned cannot change: make a new NodeSet"}},
 		{"preProvisioned on", "NodeSet", "spec: {preProvisioned: true, replicas: null, image: null, nodes: {a: {ansible: {ansibleHost: a}, sshHostKeys: [k]}}}", []string{"spec.preProvisioned cannot change: make a new NodeSet"}},
 	} {

@@ -43,10 +43,11 @@ func answers(b world.Boundary) []answer {
 	return []answer{conflict, busy, broken, lost}
 }
 
-// allowed is how many acts more than without it a fault may cost. Silence of what was well is told by two objects, the one
-// that asked and the one above it, and taken back by both.
+// allowed is how many acts more than without it a fault may cost: to do it again, to tell of it and to take that back.
+// Silence of what was well is told by two objects, the one that asked and the one above it, and taken back by both. A write
+// that fails while a set is planned for the first time is told by each of its three nodes.
 func allowed(b world.Boundary) int {
-	if b == world.Look {
+	if b == world.Look || b == world.API {
 		return 4
 	}
 	return 3
@@ -182,7 +183,7 @@ func seeded(t *testing.T) *rand.Rand {
 
 const (
 	// sampledSingles and sampledPairs are what is tried without -soak.
-	sampledSingles, sampledPairs = 180, 40
+	sampledSingles, sampledPairs = 130, 30
 )
 
 // TestFaults: whatever act fails in whatever way, the world settles, its invariants hold, nothing is done twice, the end is
