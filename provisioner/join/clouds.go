@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/fault"
@@ -17,36 +17,36 @@ import (
 // cloud is an entry of clouds.yaml, as far as it is used (openstacksdk 4.4, openstack/config/schema.json).
 type cloud struct {
 	Auth struct {
-		AuthURL           string `json:"auth_url"`
-		Username          string `json:"username"`
-		UserID            string `json:"user_id"`
-		Password          string `json:"password"`
-		UserDomainName    string `json:"user_domain_name"`
-		UserDomainID      string `json:"user_domain_id"`
-		ProjectName       string `json:"project_name"`
-		ProjectID         string `json:"project_id"`
-		ProjectDomainName string `json:"project_domain_name"`
-		ProjectDomainID   string `json:"project_domain_id"`
-		SystemScope       string `json:"system_scope"`
-		CredentialID      string `json:"application_credential_id"`
-		CredentialName    string `json:"application_credential_name"`
-		CredentialSecret  string `json:"application_credential_secret"`
-	} `json:"auth"`
-	AuthType     string `json:"auth_type"`
-	Region       string `json:"region_name"`
-	Interface    string `json:"interface"`
-	EndpointType string `json:"endpoint_type"`
-	Verify       *bool  `json:"verify"`
-	CACert       string `json:"cacert"`
-	Cert         string `json:"cert"`
-	Profile      string `json:"profile"`
+		AuthURL           string `yaml:"auth_url"`
+		Username          string `yaml:"username"`
+		UserID            string `yaml:"user_id"`
+		Password          string `yaml:"password"`
+		UserDomainName    string `yaml:"user_domain_name"`
+		UserDomainID      string `yaml:"user_domain_id"`
+		ProjectName       string `yaml:"project_name"`
+		ProjectID         string `yaml:"project_id"`
+		ProjectDomainName string `yaml:"project_domain_name"`
+		ProjectDomainID   string `yaml:"project_domain_id"`
+		SystemScope       string `yaml:"system_scope"`
+		CredentialID      string `yaml:"application_credential_id"`
+		CredentialName    string `yaml:"application_credential_name"`
+		CredentialSecret  string `yaml:"application_credential_secret"`
+	} `yaml:"auth"`
+	AuthType     string `yaml:"auth_type"`
+	Region       string `yaml:"region_name"`
+	Interface    string `yaml:"interface"`
+	EndpointType string `yaml:"endpoint_type"`
+	Verify       *bool  `yaml:"verify"`
+	CACert       string `yaml:"cacert"`
+	Cert         string `yaml:"cert"`
+	Profile      string `yaml:"profile"`
 }
 
 // ParseClouds is the access that an entry of a clouds.yaml describes; ca is the PEM file of the CA, empty for the
 // machine's. Errors are fault.Rejected or fault.Missing, begin with the key and hold nothing of the file but names.
 func ParseClouds(text, ca []byte, entry string) (provisioner.CloudAccess, error) {
 	var file struct {
-		Clouds map[string]cloud `json:"clouds"`
+		Clouds map[string]cloud `yaml:"clouds"`
 	}
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		return provisioner.CloudAccess{}, fault.New(fault.Rejected, "key clouds.yaml is not a clouds.yaml as openstacksdk reads it%s: correct it", where(err))
@@ -178,19 +178,12 @@ func (c *cloud) access(ca string) provisioner.CloudAccess {
 	}
 }
 
-var (
-	lineNumber = regexp.MustCompile(`line \d+`)
-	fieldName  = regexp.MustCompile(`field [\w.]+`)
-)
+var lineNumber = regexp.MustCompile(`line \d+`)
 
 // where is the place an error of the parser names. Its other words may quote the file, which holds passwords.
 func where(err error) string {
-	text := err.Error()
-	switch {
-	case lineNumber.MatchString(text):
-		return " (" + lineNumber.FindString(text) + ")"
-	case fieldName.MatchString(text):
-		return " (" + fieldName.FindString(text) + ")"
+	if place := lineNumber.FindString(err.Error()); place != "" {
+		return " (" + place + ")"
 	}
 	return ""
 }

@@ -13,6 +13,7 @@ import uuid
 
 import yaml
 
+from ansible_collections.osp.edpm.plugins.module_utils import yamltext
 from ansible_collections.osp.edpm.plugins.module_utils.osloconf import Config, options
 
 HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")
@@ -57,7 +58,7 @@ def nova_problems(data, host, address, compute_id=""):
 
 def cloud(data):
     """Return the description of a cloud that is not RHOSO as a mapping; empty when there is none."""
-    described = yaml.safe_load(data.get(CLOUD_KEY, "")) or {}
+    described = yamltext.load(data.get(CLOUD_KEY, "")) or {}
     return described if isinstance(described, dict) else {}
 
 
@@ -121,7 +122,7 @@ def _cloud_problems(data):
     if CLOUD_KEY not in data:
         return [f"neither the {RHOSO} (key {MAIN}) nor the {OTHER} (key {CLOUD_KEY}) is there: create the one that is your cloud's"]
     try:
-        described = yaml.safe_load(data[CLOUD_KEY])
+        described = yamltext.load(data[CLOUD_KEY])
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         return [f"{OTHER}, key {CLOUD_KEY} is no YAML (line {line}): correct it"]

@@ -13,7 +13,7 @@ import re
 import uuid
 
 import yaml
-from ansible_collections.osp.edpm.plugins.module_utils import ovsdb
+from ansible_collections.osp.edpm.plugins.module_utils import ovsdb, yamltext
 from ansible_collections.osp.edpm.plugins.module_utils.osloconf import Config, options
 
 MAPPING = re.compile(r"^([A-Za-z0-9_.-]+):([A-Za-z0-9_.-]+)$")
@@ -26,9 +26,9 @@ NO_AGENT = ("Secret neutron-ovn-metadata-agent-neutron-config (10-neutron-metada
 
 
 def yaml_mapping(text):
-    """Return a text's YAML mapping; {} for none. What is no mapping comes back as {"": text}, so that a check can name it."""
+    """Return a text's YAML mapping of texts; {} for none. What is no mapping comes back as {"": text}, so that a check can name it."""
     try:
-        found = yaml.safe_load(text or "") or {}
+        found = yamltext.load(text or "") or {}
     except yaml.YAMLError:
         found = None
     return found if isinstance(found, dict) else {"": str(text)}

@@ -9,12 +9,14 @@ names (master, slave-type) every later release still reads. What cannot be expre
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 
 PREFIX = "edpm-"
 NAMESPACE = uuid.UUID("8d2ff3e6-4a26-5c0e-9a53-1d6b7f0e5a10")  # Fixed for ever: profiles are found again by it.
 TYPES = {"ethernet": "ethernet", "veth": "ethernet", "bond": "bond", "vlan": "vlan", "linux-bridge": "bridge"}
 NEEDS_NMSTATE = "needs nmstatectl on the node, as NetworkManager alone cannot build it: install nmstate or leave it out"
+MAC = re.compile(r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5,19}$")
 INTERFACE_KEYS = {"name", "type", "state", "identifier", "mac-address", "mtu", "description", "profile-name", "ipv4",
                   "ipv6", "link-aggregation", "vlan", "bridge", "controller"}
 IP_KEYS = {"enabled", "dhcp", "autoconf", "address", "auto-dns", "auto-routes", "auto-gateway"}
@@ -104,6 +106,9 @@ def _check(interface):
         raise Refused(f"{where}.state {interface['state']!r} is not known: use up, down or absent")
     if interface.get("identifier", "name") not in ("name", "mac-address"):
         raise Refused(f"{where}.identifier {interface['identifier']!r} is not known: use name or mac-address")
+    if interface.get("mac-address") and not MAC.match(str(interface["mac-address"])):
+        raise Refused(f"{where}.mac-address {interface['mac-address']!r} is no MAC address: correct it, and put one of digits alone in quotes, "
+                      "which YAML takes for a number")
     if interface.get("identifier") == "mac-address" and not interface.get("mac-address"):
         raise Refused(f"{where}.mac-address is missing: identifier mac-address needs it")
     if "/" in interface["name"]:

@@ -9,7 +9,7 @@ import threading
 import unittest
 from unittest import mock
 
-from ansible_collections.osp.edpm.plugins.filter import network
+from ansible_collections.osp.edpm.plugins.filter import compute, network
 from ansible_collections.osp.edpm.plugins.module_utils import ovsdb
 from ansible_collections.osp.edpm.plugins.modules import edpm_metadata_agent, edpm_metadata_probe, edpm_ovn_chassis
 
@@ -50,8 +50,11 @@ class Inputs(unittest.TestCase):
 
     def test_yaml(self):
         """A ConfigMap's lines become settings; other text is told from none."""
-        self.assertEqual({"ovn-remote": "tcp:192.0.2.1:6642", "ovn-encap-tos": 0}, network.yaml_mapping("ovn-remote: tcp:192.0.2.1:6642\novn-encap-tos: 0\n"))
+        self.assertEqual({"ovn-remote": "tcp:192.0.2.1:6642", "ovn-encap-tos": "0"}, network.yaml_mapping("ovn-remote: tcp:192.0.2.1:6642\novn-encap-tos: 0\n"))
         self.assertEqual({}, network.yaml_mapping(""))
+        for secret in ("01234567", "12:30:45", "1_000", "0x1F2E", "0b101", "1.10", "yes", "2026-11-28"):
+            self.assertEqual({"metadata": {"shared_secret": secret}}, network.yaml_mapping(f"metadata: {{shared_secret: {secret}}}"))
+            self.assertEqual({"password": secret, "gone": None}, compute.cloud({"control-plane.yaml": f"password: {secret}\ngone: ~\n"}))
         self.assertEqual({"": "words"}, network.yaml_mapping("words"))
 
     def test_macs(self):

@@ -79,6 +79,7 @@ class Refusals(unittest.TestCase):
         self.refused("interfaces[eth0]: type ovs-bridge needs nmstatectl", self.interface(type="ovs-bridge"))
         self.refused("interfaces[eth0].sriov needs nmstatectl", self.interface(sriov={}))
         self.refused("interfaces[eth0].state", self.interface(state="sideways"))
+        self.refused("mac-address 41135085296 is no MAC address: correct it, and put one of digits alone in quotes", self.interface(**{"mac-address": 41135085296}))
         self.refused("mac-address is missing", self.interface(identifier="mac-address"))
         self.refused("without addresses", self.interface(ipv4={"enabled": True}))
         self.refused("needs ip and prefix-length", self.interface(ipv4={"enabled": True, "address": [{"ip": "192.0.2.5"}]}))
