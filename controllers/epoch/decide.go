@@ -22,9 +22,9 @@ type Seen struct {
 	API, File Mark
 	// Cluster the API is.
 	Cluster string
-	// Unknown are servers that hold deployments of ours which no BareMetalHost of the API knows, sorted. Only needed when
-	// both Marks are none.
-	Unknown []string
+	// Strangers are servers that hold deployments of ours which no BareMetalHost of the API knows, and which were none when
+	// the API was last written, sorted. Only of the first look: while the engine acts, hosts are let go on purpose.
+	Strangers []string
 }
 
 // shown is how many servers a reason names.
@@ -34,9 +34,9 @@ const shown = 5
 func Pause(s Seen) string {
 	none := Mark{}
 	switch {
-	case s.API == none && s.File == none && len(s.Unknown) > 0:
-		return fmt.Sprintf("the API is new, and Ironic has %d servers with deployments that it does not know (%s)",
-			len(s.Unknown), strings.Join(s.Unknown[:min(shown, len(s.Unknown))], ", "))
+	case len(s.Strangers) > 0:
+		return fmt.Sprintf("Ironic has %d servers with deployments that no BareMetalHost knows (%s): the API is new, or a backup was restored",
+			len(s.Strangers), strings.Join(s.Strangers[:min(shown, len(s.Strangers))], ", "))
 	case s.API == none && s.File == none:
 		return ""
 	case s.API == none:

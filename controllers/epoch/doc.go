@@ -5,10 +5,11 @@
 // its state directory, and goes up in the API first while the engine acts. An
 // API that is behind the file was restored from a backup; one without the
 // counter is new; one whose kube-system namespace has another UID is another
-// cluster's. Then the engine looks and tells, and acts on nothing, until
+// cluster's; and one that does not know deployments which servers hold at the
+// engine's start was written before them. Then the engine looks and tells, and acts on nothing, until
 // `rackplane resume` takes the pause out of the ConfigMap.
 //
-// Not noticed: a backup younger than the last count, and any backup together
-// with a new state directory in the same cluster. There the deployment ids of
-// each host still guard its server.
+// Not noticed: a backup younger than the last count while the engine runs, and
+// one restored together with the state directory that differs in no deployment.
+// There the deployment ids of each host still guard its server.
 package epoch

@@ -150,7 +150,7 @@ func TestNewAPIMeetsOldServers(t *testing.T) {
 		want string
 	}{
 		{map[string]string{"metal~h1": "known"}, nil, ""},
-		{map[string]string{"metal~h1": "known", "metal~h2": "x"}, nil, "1 servers with deployments that it does not know (metal~h2)"},
+		{map[string]string{"metal~h1": "known", "metal~h2": "x"}, nil, "1 servers with deployments that no BareMetalHost knows (metal~h2)"},
 		{nil, errors.New("no answer"), "not known yet"},
 	} {
 		k := keeper(newAPI(t, ""), &memory{})
@@ -161,5 +161,34 @@ func TestNewAPIMeetsOldServers(t *testing.T) {
 		if why := k.Paused(); (why == "") != (c.want == "") || !strings.Contains(why, c.want) {
 			t.Errorf("%v: %q", c.held, why)
 		}
+	}
+}
+
+// TestWholeStateDirectoryIsRestored: API and file are equally old; only the servers know more. What was left on purpose
+// while the engine ran is no stranger.
+func TestWholeStateDirectoryIsRestored(t *testing.T) {
+	t.Parallel()
+	api, file := newAPI(t, ""), &memory{}
+	held := map[string]string{"metal~h1": "known"}
+	start := func() *epoch.Keeper {
+		k := keeper(api, file)
+		k.Deployments = func(context.Context) (map[string]string, error) { return held, nil }
+		return k
+	}
+	k := start()
+	look(t, k, 1)
+	held["metal~left"] = "retained" // its host goes, while the engine runs
+	if why := look(t, k, 1) + look(t, start(), 1); why != "" {
+		t.Errorf("paused: %s", why)
+	}
+	held["metal~h3"] = "deployed after the backup"
+	if why := look(t, start(), 2); !strings.Contains(why, "1 servers with deployments that no BareMetalHost knows (metal~h3)") {
+		t.Errorf("paused: %q", why)
+	}
+	if _, err := epoch.Resume(t.Context(), api, "rackplane-system"); err != nil {
+		t.Fatal(err)
+	}
+	if why := look(t, start(), 2); why != "" {
+		t.Errorf("paused after resume: %s", why)
 	}
 }

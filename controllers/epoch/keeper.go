@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ const (
 // Keys of the ConfigMap.
 const (
 	keySite, keyCluster, keyCount = "site", "cluster", "count"
+	// keyApart lists the servers that hold deployments without a BareMetalHost, as Retain leaves them.
+	keyApart = "apart"
 	// KeyPaused holds why the engine acts on nothing; without it, it acts.
 	KeyPaused = "paused"
 )
@@ -83,6 +86,12 @@ func (k *Keeper) Paused() string {
 	return k.paused
 }
 
+func (k *Keeper) hasLooked() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.looked
+}
+
 func (k *Keeper) set(reason string) {
 	k.mu.Lock()
 	news := !k.looked || k.paused != reason
@@ -117,13 +126,22 @@ func (k *Keeper) NeedLeaderElection() bool { return true }
 func (k *Keeper) Look(ctx context.Context) error {
 	kept := &corev1.ConfigMap{}
 	kept.Namespace, kept.Name = k.Namespace, Name
+	apart, blind := k.apart(ctx)
 	err := k.Reader.Get(ctx, client.ObjectKeyFromObject(kept), kept)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("read ConfigMap %s/%s: %w", k.Namespace, Name, err)
 	}
 	seen, err := k.see(ctx, kept)
+	if err == nil && blind != nil && seen.API == (Mark{}) {
+		err = blind // whether a new API is a new site, only the servers tell
+	}
 	if err != nil {
 		return err
+	}
+	if known := strings.Fields(kept.Data[keyApart]); blind != nil {
+		apart = known
+	} else if !k.hasLooked() {
+		seen.Strangers = slices.DeleteFunc(slices.Clone(apart), func(s string) bool { return slices.Contains(known, s) })
 	}
 	reason := kept.Data[KeyPaused]
 	if found := Pause(seen); found != "" {
@@ -140,7 +158,11 @@ func (k *Keeper) Look(ctx context.Context) error {
 		return err
 	}
 	next := Next(seen, site)
-	if err := k.write(ctx, kept, next, reason); err != nil {
+	kept.Data = map[string]string{keyApart: strings.Join(apart, " ")}
+	if reason != "" {
+		kept.Data[KeyPaused] = reason
+	}
+	if err := k.write(ctx, kept, next); err != nil {
 		return err
 	}
 	k.set(reason)
@@ -164,14 +186,15 @@ func (k *Keeper) see(ctx context.Context, kept *corev1.ConfigMap) (Seen, error) 
 			return seen, fmt.Errorf("the mark in the state directory cannot be read (%w): remove it once it is known that the API was not restored", err)
 		}
 	}
-	if seen.API == (Mark{}) && seen.File == (Mark{}) && k.Deployments != nil {
-		seen.Unknown, err = k.unknown(ctx)
-	}
-	return seen, err
+	return seen, nil
 }
 
-// unknown are the servers whose deployment no BareMetalHost has.
-func (k *Keeper) unknown(ctx context.Context) ([]string, error) {
+// apart are the servers whose deployment no BareMetalHost has, sorted. What servers hold is read first: a host that is
+// deployed to in between is known then.
+func (k *Keeper) apart(ctx context.Context) ([]string, error) {
+	if k.Deployments == nil {
+		return nil, nil
+	}
 	held, err := k.Deployments(ctx)
 	if err != nil {
 		return nil, err
@@ -202,12 +225,9 @@ func (k *Keeper) newSite() (string, error) {
 }
 
 // write writes the Mark to the API and then to the file: the API is never behind.
-func (k *Keeper) write(ctx context.Context, kept *corev1.ConfigMap, m Mark, paused string) error {
+func (k *Keeper) write(ctx context.Context, kept *corev1.ConfigMap, m Mark) error {
 	fresh := kept.ResourceVersion == ""
-	kept.Data = map[string]string{keySite: m.Site, keyCluster: m.Cluster, keyCount: strconv.FormatInt(m.Count, 10)}
-	if paused != "" {
-		kept.Data[KeyPaused] = paused
-	}
+	kept.Data[keySite], kept.Data[keyCluster], kept.Data[keyCount] = m.Site, m.Cluster, strconv.FormatInt(m.Count, 10)
 	var err error
 	if fresh {
 		err = k.Client.Create(ctx, kept)

@@ -23,7 +23,7 @@ func (d call) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.recordInstance(ctx, *d.want.Image, d.holding(d.want.Deployment, false)); err != nil {
+	if err := d.recordInstance(ctx, *d.want.Image); err != nil {
 		return err
 	}
 	return d.provision(ctx, nodes.TargetActive, drive)
@@ -36,7 +36,7 @@ func (d call) adopt(ctx context.Context) error {
 	if onDisk := d.want.OnDisk(); onDisk != nil {
 		image = *onDisk
 	}
-	if err := d.recordInstance(ctx, image, d.holding(d.want.Deployment, d.want.External)); err != nil {
+	if err := d.recordInstance(ctx, image); err != nil {
 		return err
 	}
 	return d.provision(ctx, nodes.TargetAdopt, nil)
@@ -44,12 +44,12 @@ func (d call) adopt(ctx context.Context) error {
 
 // recordInstance says in one change what the disk gets or has, and whose deployment that is: Ironic never holds the one
 // without the other.
-func (d call) recordInstance(ctx context.Context, image provisioner.Image, holding []nodes.Patch) error {
+func (d call) recordInstance(ctx context.Context, image provisioner.Image) error {
 	info, err := instanceInfo(image, d.want.BootMode)
 	if err != nil {
 		return err
 	}
-	patch := append(holding, set("/instance_info", info))
+	patch := append(d.holding(), set("/instance_info", info))
 	if d.node.InstanceUUID != string(d.want.Host.UID) {
 		patch = append(patch, set("/instance_uuid", string(d.want.Host.UID)))
 	}

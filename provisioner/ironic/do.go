@@ -80,7 +80,7 @@ func (d call) start(ctx context.Context, action provisioner.Action) error {
 	case provisioner.Mark:
 		return d.mark(ctx)
 	case provisioner.Vacate:
-		return d.update(ctx, d.holding("", false))
+		return d.vacate(ctx)
 	case provisioner.Deploy:
 		return d.deploy(ctx)
 	case provisioner.Undeploy:

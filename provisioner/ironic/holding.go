@@ -19,13 +19,18 @@ func (d call) update(ctx context.Context, patch []nodes.Patch) error {
 	return d.classify(nodes.Update(ctx, d.api, d.node.UUID, nodes.UpdateOpts(patch)).Err)
 }
 
-// holding records a deployment, or its end when it is empty.
-func (d call) holding(deployment string, notOurs bool) []nodes.Patch {
+// holding records the host's deployment, as adopted from someone else if the host is externally provisioned.
+func (d call) holding() []nodes.Patch {
 	theirs := ""
-	if notOurs {
+	if d.want.External {
 		theirs = "true"
 	}
-	return []nodes.Patch{set("/extra/"+extraDeployment, deployment), set("/extra/"+extraNotOurs, theirs)}
+	return []nodes.Patch{set("/extra/"+extraDeployment, d.want.Deployment), set("/extra/"+extraNotOurs, theirs)}
+}
+
+// vacate records that the server holds nothing.
+func (d call) vacate(ctx context.Context) error {
+	return d.update(ctx, []nodes.Patch{set("/extra/"+extraDeployment, ""), set("/extra/"+extraNotOurs, "")})
 }
 
 // takeOver makes the node this host's: the settings follow with the next Register.
@@ -45,7 +50,7 @@ func (d call) mark(ctx context.Context) error {
 	if has := text(d.node.Extra, extraDeployment); has != "" && has != d.want.Deployment {
 		return fault.New(fault.Rejected, "Ironic node %s holds deployment %s already", d.node.Name, has)
 	}
-	return d.update(ctx, d.holding(d.want.Deployment, d.want.External))
+	return d.update(ctx, d.holding())
 }
 
 // alone refuses a BMC that another node drives already: under two names one server would be inspected and cleaned while

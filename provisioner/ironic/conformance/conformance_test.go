@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,8 +25,7 @@ func TestMain(m *testing.M) {
 // testLog sends the rack's log to the test's.
 type testLog struct {
 	t *testing.T
-	// powers counts what was logged of servers' power, by server.
-	powers *sync.Map
+	powers *powers
 }
 
 func (l testLog) Write(p []byte) (int, error) {
@@ -35,21 +33,29 @@ func (l testLog) Write(p []byte) (int, error) {
 	if _, name, power := strings.Cut(string(p), "host powers "); power {
 		_, name, _ = strings.Cut(name, "host=")
 		name, _, _ = strings.Cut(strings.TrimSpace(name), " ")
-		count, _ := l.powers.LoadOrStore(name, new(atomic.Int64))
-		count.(*atomic.Int64).Add(1)
+		l.powers.mu.Lock()
+		l.powers.changes[name]++
+		l.powers.mu.Unlock()
 	}
 	return len(p), nil
 }
 
 // powered is how often the server was switched on or off so far.
-func (l testLog) powered(name string) int64 {
-	count, _ := l.powers.LoadOrStore(name, new(atomic.Int64))
-	return count.(*atomic.Int64).Load()
+func (l testLog) powered(name string) int {
+	l.powers.mu.Lock()
+	defer l.powers.mu.Unlock()
+	return l.powers.changes[name]
+}
+
+// powers counts what was logged of servers' power, by server.
+type powers struct {
+	mu      sync.Mutex
+	changes map[string]int
 }
 
 func startRack(t *testing.T) (*rack.Rack, testLog) {
 	t.Helper()
-	dir, log := t.TempDir(), testLog{t: t, powers: &sync.Map{}}
+	dir, log := t.TempDir(), testLog{t: t, powers: &powers{changes: map[string]int{}}}
 	r, err := rack.Start(t.Context(), rack.Config{
 		Dir: dir, Hosts: rack.DefaultHosts(4), Log: slog.New(slog.NewTextHandler(log, nil)),
 	})

@@ -59,7 +59,7 @@ func (l *lane) keep() {
 // one of them may so much as change its power.
 func nothingIsWiped(t *testing.T, r *rack.Rack, log testLog, lanes []*lane, free []*metal3v1alpha1.BareMetalHost) {
 	t.Helper()
-	before := map[string]int64{}
+	before := map[string]int{}
 	for _, h := range r.Hosts {
 		before[h.Name] = log.powered(h.Name)
 	}
