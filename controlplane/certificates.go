@@ -150,6 +150,9 @@ func (k pki) lost(name string, have []identity) error {
 		k.authorityFile(name, len(have)), k.bundle(name), k.dir)
 }
 
+// errNoneValid is why nothing can be signed: the clock is years from when any authority was made.
+var errNoneValid = errors.New("no certificate authority is valid now: is the clock right?")
+
 // signer is the authority that signs now: the newest that everybody has had time to trust, else the oldest that is valid.
 func (k pki) signer(name string) (identity, error) {
 	all, err := k.authorities(name)
@@ -164,7 +167,7 @@ func (k pki) signer(name string) (identity, error) {
 		}
 	}
 	if chosen == nil {
-		return identity{}, fmt.Errorf("control plane: no certificate authority in %s is valid at %s: is the clock right?", k.dir, k.clock.Now().UTC().Format(time.RFC3339))
+		return identity{}, fmt.Errorf("control plane: %w: %s, by the clock %s", errNoneValid, k.dir, k.clock.Now().UTC().Format(time.RFC3339))
 	}
 	return *chosen, nil
 }

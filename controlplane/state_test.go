@@ -211,6 +211,20 @@ func TestClockThatJumpsLocksNobodyOut(t *testing.T) {
 	}
 }
 
+// TestNothingIsIssuedByAnImpossibleClock: the hourly renewal under a clock of 1970 writes nothing.
+func TestNothingIsIssuedByAnImpossibleClock(t *testing.T) {
+	k, clock := newPKI(t)
+	ensure(t, k)
+	before := contents(t, k)
+	clock.SetTime(time.Unix(0, 0))
+	if err := k.ensureCertificates(); !errors.Is(err, errNoneValid) {
+		t.Errorf("%v", err)
+	}
+	if diff := cmp.Diff(before, contents(t, k)); diff != "" {
+		t.Error("files changed")
+	}
+}
+
 // TestAuthoritiesOverlap follows twelve years of a site that restarts every month: a kubeconfig works for as long as the
 // certificate in it, also over the change of authorities.
 func TestAuthoritiesOverlap(t *testing.T) {

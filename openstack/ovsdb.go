@@ -177,7 +177,7 @@ func (t *tables) results() error {
 	if token != json.Delim('[') {
 		return errNoAnswer
 	}
-	for _, row := range []func() error{t.encap, t.chass} {
+	for _, row := range []func() error{t.encapRow, t.chassisRow} {
 		if err := t.result(row); err != nil {
 			return err
 		}
@@ -226,7 +226,7 @@ func (t *tables) rows(row func() error) error {
 	return t.delimiter(']')
 }
 
-func (t *tables) encap() error {
+func (t *tables) encapRow() error {
 	var row struct {
 		UUID references `json:"_uuid"`
 		IP   string     `json:"ip"`
@@ -241,7 +241,7 @@ func (t *tables) encap() error {
 	return nil
 }
 
-func (t *tables) chass() error {
+func (t *tables) chassisRow() error {
 	var row struct {
 		Name        string     `json:"name"`
 		Hostname    string     `json:"hostname"`

@@ -94,7 +94,8 @@ const (
 	ownService  = "is a service of the engine's own"
 )
 
-// resolveOwn are the addresses of the engine's own services on a port.
+// resolveOwn are the addresses of the engine's own services on a port. What is reached over loopback listens on all of this
+// machine's addresses, for all that is known.
 func (r *Reach) resolveOwn(ctx context.Context, port string) []netip.Addr {
 	var all []netip.Addr
 	for _, service := range r.own {
@@ -108,6 +109,15 @@ func (r *Reach) resolveOwn(ctx context.Context, port string) []netip.Addr {
 			if err == nil {
 				all = append(all, addresses[i].Unmap())
 			}
+		}
+	}
+	if !slices.ContainsFunc(all, netip.Addr.IsLoopback) {
+		return all
+	}
+	local, err := net.InterfaceAddrs()
+	for i := range local {
+		if prefix, e := netip.ParsePrefix(local[i].String()); err == nil && e == nil {
+			all = append(all, prefix.Addr().Unmap())
 		}
 	}
 	return all
