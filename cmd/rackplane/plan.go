@@ -406,8 +406,14 @@ func others(set *v1alpha1.NodeSet, world *inputs.World) ([]claim.Refusal, error)
 	}
 	rest := slices.DeleteFunc(slices.Clone(world.Hosts), func(h claim.Host) bool { return served[h.Ref] })
 	another := v1alpha1.DataPlaneNode{}
-	another.Namespace = set.Namespace
-	return claim.Explain(*inputs.NeedOf(set, &another), rest)
+	another.Namespace, another.Name = set.Namespace, "another"
+	need := inputs.NeedOf(set, &another)
+	need.Selector = set.Spec.Hosts.Selector // a malformed one, which NeedOf leaves out, is an error here
+	refusals, err := claim.Explain(*need, rest)
+	if err != nil {
+		return nil, fmt.Errorf("NodeSet %s/%s: %w", set.Namespace, set.Name, err)
+	}
+	return refusals, nil
 }
 
 func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {

@@ -276,3 +276,15 @@ status: {operationalStatus: error, errorCount: 0, errorMessage: "Ironic's node h
 		}
 	}
 }
+
+// TestPlanTellsOfAMalformedSelector: nodes that get no host because of it are not passed over in silence.
+func TestPlanTellsOfAMalformedSelector(t *testing.T) {
+	data, err := os.ReadFile(rackSample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := strings.Replace(string(data), "selector: {matchLabels: {rack: r7}}", "selector: {matchExpressions: [{key: rack, operator: Near}]}", 1)
+	if out, code, message := runPlan(t, bad, "-f", "-", "-f", services, "--summary"); code != 1 || !strings.Contains(message, "spec.hosts.selector is malformed") {
+		t.Errorf("exit %d, %q\n%s", code, message, out)
+	}
+}

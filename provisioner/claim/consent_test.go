@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -181,6 +183,7 @@ func TestOneServerWrittenDownTwice(t *testing.T) {
 		{"one BMC", []Host{idle("u01", at("b1", "1")), idle("u02", at("b1", "2"))}, "take n0=u01, unmet n1", "the same server as u01 by spec.bmc.address: delete one of the two: u02"},
 		{"one boot MAC", []Host{idle("u01", at("b1", "1")), idle("u02", at("b2", "1"))}, "take n0=u01, unmet n1", "the same server as u01 by spec.bootMACAddress: delete one of the two: u02"},
 		{"the one in use stays", []Host{idle("u01", at("b1", "1")), idle("u02", at("b1", "1"), claimed(owner("x")))}, "unmet n0, unmet n1", "the same server as u02 by spec.bmc.address: delete one of the two: u01"},
+		{"the one in use comes first", []Host{idle("u01", at("b1", "1"), claimed(owner("x"))), idle("u02", at("b1", "1"))}, "unmet n0, unmet n1", "the same server as u01 by spec.bmc.address: delete one of the two: u02"},
 		{"neither is known", []Host{idle("u01"), idle("u02")}, "take n0=u01, take n1=u02", ""},
 		{"another namespace's word counts for nothing", []Host{idle("a", in("evil"), at("b1", "1")), idle("u01", at("b1", "1"))}, "take n0=u01, unmet n1", "1 host of other namespaces"},
 	}
@@ -222,5 +225,31 @@ func TestConsumerThatIsGone(t *testing.T) {
 		"add or free a BareMetalHost, or relax spec.hosts of the NodeSet"
 	if diff := cmp.Diff(want, plan.Unmet[0].Message()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	n := need("another", inRack("r7"))
+	got, err := Explain(n, []Host{idle("h3"), idle("h1"), idle("h2", claimed(owner("x"))), idle("h4", in("payroll"))})
+	want := []Refusal{
+		{Hosts: []string{"h1", "h3"}}, {Reason: "claimed by DataPlaneNode edpm/x", Hosts: []string{"h2"}}, {Reason: "of other namespaces", Unnamed: 1},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	n.Selector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "rack", Operator: "Near"}}}
+	if _, err := Explain(n, nil); err == nil {
+		t.Error("a malformed selector is taken")
+	}
+}
+
+// TestUserDataOfAnotherNamespace tells nothing of whose image a host has: nobody reads it.
+func TestUserDataOfAnotherNamespace(t *testing.T) {
+	bmh := metal3v1alpha1.BareMetalHost{ObjectMeta: metav1.ObjectMeta{Namespace: "metal"}}
+	for namespace, want := range map[string]bool{"": true, "metal": true, "site": false} {
+		bmh.Spec.UserData = &corev1.SecretReference{Namespace: namespace, Name: "n0.edpm-userdata"}
+		if h := FromBareMetalHost(bmh); h.HandedOverBy(owner("x")) || (h.UserData != "") != want {
+			t.Errorf("namespace %q: %q", namespace, h.UserData)
+		}
 	}
 }
