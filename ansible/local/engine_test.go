@@ -33,7 +33,7 @@ func engineMain() error {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return err
 	}
-	r, err := New(e.Config)
+	r, err := New(context.Background(), e.Config)
 	if err != nil {
 		return err
 	}

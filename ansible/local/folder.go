@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,38 +11,28 @@ import (
 	"syscall"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/rackplane/rackplane/ansible"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
-// The files of a run's folder.
+// The files of a run's folder that are the engine's and the supervisor's. The run sees none of them.
 const (
 	fileLock       = "lock"
 	fileCanceled   = "canceled"
 	fileOrder      = "order.json"
 	fileEnding     = "ending.json"
 	fileSupervisor = "supervisor.log"
-	fileEvents     = "events.jsonl"
 	fileStdout     = "stdout.log"
 	fileStderr     = "stderr.log"
-	fileConfig     = "ansible.cfg"
-	fileInventory  = "inventory.yaml"
-	fileExtraVars  = "extra_vars.json"
-	fileLimit      = "limit"
-	fileKnownHosts = "known_hosts"
-	fileKey        = "ssh_key"
-	filePlaybook   = "playbook.yaml"
-	dirData        = "data"
-	dirControl     = "c"
-	dirTemporary   = "tmp"
+	dirWork        = "work"
 )
 
 // folder is the folder of one run.
 type folder struct{ dir string }
 
 func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
+
+// work is the path of what the run sees.
+func (f folder) work(name string) string { return filepath.Join(f.dir, dirWork, name) }
 
 // running reports whether a process of the run holds its lock.
 func (f folder) running() (bool, error) {
@@ -74,7 +63,7 @@ func (f folder) state(j *journal) (ansible.State, error) {
 	if f.has(fileCanceled) {
 		return ansible.Absent, nil
 	}
-	if err := j.read(f.path(fileEvents)); err != nil {
+	if err := j.read(f.work(fileEvents)); err != nil {
 		return "", err
 	}
 	if j.over || f.has(fileEnding) {
@@ -85,7 +74,7 @@ func (f folder) state(j *journal) (ansible.State, error) {
 
 // nodes are those of the run; none when there is no run.
 func (f folder) nodes() []string {
-	limit, err := os.ReadFile(f.path(fileLimit))
+	limit, err := os.ReadFile(f.work(fileLimit))
 	if err != nil {
 		return nil
 	}
@@ -134,14 +123,14 @@ func (f folder) times() (since, until time.Time) {
 
 func (f folder) removeSecrets() error {
 	var err error
-	for _, name := range []string{fileKey, fileExtraVars, dirData, dirControl, dirTemporary} {
-		err = errors.Join(err, os.RemoveAll(f.path(name)))
+	for _, name := range []string{fileKey, fileExtraVars, fileDial, dirData, dirControl, dirTemporary} {
+		err = errors.Join(err, os.RemoveAll(f.work(name)))
 	}
 	return err
 }
 
-// begin lays the folder out anew and starts the run. An engine that dies in between leaves an Absent run.
-func (f folder) begin(ctx context.Context, c Config, r ansible.Run) error {
+// begin lays the folder out anew and starts the run's supervisor. An engine that dies in between leaves an Absent run.
+func (f folder) begin(ctx context.Context, p prepared) error {
 	// A lost run may have left connections behind.
 	if err := f.endProcesses(ctx); err != nil {
 		return err
@@ -161,9 +150,12 @@ func (f folder) begin(ctx context.Context, c Config, r ansible.Run) error {
 	if err := flock(lock, syscall.LOCK_EX); err != nil {
 		return err
 	}
-	err = f.write(r)
+	err = f.writeWork(p)
 	if err == nil {
-		err = f.spawn(ctx, c, r, lock)
+		err = writeWhole(f.path(fileOrder), p.order)
+	}
+	if err == nil {
+		err = f.spawn(ctx, p.supervisor, lock)
 	}
 	if err != nil {
 		return errors.Join(err, f.removeSecrets())
@@ -171,46 +163,22 @@ func (f folder) begin(ctx context.Context, c Config, r ansible.Run) error {
 	return nil
 }
 
-func (f folder) write(r ansible.Run) error {
-	vars, err := f.extraVars(r)
-	if err != nil {
+// writeWork writes what the run sees, for its owner alone to read.
+func (f folder) writeWork(p prepared) error {
+	if err := os.Mkdir(f.work(""), 0o700); err != nil {
 		return err
 	}
-	files := map[string][]byte{
-		fileConfig:     []byte("# Settings come from the environment. This file keeps Ansible from looking for another one.\n"),
-		fileInventory:  r.Inventory,
-		fileExtraVars:  vars,
-		fileLimit:      []byte(strings.Join(r.Nodes, "\n") + "\n"),
-		fileKnownHosts: r.KnownHosts,
-		fileEvents:     nil,
-	}
-	if len(r.SSHPrivateKey) > 0 {
-		files[fileKey] = withNewline(r.SSHPrivateKey)
-	}
-	if text, err := playbookText(r); err != nil {
-		return err
-	} else if text != nil {
-		files[filePlaybook] = text
-	}
-	if text, err := fence(r); err != nil {
-		return err
-	} else if text != nil {
-		files[fileFence] = text
-	}
-	for path, data := range r.Data {
-		files[filepath.Join(dirData, path)] = data
-	}
-	root, err := os.OpenRoot(f.dir)
+	root, err := os.OpenRoot(f.work(""))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	for _, dir := range []string{dirData, dirControl} {
+	for _, dir := range []string{dirData, dirControl, dirTemporary} {
 		if err := root.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	for path, data := range files {
+	for path, data := range p.files {
 		if err := root.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
@@ -218,62 +186,15 @@ func (f folder) write(r ansible.Run) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// extraVars are the run's, and over them those that no inventory may change: who is talked to, and how it is known.
-func (f folder) extraVars(r ansible.Run) ([]byte, error) {
-	vars := map[string]any{}
-	for name, value := range r.ExtraVars {
-		vars[name] = data(value)
+	if p.owner == nobodyElse {
+		return nil
 	}
-	vars["edpm_service_data_dir"] = f.path(dirData)
-	vars["ansible_ssh_args"] = sshArguments
-	if len(r.Tokens) > 0 {
-		vars["ansible_ssh_transfer_method"] = transferMethod
-	}
-	if len(r.SSHPrivateKey) > 0 {
-		vars["ansible_ssh_private_key_file"] = f.path(fileKey)
-	}
-	data, err := json.Marshal(vars)
-	return data, fault.Wrap(fault.Rejected, err, "ansible run %s: extra variables", r.Key)
-}
-
-// data marks the texts of a value so that Ansible evaluates nothing in them, in the way its JSON files have for it.
-func data(value any) any {
-	switch value := value.(type) {
-	case string:
-		return map[string]string{"__ansible_unsafe": value}
-	case []string:
-		all := make([]any, len(value))
-		for i := range value {
-			all[i] = data(value[i])
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
 		}
-		return all
-	default:
-		return value
-	}
-}
-
-// playbookText is the playbook to write, nil when the run names one of a collection.
-func playbookText(r ansible.Run) ([]byte, error) {
-	switch {
-	case r.Playbook != "":
-		return nil, nil
-	case r.PlaybookContents != "":
-		return []byte(r.PlaybookContents), nil
-	default:
-		// What ansible-runner makes of its --role option.
-		return yaml.Marshal([]map[string]any{{"name": "Run role " + r.Role, "hosts": "all", "roles": []string{r.Role}}})
-	}
-}
-
-// withNewline ends a key with a newline: OpenSSH refuses one without as malformed.
-func withNewline(key []byte) []byte {
-	if key[len(key)-1] == '\n' {
-		return key
-	}
-	return append(key[:len(key):len(key)], '\n')
+		return root.Lchown(path, p.owner, p.owner)
+	})
 }
 
 func flock(f *os.File, how int) error {

@@ -62,7 +62,7 @@ func headwayOf(t testing.TB, r *Runner, key string) headway {
 	var h headway
 	var began float64
 	given := false
-	for text := range strings.Lines(string(read(t, r.folder(key).path(fileEvents)))) {
+	for text := range strings.Lines(string(read(t, r.folder(key).work(fileEvents)))) {
 		var e struct {
 			event
 			Time float64 `json:"time"`

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rackplane/rackplane/ansible"
@@ -88,7 +89,7 @@ func (j *journal) progress() ansible.Progress {
 
 // read takes in the whole lines that were added; a missing file has none.
 func (j *journal) read(path string) error {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -105,6 +106,22 @@ func (j *journal) read(path string) error {
 		return err
 	}
 	return j.take(f)
+}
+
+// openRegular opens a file that a run may have had its hands on: nothing that a link leads to, nothing that makes one wait.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // take takes in the whole lines of what was added. What is left is a line still being written.

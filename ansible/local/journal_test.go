@@ -3,9 +3,11 @@ package local
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -29,6 +31,37 @@ not JSON
 {"event": "stats", "hosts": {"a": {"changed": 1, "failures": 1, "unreachable": 0}, "b": {"changed": 2, "failures": 0, "unreachable": 0}, "c": {"unreachable": 1}, "d": {"failures": 1}, "e": {"ok": 7}}}
 `
 
+// workFolder is a run's folder with nothing laid out.
+func workFolder(t *testing.T) folder {
+	t.Helper()
+	f := folder{dir: t.TempDir()}
+	if err := os.Mkdir(f.work(""), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestEventsAreAFile: what the run puts in the place of its events is neither followed nor waited for.
+func TestEventsAreAFile(t *testing.T) {
+	f := workFolder(t)
+	write(t, f.path("elsewhere"), lines)
+	for name, put := range map[string]func(string) error{
+		"link":   func(path string) error { return os.Symlink(f.path("elsewhere"), path) },
+		"pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		if err := put(f.work(fileEvents)); err != nil {
+			t.Fatal(err)
+		}
+		if j := newJournal([]string{"a"}); j.read(f.work(fileEvents)) == nil || j.done > 0 {
+			t.Errorf("a %s was read: %d events", name, j.done)
+		}
+		if err := os.Remove(f.work(fileEvents)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestJournalReadsAnyPiece feeds the events in two pieces, cut anywhere: what is known must not depend on the cut.
 func TestJournalReadsAnyPiece(t *testing.T) {
 	want := map[string]ansible.NodeResult{
@@ -38,8 +71,8 @@ func TestJournalReadsAnyPiece(t *testing.T) {
 		"d": {Result: v1alpha1.ServiceFailed, Message: "a task failed without saying why"},
 		"e": {Result: v1alpha1.ServiceFailed, Message: "the run ended before the node had reached the end of the playbook"},
 	}
-	f := folder{dir: t.TempDir()}
-	path := f.path(fileEvents)
+	f := workFolder(t)
+	path := f.work(fileEvents)
 	for cut := range len(lines) + 1 {
 		j := newJournal([]string{"a", "b", "c", "d", "e"})
 		for _, text := range []string{lines[:cut], lines} {
@@ -136,7 +169,7 @@ func TestCause(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			f := folder{dir: t.TempDir()}
 			write(t, f.path(fileStderr), tc.stderr)
-			if err := f.writeWhole(fileEnding, tc.end); err != nil {
+			if err := writeWhole(f.path(fileEnding), tc.end); err != nil {
 				t.Fatal(err)
 			}
 			if got := f.cause(); got != tc.want {
@@ -171,15 +204,32 @@ func TestKeyEndsWithNewline(t *testing.T) {
 func TestFolderIsLaidOutPrivately(t *testing.T) {
 	f := folder{dir: t.TempDir()}
 	run := ansible.Run{Key: "k", Role: "r", Nodes: []string{"a", "b"}, SSHPrivateKey: []byte("key"), Data: map[string][]byte{"tls/ca.crt": []byte("c")}}
-	if err := f.write(run); err != nil {
+	files, err := layOut(run, view{work: f.work("")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.writeWork(prepared{files: files, owner: testUsers}); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{fileKey: "key\n", fileLimit: "a\nb\n", filepath.Join(dirData, "tls/ca.crt"): "c"} {
-		if got := string(read(t, f.path(name))); got != want {
+		if got := string(read(t, f.work(name))); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
-		if info, err := os.Stat(f.path(name)); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v", name, info, err)
+	}
+	err = filepath.WalkDir(f.work(""), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
 		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if owner := info.Sys().(*syscall.Stat_t); info.Mode().Perm()&0o077 != 0 || owner.Uid != testUsers || owner.Gid != testUsers {
+			t.Errorf("%s: %v of %d:%d", path, info.Mode(), owner.Uid, owner.Gid)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

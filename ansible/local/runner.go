@@ -37,6 +37,8 @@ type Config struct {
 	// Supervisor is the command that calls Supervise for the folder that is appended to it; empty means this program's
 	// hidden command ansible-run.
 	Supervisor []string
+	// Sandbox walls the runs in. nil lets them do what this process may: read its files, use its network.
+	Sandbox *Sandbox
 	// Slots is how many runs may go on at once; 0 means 4.
 	Slots int
 	// SlotsPerNamespace is how many of them the runs of one namespace may take; 0 means half of them, rounded up.
@@ -65,8 +67,8 @@ type Runner struct {
 
 var _ ansible.Runner = (*Runner)(nil)
 
-// New returns a Runner on the store, after removing what lost runs left of their secrets.
-func New(c Config) (*Runner, error) {
+// New returns a Runner on the store, after trying the sandbox and removing what lost runs left of their secrets.
+func New(ctx context.Context, c Config) (*Runner, error) {
 	var err error
 	for _, path := range []*string{&c.Dir, &c.Venv, &c.Collections} {
 		if *path == "" {
@@ -86,6 +88,11 @@ func New(c Config) (*Runner, error) {
 	}
 	if _, err := os.Stat(c.playbookBinary()); err != nil {
 		return nil, fmt.Errorf("ansible runner: no ansible-playbook in %s: name an environment made by hack/ansible/venv.sh: %w", c.Venv, err)
+	}
+	if c.Sandbox != nil {
+		if err := c.trySandbox(ctx); err != nil {
+			return nil, fmt.Errorf("ansible runner: %w: %w", ErrSandbox, err)
+		}
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ansible runner: %w", err)
@@ -141,13 +148,25 @@ func (r *Runner) Start(ctx context.Context, run ansible.Run) error {
 		return err
 	}
 	delete(r.journals, run.Key)
-	if err := f.begin(ctx, r.config, run); err != nil {
+	if err := r.begin(ctx, f, run); err != nil {
 		if fault.Is(err, fault.Rejected) {
 			return err
 		}
 		return fault.Wrap(fault.Transient, err, "ansible run %s", run.Key)
 	}
 	return nil
+}
+
+func (r *Runner) begin(ctx context.Context, f folder, run ansible.Run) error {
+	id, err := r.config.userOf(run.Namespace)
+	if err != nil {
+		return err
+	}
+	p, err := r.config.prepare(f, run, id)
+	if err != nil {
+		return err
+	}
+	return f.begin(ctx, p)
 }
 
 // takeSlot makes room: it fails while no slot is free for the namespace, and removes what is too old or too much.
@@ -184,7 +203,7 @@ func (r *Runner) Status(_ context.Context, key string) (ansible.Status, error) {
 	}
 	status := ansible.Status{State: state}
 	if state == ansible.Running {
-		if err := j.read(f.path(fileEvents)); err != nil {
+		if err := j.read(f.work(fileEvents)); err != nil {
 			return ansible.Status{}, fault.Wrap(fault.Transient, err, "ansible run %s", key)
 		}
 		status.Progress = j.progress()
@@ -195,7 +214,7 @@ func (r *Runner) Status(_ context.Context, key string) (ansible.Status, error) {
 		status.Nodes, status.Cause = f.results(j)
 	}
 	delete(r.journals, key)
-	return status, fault.Wrap(fault.Transient, err, "ansible run %s", key)
+	return status, nil
 }
 
 // Cancel implements ansible.Runner. A canceled run is Absent afterwards, a finished one stays Finished.

@@ -99,8 +99,8 @@ func assertTidy(t *testing.T, r *Runner, run ansible.Run) {
 		t.Errorf("processes left: %v", left)
 	}
 	f := r.folder(run.Key)
-	for _, name := range []string{fileKey, fileExtraVars, dirData, dirControl} {
-		if f.has(name) {
+	for _, name := range []string{fileKey, fileExtraVars, fileDial, dirData, dirControl, dirTemporary} {
+		if _, err := os.Lstat(f.work(name)); err == nil {
 			t.Errorf("%s is still there", name)
 		}
 	}
@@ -387,7 +387,7 @@ func TestRunGoesOnWhenTheEngineIsKilled(t *testing.T) {
 	r = l.runner(t)
 	supervisor := oldest(marked(t, r, run.Key))
 	start(t, r, run)
-	if err := syscall.Kill(supervisor, 0); err != nil || bytes.Count(read(t, r.folder(run.Key).path(fileEvents)), []byte(`"start"`)) != 1 {
+	if err := syscall.Kill(supervisor, 0); err != nil || bytes.Count(read(t, r.folder(run.Key).work(fileEvents)), []byte(`"start"`)) != 1 {
 		t.Errorf("a run that goes on was started again: %v", err)
 	}
 	write(t, filepath.Join(l.dir, "go"), "")
@@ -415,11 +415,11 @@ func TestRunThatIsKilledIsAbsentAndStartsAgain(t *testing.T) {
 		return len(left) == 0
 	})
 	eventually(t, 10*time.Second, "the run is gone", func() bool { return status(t, r, run.Key).State == ansible.Absent })
-	if !r.folder(run.Key).has(fileKey) {
+	if _, err := os.Stat(r.folder(run.Key).work(fileKey)); err != nil {
 		t.Error("a killed run cannot have removed its key")
 	}
 	r = l.runner(t)
-	if r.folder(run.Key).has(fileKey) {
+	if _, err := os.Stat(r.folder(run.Key).work(fileKey)); err == nil {
 		t.Error("the next engine left the key of a lost run")
 	}
 	write(t, filepath.Join(l.dir, "go"), "")
@@ -435,7 +435,7 @@ func TestCancel(t *testing.T) {
 	run := slow(l, "canceled")
 	start(t, r, run)
 	l.waitUnderWay(t, r, run.Key)
-	if masters, err := filepath.Glob(filepath.Join(r.folder(run.Key).dir, dirControl, "*")); err != nil || len(masters) != 2 {
+	if masters, err := filepath.Glob(filepath.Join(insideOf(t, r, run.Key), dirControl, "*")); err != nil || len(masters) != 2 {
 		t.Errorf("connection masters: %v, %v", masters, err)
 	}
 	for range 2 {
@@ -522,7 +522,7 @@ func TestHungTask(t *testing.T) {
 	if b := got[nodeB]; b.Result != v1alpha1.ServiceSucceeded {
 		t.Errorf("%s: %+v", nodeB, b)
 	}
-	events := string(read(t, r.folder(run.Key).path(fileEvents)))
+	events := string(read(t, r.folder(run.Key).work(fileEvents)))
 	if end := strings.Index(events, `"event": "end"`); end < 0 || end > strings.Index(events, `"failed"`) {
 		t.Errorf("the other node waited for the one that hung:\n%s", events)
 	}
@@ -603,8 +603,11 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// supervise makes the test binary the supervisor of a run.
-const supervise = "supervise-ansible-run"
+// supervise makes the test binary the supervisor of a run, inside a process of its sandbox.
+const supervise, inside = "supervise-ansible-run", "inside-ansible-run"
+
+// testUsers is the first of the users that runs are given.
+const testUsers = 2100000000
 
 // oldest is the supervisor's id.
 func oldest(pids map[int]bool) int { return slices.Min(slices.Collect(maps.Keys(pids))) }
@@ -619,6 +622,10 @@ func TestMain(m *testing.M) {
 		err := Supervise(ctx, os.Args[2], nil)
 		stop()
 		exitOn(err)
+	case len(os.Args) > 2 && os.Args[1] == inside:
+		code, err := Inside(context.Background(), os.Args[2:])
+		exitOn(err)
+		os.Exit(code)
 	case os.Getenv(engineRun) != "":
 		exitOn(engineMain())
 		select {}
@@ -643,7 +650,7 @@ func TestNewRefusesWhatCannotRun(t *testing.T) {
 	} {
 		c := good
 		change(&c)
-		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}
 	}
@@ -651,11 +658,11 @@ func TestNewRefusesWhatCannotRun(t *testing.T) {
 
 func TestStartRefusesHostileRuns(t *testing.T) {
 	c := labConfig(t)
-	r, err := New(c)
+	r, err := New(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := ansible.Run{Key: "hostile", PlaybookContents: "[]", Nodes: []string{"a"}, Inventory: []byte("{}")}
+	good := ansible.Run{Key: "hostile", Namespace: "test", PlaybookContents: "[]", Nodes: []string{"a"}, Inventory: []byte("{}")}
 	data := func(names ...string) func(*ansible.Run) {
 		return func(run *ansible.Run) {
 			run.Data = map[string][]byte{}
@@ -670,6 +677,7 @@ func TestStartRefusesHostileRuns(t *testing.T) {
 		"key with a newline":         func(run *ansible.Run) { run.Key = "a\n" },
 		"upper-case key":             func(run *ansible.Run) { run.Key = "A" },
 		"long key":                   func(run *ansible.Run) { run.Key = strings.Repeat("a", 64) },
+		"no namespace":               func(run *ansible.Run) { run.Namespace = "" },
 		"nothing to run":             func(run *ansible.Run) { run.PlaybookContents = "" },
 		"playbook as an option":      func(run *ansible.Run) { run.Playbook = "--version" },
 		"playbook as a path":         func(run *ansible.Run) { run.Playbook = "/etc/x.yml" },

@@ -55,6 +55,7 @@ func labConfig(t testing.TB) Config {
 	return Config{
 		Dir: filepath.Join(t.TempDir(), "runs"), Venv: strings.TrimSpace(string(out)), Collections: "../../playbooks",
 		Supervisor: []string{os.Args[0], supervise},
+		Sandbox:    &Sandbox{Inside: []string{os.Args[0], inside}, FirstID: testUsers, LastID: testUsers + 9, ReachSelf: true},
 	}
 }
 
@@ -152,15 +153,23 @@ rack:
 func (l *lab) run(key, tasks string, nodes ...string) ansible.Run {
 	text := "- name: Test\n  hosts: all\n  gather_facts: false\n  tasks:\n  " + strings.ReplaceAll(strings.Trim(tasks, "\n"), "\n", "\n  ") + "\n"
 	return ansible.Run{
-		Key: key, PlaybookContents: text, Nodes: nodes,
+		Key: key, Namespace: "test", PlaybookContents: text, Nodes: nodes, Targets: l.targets(),
 		Inventory: l.inventory(""), SSHPrivateKey: l.key, KnownHosts: l.knownHosts,
 		ExtraVars: map[string]any{"dir": l.dir},
 	}
 }
 
+func (l *lab) targets() map[string]string {
+	targets := map[string]string{}
+	for node, address := range map[string]string{nodeA: "127.0.0.1", nodeB: "127.0.0.2", nodeNowhere: "127.0.0.3"} {
+		targets[node] = net.JoinHostPort(address, strconv.Itoa(l.port))
+	}
+	return targets
+}
+
 func (l *lab) runner(t testing.TB) *Runner {
 	t.Helper()
-	r, err := New(l.config)
+	r, err := New(t.Context(), l.config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +234,22 @@ func write(t testing.TB, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// insideOf is the run's folder as the run itself sees it.
+func insideOf(t *testing.T, r *Runner, key string) string {
+	t.Helper()
+	if r.config.Sandbox == nil {
+		return r.folder(key).work("")
+	}
+	for pid := range marked(t, r, key) {
+		path := filepath.Join("/proc", strconv.Itoa(pid), "root", insideWork)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("no process of run %s is in a sandbox", key)
+	return ""
 }
 
 // marked returns the processes of the run, by id.

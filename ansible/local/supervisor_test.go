@@ -12,31 +12,33 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/ansible/local/sandbox"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
 // laidOut is a folder with an order for a shell, and its lock.
 func laidOut(t *testing.T, script string) (folder, *os.File) {
 	t.Helper()
-	f := folder{dir: t.TempDir()}
+	f := workFolder(t)
 	lock, err := os.Create(f.path(fileLock))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lock.Close() })
-	if err := f.writeWhole(fileOrder, order{Command: []string{"/bin/sh", "-c", script}, Environment: []string{f.marker()}}); err != nil {
+	o := order{Spec: sandbox.Spec{Command: []string{"/bin/sh", "-c", script}, Environment: []string{f.marker()}, Dir: f.work("")}}
+	if err := writeWhole(f.path(fileOrder), o); err != nil {
 		t.Fatal(err)
 	}
-	write(t, f.path(fileKey), "key")
+	write(t, f.work(fileKey), "key")
 	return f, lock
 }
 
-func nothingMore(folder, order) []guard {
-	return []guard{func(context.Context) error { return nil }}
+func nothingMore(folder, order) ([]guard, error) {
+	return []guard{func(context.Context) error { return nil }}, nil
 }
 
 func TestSupervisorHasTheLastWord(t *testing.T) {
-	tooLong := func(f folder, _ order) []guard {
+	tooLong := func(f folder, _ order) ([]guard, error) {
 		return []guard{
 			func(context.Context) error {
 				for !f.has("started") {
@@ -48,16 +50,16 @@ func TestSupervisorHasTheLastWord(t *testing.T) {
 				<-ctx.Done()
 				return errors.New("what ends the run is not what comes after it")
 			},
-		}
+		}, nil
 	}
 	for name, tc := range map[string]struct {
 		script string
-		guards func(folder, order) []guard
+		guards func(folder, order) ([]guard, error)
 		want   ending
 	}{
 		"ends by itself":         {"exit 3", nothingMore, ending{Code: 3}},
 		"is killed":              {"kill -9 $$", nothingMore, ending{Code: 137}},
-		"is ended by a guard":    {"touch started; sleep 100", tooLong, ending{Code: 143, Cause: "it took too long"}},
+		"is ended by a guard":    {"touch ../started; sleep 100", tooLong, ending{Code: 143, Cause: "it took too long"}},
 		"leaves something there": {"setsid sleep 100 & exit 0", nothingMore, ending{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +77,7 @@ func TestSupervisorHasTheLastWord(t *testing.T) {
 			if left, err := signalMarked(f.marker(), 0, map[int]bool{}); err != nil || left > 0 {
 				t.Errorf("%d processes left, %v", left, err)
 			}
-			if f.has(fileKey) {
+			if _, err := os.Stat(f.work(fileKey)); err == nil {
 				t.Error("the key is still there")
 			}
 		})
@@ -86,20 +88,20 @@ func TestSupervisorHasTheLastWord(t *testing.T) {
 // the file of its events.
 func TestSupervisorKeepsTheBounds(t *testing.T) {
 	f, lock := laidOut(t, `echo '{"event": "end", "host": "a"}' >events.jsonl; sleep 100`)
-	write(t, f.path(fileLimit), "a\nb\n")
-	ready := func(f folder, _ order) []guard {
+	write(t, f.work(fileLimit), "a\nb\n")
+	ready := func(f folder, _ order) ([]guard, error) {
 		return []guard{func(ctx context.Context) error {
-			for info, err := os.Stat(f.path(fileEvents)); err != nil || info.Size() == 0; info, err = os.Stat(f.path(fileEvents)) {
+			for info, err := os.Stat(f.work(fileEvents)); err != nil || info.Size() == 0; info, err = os.Stat(f.work(fileEvents)) {
 				time.Sleep(5 * time.Millisecond)
 			}
 			return bounds{Timeout: time.Millisecond}.deadline(ctx)
-		}}
+		}}, nil
 	}
 	if err := f.supervise(t.Context(), lock, ready); err != nil {
 		t.Fatal(err)
 	}
 	j := newJournal(f.nodes())
-	if err := j.read(f.path(fileEvents)); err != nil {
+	if err := j.read(f.work(fileEvents)); err != nil {
 		t.Fatal(err)
 	}
 	got, _ := f.results(j)
@@ -108,8 +110,8 @@ func TestSupervisorKeepsTheBounds(t *testing.T) {
 	}
 
 	f, lock = laidOut(t, "head -c 1000 /dev/zero >>events.jsonl; sleep 100")
-	if err := f.supervise(t.Context(), lock, func(f folder, _ order) []guard {
-		return []guard{bounds{EventBytes: 999}.smallEvents(f.path(fileEvents))}
+	if err := f.supervise(t.Context(), lock, func(f folder, _ order) ([]guard, error) {
+		return []guard{bounds{EventBytes: 999}.smallEvents(f.work(fileEvents))}, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +136,7 @@ func TestCanceledRunHasNoEnding(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_ = f.supervise(ctx, lock, nothingMore) // canceled: its error says nothing
-	if f.has(fileEnding) || f.has(fileKey) {
+	if _, err := os.Stat(f.work(fileKey)); err == nil || f.has(fileEnding) {
 		t.Error("a canceled run left an ending, or its key")
 	}
 }

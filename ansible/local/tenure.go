@@ -64,6 +64,9 @@ func (f folder) serve(ctx context.Context, lock *os.File, tenures func(Hold) (Te
 		}
 		return nil
 	}
-	err = f.supervise(ctx, lock, func(f folder, o order) []guard { return append(guards(f, o), kept) })
+	err = f.supervise(ctx, lock, func(f folder, o order) ([]guard, error) {
+		all, err := guards(f, o)
+		return append(all, kept), err
+	})
 	return errors.Join(err, tenure.GiveBack(context.WithoutCancel(ctx)))
 }

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"testing"
 
@@ -42,9 +43,9 @@ func TestRunLivesAsLongAsItsTenure(t *testing.T) {
 		asked   []string
 		want    ansible.State
 	}{
-		"kept":           {tenancy{}, "touch went", []string{"begin", "keep", "give back"}, ansible.Finished},
-		"lost":           {tenancy{keep: errors.New("taken")}, "touch went; sleep 100", []string{"begin", "keep", "give back"}, ansible.Absent},
-		"lost before it": {tenancy{begin: errors.New("taken")}, "touch went", []string{"begin"}, ansible.Absent},
+		"kept":           {tenancy{}, "touch ../went", []string{"begin", "keep", "give back"}, ansible.Finished},
+		"lost":           {tenancy{keep: errors.New("taken")}, "touch ../went; sleep 100", []string{"begin", "keep", "give back"}, ansible.Absent},
+		"lost before it": {tenancy{begin: errors.New("taken")}, "touch ../went", []string{"begin"}, ansible.Absent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, lock := laidOut(t, tc.script)
@@ -54,7 +55,7 @@ func TestRunLivesAsLongAsItsTenure(t *testing.T) {
 			}
 			o.Bounds = boundsOf(ansible.Run{})
 			o.Hold = &Hold{Namespace: "site", Key: "k", Token: 5}
-			if err := f.writeWhole(fileOrder, o); err != nil {
+			if err := writeWhole(f.path(fileOrder), o); err != nil {
 				t.Fatal(err)
 			}
 			tc.tenancy.f = f
@@ -76,7 +77,7 @@ func TestRunLivesAsLongAsItsTenure(t *testing.T) {
 			if got := f.has("went"); got != (tc.tenancy.begin == nil) && name != "lost" {
 				t.Errorf("the run began: %t", got)
 			}
-			if f.has(fileKey) {
+			if _, err := os.Stat(f.work(fileKey)); err == nil {
 				t.Error("the key is still there")
 			}
 			if left, err := signalMarked(f.marker(), 0, map[int]bool{}); err != nil || left > 0 {

@@ -29,6 +29,9 @@ func validate(r ansible.Run) error {
 	if !validKey(r.Key) {
 		return fault.New(fault.Rejected, "ansible run key %q must match %s", r.Key, keyPattern)
 	}
+	if r.Namespace == "" {
+		return fault.New(fault.Rejected, "ansible run %s names no namespace", r.Key)
+	}
 	if r.Playbook == "" && r.PlaybookContents == "" && r.Role == "" {
 		return fault.New(fault.Rejected, "ansible run %s has neither a playbook, playbook contents nor a role: set one", r.Key)
 	}

@@ -31,6 +31,23 @@ func ansibleRunCommand() *cobra.Command {
 	return cmd
 }
 
+// ansibleInsideCommand is what a run's supervisor starts, to wall the run in and to let it out to its nodes.
+func ansibleInsideCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "ansible-inside",
+		Short:              "Be a process of an Ansible run's sandbox",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			code, err := local.Inside(cmd.Context(), words)
+			if err == nil && code != 0 {
+				err = exitError{code}
+			}
+			return err
+		},
+	}
+}
+
 // tenure is a run's Lease in the API.
 func tenure(kubeconfig string, h local.Hold) (local.Tenure, error) {
 	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)

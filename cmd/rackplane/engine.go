@@ -48,6 +48,7 @@ type engineFlags struct {
 	ansibleVenv string
 	slots       int
 	share       int
+	ansible     ansibleFlags
 	// cloudEndpoints are the places where users' clouds may be; empty: wherever is not the engine's own.
 	cloudEndpoints []string
 	metrics        string
@@ -71,6 +72,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.slots, "ansible-slots", 4, "Ansible runs at once")
 	flags.IntVar(&f.share, "ansible-slots-per-namespace", 0, "Ansible runs at once of one namespace (default: half of --ansible-slots, rounded up)")
 	flags.StringSliceVar(&f.cloudEndpoints, "cloud-endpoints", nil, "host names (*.example.com), addresses and networks (192.0.2.0/24) where the OpenStacks of NodeSets may be (default: everywhere but this machine, link-local addresses, the API server and Ironic)")
+	f.ansible.add(flags)
 	flags.StringVar(&f.metrics, "metrics-address", "0", "address that serves Prometheus metrics, 0 for none")
 	flags.StringVar(&f.health, "health-address", "0", "address that serves /healthz and /readyz, 0 for none")
 }
@@ -89,6 +91,9 @@ func (f *engineFlags) check() error {
 	}
 	if _, err := wire.NewReach(f.cloudEndpoints, nil); err != nil {
 		return fmt.Errorf("--cloud-endpoints: %w", err)
+	}
+	if err := f.ansible.check(); err != nil {
+		return err
 	}
 	if err := f.readIronicFiles(); err != nil {
 		return err
@@ -172,7 +177,7 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 			return err
 		}
 	}
-	runner, err := newRunner(cfg, f, dir)
+	runner, err := newRunner(ctx, cfg, f, dir)
 	if err != nil {
 		return err
 	}
@@ -183,7 +188,7 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 }
 
 // newRunner makes the runner of the store under dir. Its runs renew their leases the way the engine reaches its API server.
-func newRunner(cfg *rest.Config, f engineFlags, dir string) (*local.Runner, error) {
+func newRunner(ctx context.Context, cfg *rest.Config, f engineFlags, dir string) (*local.Runner, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--state-dir: %w", err)
 	}
@@ -207,7 +212,15 @@ func newRunner(cfg *rest.Config, f engineFlags, dir string) (*local.Runner, erro
 		}
 		supervisor = append(supervisor, "--kubeconfig", kubeconfig)
 	}
-	return local.New(local.Config{Dir: filepath.Join(dir, "runs"), Venv: f.ansibleVenv, Collections: collections, Slots: f.slots, SlotsPerNamespace: f.share, Supervisor: supervisor})
+	walls, err := f.ansible.sandbox(cfg.Host, f.ironic.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	runner, err := local.New(ctx, local.Config{
+		Dir: filepath.Join(dir, "runs"), Venv: f.ansibleVenv, Collections: collections, Slots: f.slots, SlotsPerNamespace: f.share,
+		Supervisor: supervisor, Sandbox: walls,
+	})
+	return runner, explain(err)
 }
 
 // addControllers is the one place where decisions meet the implementations that act on them.

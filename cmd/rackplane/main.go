@@ -56,7 +56,7 @@ func root() *cobra.Command {
 	}
 	cmd.AddCommand(
 		managerCommand(), kubeconfigCommand(), standaloneCommand(), planCommand(), statusCommand(),
-		releaseCommand(), keepCommand(), resumeCommand(), ansibleRunCommand(),
+		releaseCommand(), keepCommand(), resumeCommand(), ansibleRunCommand(), ansibleInsideCommand(),
 	)
 	return cmd
 }

@@ -211,6 +211,9 @@ func TestWhatARunIsGiven(t *testing.T) {
 	if got := string(run.KnownHosts); strings.Count(got, "\n") != 3 || !strings.Contains(got, "\nn2 ssh-") {
 		t.Errorf("known hosts:\n%s", got)
 	}
+	if run.Namespace != d.Namespace || run.Targets["n1"] != "192.168.0.11:22" {
+		t.Errorf("namespace %q, targets %v", run.Namespace, run.Targets)
+	}
 	if got := string(run.Inventory); !strings.Contains(got, "n1:") || !strings.Contains(got, "192.168.0.11") {
 		t.Errorf("inventory:\n%s", got)
 	}

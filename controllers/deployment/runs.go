@@ -123,7 +123,8 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 	}
 	service := &p.snapshot.Services[i]
 	err = p.Runner.Start(ctx, ansible.Run{
-		Key: run.Key, Namespace: p.deployment.Namespace, Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
+		Key: run.Key, Namespace: p.deployment.Namespace, Targets: p.snapshot.Targets,
+		Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
 		Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
 		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: run.Nodes,
 		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens,

@@ -40,6 +40,8 @@ type snapshot struct {
 	Services []rollout.Service
 	// Inventory is Ansible's, KnownHosts OpenSSH's file.
 	Inventory, KnownHosts []byte
+	// Targets are where the nodes of the inventory are reached, by node.
+	Targets map[string]string
 	// digest identifies the snapshot.
 	digest string
 }
@@ -122,7 +124,7 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, fmt.Errorf("inventory of NodeSet %s: %w", p.set.Name, err)
 	}
-	p.snapshot = snapshot{Group: inv.Group, Services: set.Services, Inventory: text, KnownHosts: inventory.KnownHostsFile(inv.KnownHosts)}
+	p.snapshot = snapshot{Group: inv.Group, Services: set.Services, Inventory: text, KnownHosts: inventory.KnownHostsFile(inv.KnownHosts), Targets: inv.Targets()}
 	return p.choose(world.Members(p.set), inv, inputs.NewHashes(inv.Inventory, p.Collection)), nil
 }
 

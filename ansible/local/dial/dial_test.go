@@ -1,0 +1,189 @@
+package dial
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// server answers every connection with a greeting and returns its address.
+func server(t *testing.T, address string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "hello")
+			c.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// outlet serves the policy and returns its socket.
+func outlet(t *testing.T, p Policy) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "dial")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, p) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return socket
+}
+
+// through does what OpenSSH does with ProxyUseFdpass, and returns what the other end says.
+func through(t *testing.T, socket, target string) (string, error) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := os.NewFile(uintptr(pair[0]), "out")
+	defer out.Close()
+	defer unix.Close(pair[1])
+	if err := Pass(t.Context(), socket, target, out); err != nil {
+		return "", err
+	}
+	rights := make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(pair[1], make([]byte, 1), rights, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := unix.ParseSocketControlMessage(rights[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	descriptors, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := os.NewFile(uintptr(descriptors[0]), "node")
+	defer conn.Close()
+	text, err := io.ReadAll(conn)
+	return string(text), err
+}
+
+func TestOnlyTargetsAreReached(t *testing.T) {
+	node, other, six := server(t, "127.0.0.1:0"), server(t, "127.0.0.1:0"), server(t, "[::1]:0")
+	_, port, _ := net.SplitHostPort(node)
+	socket := outlet(t, Policy{Targets: []string{node, six, "LocalHost:" + port, "unknown.invalid:22"}, Self: true})
+	for target, want := range map[string]string{
+		node:                         "",
+		six:                          "",
+		"localhost:" + port:          "",
+		"[::ffff:127.0.0.1]:" + port: "",
+		other:                        "no node of the run is reached there",
+		"127.0.0.2:" + port:          "no node of the run is reached there",
+		"unknown.invalid:22":         "unknown.invalid",
+		"nonsense":                   "is not host:port",
+		"127.0.0.1:ssh":              "has no port",
+		"":                           "is not host:port",
+		strings.Repeat("x", 600):     "read what to connect to",
+	} {
+		got, err := through(t, socket, target)
+		switch {
+		case want == "" && (err != nil || got != "hello"):
+			t.Errorf("%s: %q, %v", target, got, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%.40s: %q, %v, want %q", target, got, err, want)
+		}
+	}
+}
+
+// A target that is there, and is what must never be reached, is not reached.
+func TestDeniedTargetsAreNotReached(t *testing.T) {
+	node := server(t, "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(node)
+	for name, tc := range map[string]struct {
+		policy Policy
+		target string
+		want   string
+	}{
+		"loopback":         {Policy{}, node, "the machine that the engine runs on"},
+		"loopback by name": {Policy{}, "localhost:" + port, "the machine that the engine runs on"},
+		"unspecified":      {Policy{Self: true}, "0.0.0.0:" + port, "no node's address"},
+		"metadata":         {Policy{Self: true}, "169.254.169.254:80", "link-local"},
+		"port":             {Policy{Self: true, Deny: []string{"LOCALHOST:" + port}}, node, "is denied"},
+		"network":          {Policy{Self: true, Deny: []string{"10.0.0.0/8", "127.0.0.0/8"}}, node, "127.0.0.0/8 is denied"},
+		"address":          {Policy{Self: true, Deny: []string{"127.0.0.1"}}, node, "is denied"},
+		"unknown":          {Policy{Self: true, Deny: []string{"api.invalid:" + port}}, node, "is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.policy.Targets = []string{tc.target}
+			if got, err := through(t, outlet(t, tc.policy), tc.target); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%q, %v, want %q", got, err, tc.want)
+			}
+		})
+	}
+	other := Policy{Targets: []string{node}, Self: true, Deny: []string{"127.0.0.1:1", "127.0.0.2", "::/0"}}
+	if got, err := through(t, outlet(t, other), node); got != "hello" {
+		t.Errorf("what is not denied: %q, %v", got, err)
+	}
+}
+
+func TestOwnAddressesAreDenied(t *testing.T) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		address := netip.MustParsePrefix(a.String()).Addr()
+		if err := (Policy{}).refuse(t.Context(), netip.AddrPortFrom(address, 22)); err == nil {
+			t.Errorf("%s may be reached", address)
+		}
+	}
+	if err := (Policy{}).refuse(t.Context(), netip.MustParseAddrPort("192.0.2.7:22")); err != nil {
+		t.Errorf("a node: %v", err)
+	}
+}
+
+func TestDenyIsChecked(t *testing.T) {
+	if err := (Policy{Deny: []string{"10.0.0.0/8", "fd00::1", "api.example.com:6443"}}).Check(); err != nil {
+		t.Error(err)
+	}
+	for _, entry := range []string{"", "10.0.0.0/40", "api.example.com", ":6443", "a:0"} {
+		if err := (Policy{Deny: []string{entry}}).Check(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", entry)) {
+			t.Errorf("%q: %v", entry, err)
+		}
+	}
+}
+
+// Those that ask for nothing cannot keep the run's own connections out for good.
+func TestThoseThatAskForNothingAreLetGo(t *testing.T) {
+	node := server(t, "127.0.0.1:0")
+	socket := outlet(t, Policy{Targets: []string{node}, Self: true})
+	for range atOnce {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if got, err := through(t, socket, node); got != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
