@@ -48,18 +48,18 @@ func (l *lab) log(t *testing.T) string {
 func TestFenceLetsEverythingThrough(t *testing.T) {
 	l := newLab(t)
 	r := l.runner(t)
-	write(t, filepath.Join(l.dir, "source"), "text\n")
-	start(t, r, l.fenced("all", 7, `
+	run := l.fenced("all", 7, `
 - ansible.builtin.wait_for_connection:
 - ansible.builtin.setup: {gather_subset: "!all"}
 - ansible.builtin.raw: "[[ fenced == fenced ]]; exit 3"
   register: raw
   failed_when: raw.rc != 3
-- ansible.builtin.script: {cmd: "{{ dir }}/script argument"}
-- ansible.builtin.copy: {src: "{{ dir }}/source", dest: "{{ dir }}/copied"}
+- ansible.builtin.script: {cmd: "{{ edpm_service_data_dir }}/script argument"}
+- ansible.builtin.copy: {src: "{{ edpm_service_data_dir }}/source", dest: "{{ dir }}/copied"}
   become: true
 - ansible.builtin.copy: {content: "", dest: "{{ dir }}/empty"}
-- ansible.builtin.fetch: {src: "{{ dir }}/copied", dest: "{{ dir }}/fetched", flat: true}
+- ansible.builtin.fetch: {src: "{{ dir }}/copied", dest: "{{ lookup('env', 'HOME') }}/fetched", flat: true}
+- ansible.builtin.copy: {content: "{{ lookup('file', lookup('env', 'HOME') ~ '/fetched') }}", dest: "{{ dir }}/fetched"}
 - ansible.builtin.shell: "cat; echo error >&2; exit 4"
   args: {stdin: "{{ 'x' * 100000 }}"}
   become: true
@@ -73,12 +73,13 @@ func TestFenceLetsEverythingThrough(t *testing.T) {
   become: true
   vars: {ansible_pipelining: false}
 - ansible.builtin.command: echo not here
-  delegate_to: localhost`))
-	write(t, filepath.Join(l.dir, "script"), "#!/bin/sh\n[ \"$1\" = argument ]\n")
+  delegate_to: localhost`)
+	run.Data = map[string][]byte{"source": []byte("text\n"), "script": []byte("#!/bin/sh\n[ \"$1\" = argument ]\n")}
+	start(t, r, run)
 	if s := finish(t, r, "all"); s.Nodes[nodeA].Result != v1alpha1.ServiceSucceeded {
 		t.Fatalf("%+v\n%s", s, read(t, r.folder("all").path(fileStdout)))
 	}
-	if got := string(read(t, filepath.Join(l.dir, "fetched"))); got != "text\n" {
+	if got := string(read(t, filepath.Join(l.dir, "fetched"))); got != "text" {
 		t.Errorf("fetched %q", got)
 	}
 	if got := string(read(t, filepath.Join(l.dir, "fence", "token"))); got != "7\n" {

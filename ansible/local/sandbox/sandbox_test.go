@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +46,9 @@ func newBox(t *testing.T) *box {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "given"), "given")
 	write(t, filepath.Join(dir, "results"), "")
+	if err := os.Mkdir(filepath.Join(dir, "scratch"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{dir, filepath.Join(dir, "given"), filepath.Join(dir, "results")} {
 		if err := os.Chown(path, user, user); err != nil {
 			t.Fatal(err)
@@ -92,31 +94,169 @@ func write(t *testing.T, path, text string) {
 
 func TestWhatIsSeenInside(t *testing.T) {
 	b := newBox(t)
-	if err := os.Mkdir(filepath.Join(b.dir, "scratch"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	for script, want := range map[string]string{
 		"cat given":                       "given",
 		"echo x >>results && cat results": "x\n",
 		"echo x >scratch/f && cat scratch/f && echo y >/tmp/f && cat /tmp/f": "x\ny\n",
 		"id -u; id -un; id -G": fmt.Sprintf("%d\nansible\n%d\n", user, user),
-		"grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | tr -s '\t\n' ' '": "CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000 CapAmb: 0000000000000000 ",
-		"grep NoNewPrivs /proc/self/status":                                   "NoNewPrivs:\t1\n",
-		"ls /proc | grep -c '^[0-9]'":                                         "4\n", // init, the shell, ls, grep
-		"cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '":            "lo\n",
-		"ls / | tr '\n' ' '; ls /home /root 2>/dev/null":                      "",
-		"ls /dev | tr '\n' ' '":                                               "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ",
-		"ls /work | tr '\n' ' '":                                              "given results scratch ",
-		"python3 -c 'import os; print(os.openpty()[0] > 0)'":                  "True\n",
-		"exit 3": "",
+		"grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | tr -s '\t\n' ' '":   "CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000 CapAmb: 0000000000000000 ",
+		"grep NoNewPrivs /proc/self/status":                                     "NoNewPrivs:\t1\n",
+		"cat /proc/self/oom_score_adj":                                          "500\n",
+		"ls /proc | grep -c '^[0-9]'":                                           "4\n", // init, the shell, ls, grep
+		"cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '":              "lo\n",
+		"ls /home /root /run /var /sys 2>/dev/null":                             "",
+		"ls -d /old /new 2>/dev/null":                                           "",
+		"ls /dev | tr '\n' ' '":                                                 "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ",
+		"ls /work | tr '\n' ' '":                                                "given results scratch ",
+		"ls /proc/self/fd | wc -l":                                              "4\n", // the three, and what ls reads
+		"env | grep -v ^PWD=":                                                   "PATH=/usr/bin:/bin\n",
+		"python3 -c 'import os; print(os.openpty()[0] > 0)'":                    "True\n",
+		"python3 -c 'import multiprocessing; multiprocessing.Lock(); print(1)'": "1\n",
 	} {
-		got := b.run(t, script)
-		if want == "" {
-			t.Logf("%s: %s", script, got)
-		} else if got != want {
+		if got := b.run(t, script); got != want {
 			t.Errorf("%s\n got %q\nwant %q", script, got, want)
 		}
 	}
 }
 
-var _ = []any{net.Dial, strconv.Itoa, strings.TrimSpace, syscall.Kill, time.Second}
+// Nothing of this prints "done".
+func TestWhatIsRefusedInside(t *testing.T) {
+	b := newBox(t)
+	for _, script := range []string{
+		"echo x >given", "echo x >new", "rm given", "mv results other", "chmod 777 given", "touch /x", "touch /etc/x", "touch /usr/x", "touch /dev/x",
+		"mount -t tmpfs none /tmp", "umount /work/results", "unshare -U true", "unshare -m true", "unshare -n true", "chroot / true",
+		"mknod /tmp/sda b 8 0", "chown 0 /tmp", "su -c true", "cat /etc/shadow", "cat /proc/1/environ", "ls -l /proc/1/fd/ | grep -q pipe", "kill -9 1 && ! kill -0 1",
+		"python3 -c 'import ctypes; exit(ctypes.CDLL(None).ptrace(16, 1, 0, 0) != 0)'", "python3 -c 'import os; os.nice(-5)'",
+		"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 9), 1)'", "python3 -c 'import resource as r; r.setrlimit(r.RLIMIT_NPROC, (99, 99))'",
+	} {
+		if got := b.run(t, "if "+script+" 2>/dev/null; then echo done; fi"); strings.Contains(got, "done") {
+			t.Errorf("inside one can: %s", script)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	b := newBox(t)
+	for name, tc := range map[string]struct{ script, want string }{
+		"processes": {"import os, time\nn = 0\ntry:\n  while n < 500:\n    if os.fork() == 0: time.sleep(60)\n    n += 1\nexcept OSError: pass\nprint(10 < n < 50)", "True"},
+		"files":     {"n = []\ntry:\n  while len(n) < 500: n.append(open('/dev/null'))\nexcept OSError: pass\nprint(10 < len(n) < 64)", "True"},
+		"memory":    {"try:\n  x = bytearray(5 << 30)\n  print('got it')\nexcept MemoryError: print('refused')", "refused"},
+		"a file":    {"try:\n  open('/work/results', 'wb', buffering=0).write(bytes(2 << 20))\n  import os; print(os.stat('/work/results').st_size)\nexcept OSError: print('refused')", "1048576"},
+		"scratch":   {"n = 0\ntry:\n  while n < 100:\n    open(f'/work/scratch/{n}', 'wb').write(bytes(100 << 10)); n += 1\nexcept OSError: pass\nprint(n <= 10)", "True"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write(t, filepath.Join(b.dir, "given"), tc.script)
+			if got := strings.TrimSpace(b.run(t, "python3 given")); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	b := newBox(t)
+	for script, want := range map[string]int{"exit 3": 3, "kill -9 $$": 137, "setsid sleep 1000 & exit 4": 4, "(sleep 0.1; exit 9) & sh -c 'exit 7'": 7} {
+		cmd, _ := b.command(t, script)
+		_ = cmd.Run() // how it ended is looked at
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("%s: %d, want %d", script, got, want)
+		}
+	}
+	b.spec.Binds[0].Source = filepath.Join(b.dir, "nowhere")
+	if got := b.run(t, "true"); !strings.Contains(got, "nowhere") {
+		t.Errorf("a bind of nothing: %s", got)
+	}
+}
+
+// started runs a program that hides as well as it can, and returns when it runs. The mark is in its environment.
+func (b *box) started(t *testing.T) (*exec.Cmd, io.Closer, string) {
+	t.Helper()
+	mark := fmt.Sprintf("MARK=%s", filepath.Base(b.dir))
+	b.spec.Environment = append(b.spec.Environment, mark)
+	b.spec.Command = []string{"/bin/sh", "-c", "trap '' TERM HUP INT; setsid sleep 1000 & echo up >results; sleep 1000; sleep 1000"}
+	cmd, lifeline, err := Command(context.WithoutCancel(t.Context()), []string{os.Args[0], enter}, b.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the program runs", func() bool {
+		text, _ := os.ReadFile(filepath.Join(b.dir, "results"))
+		return string(text) == "up\n"
+	})
+	return cmd, lifeline, mark
+}
+
+// left counts the processes with the mark.
+func left(t *testing.T, mark string) int {
+	t.Helper()
+	paths, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, path := range paths {
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), mark) {
+			count++
+		}
+	}
+	return count
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it is still not so that %s", what)
+		}
+	}
+}
+
+func TestNothingOutlivesTheFirstProcess(t *testing.T) {
+	for name, end := range map[string]func(*exec.Cmd, io.Closer) error{
+		"killed":                     func(cmd *exec.Cmd, _ io.Closer) error { return cmd.Process.Kill() },
+		"whoever started it is gone": func(_ *exec.Cmd, lifeline io.Closer) error { return lifeline.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			cmd, lifeline, mark := b.started(t)
+			defer lifeline.Close()
+			if left(t, mark) < 2 {
+				t.Fatal("its processes are not seen")
+			}
+			if err := end(cmd, lifeline); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // killed
+			if n := left(t, mark); n > 0 {
+				t.Errorf("%d processes are left", n)
+			}
+		})
+	}
+}
+
+func TestTerminationIsPassedOn(t *testing.T) {
+	b := newBox(t)
+	cmd, out := b.command(t, "trap 'echo bye; exit 5' TERM; echo up >results; while :; do sleep 0.05; done")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the program runs", func() bool {
+		text, _ := os.ReadFile(filepath.Join(b.dir, "results"))
+		return string(text) == "up\n"
+	})
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // how it ended is looked at
+	if got := cmd.ProcessState.ExitCode(); got != 5 || out.String() != "bye\n" {
+		t.Errorf("ended with %d, saying %q", got, out)
+	}
+}
+
+func TestOnlyTheEngineEnters(t *testing.T) {
+	if _, err := Enter(); err == nil || !strings.Contains(err.Error(), "only the engine starts it") {
+		t.Errorf("got %v", err)
+	}
+}
