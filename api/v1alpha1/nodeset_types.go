@@ -414,6 +414,11 @@ type NodeSetStatus struct {
 	// observedGeneration is the spec generation the conditions speak of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// cloud identifies the cloud that the set joins, by its Keystone and region: sets of any namespace with the same one
+	// share their host names.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Cloud string `json:"cloud,omitempty"`
 	// replicas is the number of nodes the set has now.
 	// +optional
 	Replicas int32 `json:"replicas,omitempty"`

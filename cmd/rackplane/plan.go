@@ -205,6 +205,7 @@ func readSets(ctx context.Context, m *manifests, world *inputs.World) ([]inputs.
 		if err != nil {
 			return nil, err
 		}
+		set.Status.Cloud = cmp.Or(in.Cloud, set.Status.Cloud)
 		sets = append(sets, in)
 		nameless := world.Nameless(set, in.Networks)
 		for _, node := range inputs.Desired(set) {

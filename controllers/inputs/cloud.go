@@ -3,8 +3,10 @@ package inputs
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -51,6 +53,12 @@ func ReadCloud(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (pro
 		access.Southbound, err = readSouthbound(ctx, r, set)
 	}
 	return access, err
+}
+
+// cloudID identifies a cloud by where its Keystone is and the region, without anything secret.
+func cloudID(access provisioner.CloudAccess) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(strings.TrimRight(access.AuthURL, "/")) + " " + access.Region))
+	return hex.EncodeToString(sum[:])[:16]
 }
 
 func readSouthbound(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (provisioner.SouthboundAccess, error) {

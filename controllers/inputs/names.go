@@ -17,6 +17,9 @@ type NameClash struct {
 	Node, Other string
 	// OtherSet is the NodeSet of the other when it is not the same; else empty.
 	OtherSet string
+	// Foreign is set when the other is a compute of the same cloud in another namespace. It is not named: whoever may read
+	// this set need not know what others have.
+	Foreign bool
 	// HostName is the name of both, with its domain.
 	HostName string
 }
@@ -24,7 +27,10 @@ type NameClash struct {
 // String says what is wrong and what to do.
 func (c NameClash) String() string {
 	other := c.Other
-	if c.OtherSet != "" {
+	switch {
+	case c.Foreign:
+		other = "one of another namespace, which is a compute of the same cloud,"
+	case c.OtherSet != "":
 		other += " of NodeSet " + c.OtherSet
 	}
 	return fmt.Sprintf("nodes %s and %s are both called %s: %s waits until hostName in spec.nodes, or spec.hostNameTemplate, gives it another name",
@@ -39,7 +45,9 @@ type bearer struct {
 	held *v1alpha1.DataPlaneNode
 }
 
-// NameClashes returns the nodes of a set whose host name is another node's of the namespace, by node. It is pure.
+// NameClashes returns the nodes of a set whose host name is another node's of the namespace, or a compute's of the cloud
+// that the set joins (status.cloud), by node. Of other namespaces only what has joined counts: who merely wants a name there
+// keeps nobody waiting here. It is pure.
 func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) []NameClash {
 	bearers := map[string][]bearer{}
 	for i := range w.NodeSets {
@@ -56,18 +64,19 @@ func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 			bearers[name] = append(bearers[name], b)
 		}
 	}
+	w.addComputes(bearers, set)
 	var clashes []NameClash
 	for name, all := range bearers {
-		if len(all) == 1 {
-			continue
-		}
 		first := slices.MinFunc(all, earlier)
 		for _, b := range all {
-			if b.set.Name != set.Name || b == first {
+			if b == first || b.set.Namespace != set.Namespace || b.set.Name != set.Name {
 				continue
 			}
-			clash := NameClash{Node: b.node, Other: first.node, HostName: name}
-			if first.set.Name != set.Name {
+			clash := NameClash{Node: b.node, HostName: name, Foreign: first.set.Namespace != set.Namespace}
+			if !clash.Foreign {
+				clash.Other = first.node
+			}
+			if !clash.Foreign && first.set.Name != set.Name {
 				clash.OtherSet = first.set.Name
 			}
 			clashes = append(clashes, clash)
@@ -75,6 +84,32 @@ func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 	}
 	slices.SortFunc(clashes, func(a, b NameClash) int { return strings.Compare(a.Node, b.Node) })
 	return clashes
+}
+
+// addComputes adds the nodes of other namespaces that are computes of the set's cloud under one of the names, with or
+// without the domain.
+func (w *World) addComputes(bearers map[string][]bearer, set *v1alpha1.NodeSet) {
+	if set.Status.Cloud == "" {
+		return
+	}
+	byHost := map[string]bearer{}
+	for i := range w.Nodes {
+		node := &w.Nodes[i]
+		if node.Namespace == set.Namespace || node.Status.OpenStack == nil || node.Status.OpenStack.Host == "" {
+			continue
+		}
+		if other := w.SetOf(node); other != nil && other.Status.Cloud == set.Status.Cloud {
+			byHost[node.Status.OpenStack.Host] = bearer{set: other, node: node.Name, held: node}
+		}
+	}
+	for name := range bearers {
+		short, _, _ := strings.Cut(name, ".")
+		for _, host := range slices.Compact([]string{name, short}) {
+			if b, there := byHost[host]; there {
+				bearers[name] = append(bearers[name], b)
+			}
+		}
+	}
 }
 
 // earlier orders nodes that want one name: who has it, then who was there first, then by set and node.
@@ -91,7 +126,7 @@ func earlier(a, b bearer) int {
 		}
 		return x.set.CreationTimestamp.Unix()
 	}
-	return cmp.Or(cmp.Compare(created(a), created(b)), strings.Compare(a.set.Name, b.set.Name), strings.Compare(a.node, b.node))
+	return cmp.Or(cmp.Compare(created(a), created(b)), strings.Compare(a.set.Namespace, b.set.Namespace), strings.Compare(a.set.Name, b.set.Name), strings.Compare(a.node, b.node))
 }
 
 // wantedName is a node's host name with the domain of the control plane that it is to be on.

@@ -1,6 +1,7 @@
 package inputs_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,44 @@ func TestNameClashes(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestComputesOfOneCloudShareTheirNames: over namespaces a name counts once its node is a compute of the same cloud, and the
+// message tells nothing of whose it is.
+func TestComputesOfOneCloudShareTheirNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		cloud, host string
+		clash       bool
+	}{
+		"joined under the full name":  {"cloud-1", "a.example.com", true},
+		"joined under the short name": {"cloud-1", "a", true},
+		"another domain":              {"cloud-1", "a.example.org", false},
+		"not joined":                  {"cloud-1", "", false},
+		"another cloud":               {"cloud-2", "a.example.com", false},
+		"no cloud":                    {"", "a.example.com", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mine, foreign := named("mine", 0, map[string]string{"m0": "a"}), named("payroll", 1, map[string]string{"db": "a"})
+			mine.Status.Cloud, foreign.Status.Cloud, foreign.Namespace = "cloud-1", c.cloud, "tenant-b"
+			node := holding(&foreign, "db", "a", 2)
+			node.Namespace, node.Status.OpenStack = "tenant-b", &v1alpha1.ComputeStatus{Host: c.host}
+			w := inputs.NewWorld([]v1alpha1.NodeSet{mine, foreign}, []v1alpha1.DataPlaneNode{node}, nil)
+			clashes := w.NameClashes(&mine, steptest.NetConfig().Spec)
+			if (len(clashes) == 1) != c.clash {
+				t.Fatalf("%v", clashes)
+			}
+			if !c.clash {
+				return
+			}
+			want := "nodes m0 and one of another namespace, which is a compute of the same cloud, are both called a.example.com: m0 waits"
+			if got := clashes[0].String(); !strings.HasPrefix(got, want) || strings.Contains(got, "payroll") || strings.Contains(got, "tenant-b") {
+				t.Error(got)
+			}
+			if theirs := w.NameClashes(&foreign, steptest.NetConfig().Spec); len(theirs) > 0 {
+				t.Errorf("who has the name waits: %v", theirs)
 			}
 		})
 	}

@@ -25,6 +25,8 @@ type Set struct {
 	Networks v1alpha1.NetConfigSpec
 	// Key logs in to the nodes.
 	Key SSHKey
+	// Cloud identifies the cloud that the set joins; empty when it joins none, or that cannot be told.
+	Cloud string
 	// Services in the order asked for, up to the first that has a problem: what comes after it builds on it.
 	Services []rollout.Service
 	// Problems a user has to put right, in a fixed order. Each is a fault.Missing or fault.Rejected.
@@ -42,8 +44,12 @@ func ReadSet(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, servic
 		return Set{}, err
 	}
 	if set.Spec.OpenStack != nil {
-		if _, err = ReadCloud(ctx, r, set); s.note(err) {
+		access, err := ReadCloud(ctx, r, set)
+		if s.note(err) {
 			return Set{}, err
+		}
+		if err == nil {
+			s.Cloud = cloudID(access)
 		}
 	}
 	usable := true

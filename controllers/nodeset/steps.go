@@ -33,6 +33,9 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	if p.inputs, err = inputs.ReadSet(ctx, p.Reader, p.set, p.set.Spec.Services); err != nil {
 		return step.Outcome{}, err
 	}
+	if p.inputs.Cloud != "" || p.set.Spec.OpenStack == nil {
+		p.set.Status.Cloud = p.inputs.Cloud
+	}
 	var problems []string
 	for _, problem := range p.inputs.Problems {
 		problems = append(problems, problem.Error())
