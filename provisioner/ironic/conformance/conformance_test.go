@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 // testLog sends the rack's log to the test's.
 type testLog struct {
-	t *testing.T
+	t      *testing.T
 	powers *powers
 }
 
