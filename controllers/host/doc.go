@@ -6,8 +6,10 @@
 // it. Nothing is read back from the status but what spaces out retries and
 // what keeps a running server from being wiped when the service forgot it.
 //
-// Only writer of a BareMetalHost's status, of its finalizer and of the
-// HardwareData of the same name. Paused hosts are left alone, detached ones
+// Only writer of a BareMetalHost's status, of its finalizer, of its annotation
+// held, of its annotation deployment but for `rackplane keep`, and of the
+// HardwareData of the same name. While its gate is closed it shows what it would
+// do. Paused hosts are left alone, detached ones
 // too, until they are deleted. A host that a DataPlaneNode consumes is not
 // deleted before that node.
 package host

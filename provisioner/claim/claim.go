@@ -139,6 +139,8 @@ type Unmet struct {
 	Node Owner
 	// Refusals are the reasons per host, in the order of the rules. Nodes that ask for the same share one slice.
 	Refusals []Refusal
+	// Asks: the Refusals are hosts that may run as this very node, and until a person tells, the node gets no other one.
+	Asks bool
 	// Blocking is the smallest group of nodes with new hosts that leaves none for this one: however they are placed
 	// among all hosts that fit any of them, one host is missing. Empty when no host fits. Nodes that ask for the same
 	// share one slice.

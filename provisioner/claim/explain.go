@@ -134,6 +134,9 @@ func (u Unmet) Message() string {
 	for _, r := range u.Refusals {
 		parts = append(parts, r.String())
 	}
+	if u.Asks {
+		return strings.Join(parts, "; ")
+	}
 	if len(parts) == 0 {
 		return "there is no BareMetalHost: create BareMetalHosts for the servers, or correct spec.hosts.namespace of the NodeSet"
 	}

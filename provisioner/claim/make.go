@@ -140,7 +140,7 @@ func (p *planner) takeBack(need int, consumed map[types.NamespacedName][]int) bo
 // whether the server runs as this one: a second server under one name and address is worse than none.
 func (p *planner) asksFirst(need int, consumed map[types.NamespacedName][]int) bool {
 	n := &p.needs[need]
-	u := Unmet{Node: n.Node}
+	u := Unmet{Node: n.Node, Asks: true}
 	for _, i := range consumed[types.NamespacedName{Namespace: n.Node.Namespace, Name: n.Node.Name}] {
 		if h := &p.hosts[i]; h.Ref.Namespace == n.HostNamespace && h.carriesEarlier(n.Node) {
 			reason := fmt.Sprintf("carries the claim of an earlier %s of this name (UID %s): set spec.consumerRef.uid to %s if its server runs as this node, or clear spec.consumerRef and spec.image if it may be erased",

@@ -48,7 +48,7 @@ func TestRestoredClaim(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: n0 gets %q, want %q", name, got, c.want)
 		}
-		if c.want == "" && (len(p.Unmet) != 1 || !strings.Contains(p.Unmet[0].Message(), "set spec.consumerRef.uid to new-node")) {
+		if c.want == "" && (len(p.Unmet) != 1 || !strings.HasPrefix(p.Unmet[0].Message(), "carries the claim of an earlier DataPlaneNode of this name") || !strings.Contains(p.Unmet[0].Message(), "set spec.consumerRef.uid to new-node")) {
 			t.Errorf("%s: told %+v", name, p.Unmet)
 		}
 	}
