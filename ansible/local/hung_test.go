@@ -86,24 +86,24 @@ func headwayOf(t testing.TB, r *Runner, key string) headway {
 	return h
 }
 
-// TestHungNode: one node accepts connections and says nothing. With our playbooks' strategy it costs the others no task;
-// with Ansible's default they wait for it in the first one.
+// TestHungNode: one node accepts connections and says nothing. With our playbooks' strategy the others go on meanwhile;
+// with Ansible's default they wait for it in the first task.
 func TestHungNode(t *testing.T) {
 	l := newLab(t)
 	l.tarpit(t)
 	r := l.runner(t)
-	want := map[string]int{"linear": 2, "host_pinned": 2 * tasksOnEach}
-	for strategy := range want {
+	waits := map[string]bool{"linear": true, "host_pinned": false}
+	for strategy := range waits {
 		start(t, r, hung(l, strings.ReplaceAll(strategy, "_", "-"), strategy, nodeA, nodeB, nodeNowhere))
 	}
-	for strategy, before := range want {
+	for strategy, wait := range waits {
 		key := strings.ReplaceAll(strategy, "_", "-")
 		got := finish(t, r, key).Nodes
 		if got[nodeA].Result != v1alpha1.ServiceSucceeded || got[nodeB].Result != v1alpha1.ServiceSucceeded || got[nodeNowhere].Result != v1alpha1.ServiceUnreachable {
 			t.Errorf("%s: %+v", strategy, got)
 		}
-		if h := headwayOf(t, r, key); h.before != before {
-			t.Errorf("%s: the others had done %d tasks when the node that hangs was given up, want %d", strategy, h.before, before)
+		if h := headwayOf(t, r, key); h.before < 2 || (h.before == 2) != wait {
+			t.Errorf("%s: the two others had done %d tasks when the node that hangs was given up", strategy, h.before)
 		}
 	}
 }

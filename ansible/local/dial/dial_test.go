@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -169,6 +170,79 @@ func TestDenyIsChecked(t *testing.T) {
 		if err := (Policy{Deny: []string{entry}}).Check(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", entry)) {
 			t.Errorf("%q: %v", entry, err)
 		}
+	}
+}
+
+// TestSilentNodeIsNotWaitedForAgain: a node that hangs costs a run one wait, not one for each try.
+func TestSilentNodeIsNotWaitedForAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	target := l.Addr().String()
+	connect := func() *net.TCPConn {
+		node, err := Policy{Targets: []string{target}, Self: true}.connect(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { node.Close() })
+		return node
+	}
+	var quiet silences
+	if err := quiet.greeted(t.Context(), connect(), target, time.Millisecond); err == nil || !strings.Contains(err.Error(), "says nothing") || !quiet.known(target) {
+		t.Errorf("a node that hangs: %v", err)
+	}
+	quiet.set(target, false)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := quiet.greeted(canceled, connect(), target, time.Hour); err == nil || quiet.known(target) {
+		t.Errorf("the end of the run is no silence: %v", err)
+	}
+	for range 2 {
+		if _, err := l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	node := connect()
+	other, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := io.WriteString(other, "SSH-2.0-x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := quiet.greeted(t.Context(), node, target, time.Hour); err != nil {
+		t.Error(err)
+	}
+	greeting := make([]byte, 9)
+	if _, err := io.ReadFull(node, greeting); err != nil || string(greeting) != "SSH-2.0-x" {
+		t.Errorf("the greeting is not there any more: %q, %v", greeting, err)
+	}
+	// Serve does not connect where it knows that it is in vain.
+	var known silences
+	known.set(target, true)
+	ends := [2]*net.UnixConn{}
+	socket := filepath.Join(t.TempDir(), "s")
+	door, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	if ends[0], err = net.DialUnix("unix", nil, &net.UnixAddr{Name: socket}); err != nil {
+		t.Fatal(err)
+	}
+	defer ends[0].Close()
+	if ends[1], err = door.AcceptUnix(); err != nil {
+		t.Fatal(err)
+	}
+	defer ends[1].Close()
+	if _, err := io.WriteString(ends[0], target+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := answer(t.Context(), ends[1], Policy{Targets: []string{target}, Self: true}, &known); err == nil || !strings.Contains(err.Error(), "says nothing") {
+		t.Errorf("a node that is known to hang: %v", err)
 	}
 }
 

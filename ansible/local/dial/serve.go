@@ -31,6 +31,7 @@ func Serve(ctx context.Context, l *net.UnixListener, p Policy) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	defer l.Close()
 	slots := make(chan struct{}, atOnce)
+	var quiet silences
 	for {
 		slots <- struct{}{}
 		conn, err := l.AcceptUnix()
@@ -43,26 +44,32 @@ func Serve(ctx context.Context, l *net.UnixListener, p Policy) error {
 		go func() {
 			defer func() { <-slots }()
 			defer conn.Close()
-			if err := answer(ctx, conn, p); err != nil {
+			if err := answer(ctx, conn, p, &quiet); err != nil {
 				_, _ = io.WriteString(conn, err.Error()) // it has gone: nobody is told
 			}
 		}()
 	}
 }
 
-// answer reads the target, connects and hands the socket over.
-func answer(ctx context.Context, conn *net.UnixConn, p Policy) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+// answer reads the target, connects, and hands the socket over once the node has greeted.
+func answer(ctx context.Context, conn *net.UnixConn, p Policy, quiet *silences) error {
+	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	line, err := ask(ctx, conn)
+	line, err := ask(connecting, conn)
 	if err != nil {
 		return fmt.Errorf("read what to connect to: %w", err)
 	}
-	node, err := p.connect(ctx, line)
+	if quiet.known(line) {
+		return silent(line)
+	}
+	node, err := p.connect(connecting, line)
 	if err != nil {
 		return err
 	}
 	defer node.Close()
+	if err := quiet.greeted(ctx, node, line, greetTimeout); err != nil {
+		return err
+	}
 	return send(conn, node)
 }
 
