@@ -128,8 +128,8 @@ func ownerRows() []row {
 		{in: firm, when: when{foreign, sameServer, ours}, do: provisioner.TakeOver, why: "the host was made anew and is the one that was deployed", soon: true},
 		{in: firm, when: when{foreign, sameServer, released}, do: provisioner.TakeOver, why: "what an earlier host of this name left may be erased", soon: true},
 		{in: idle, when: when{foreign, sameServer, not(recorded), not(kept)}, do: provisioner.TakeOver, why: "the host was made anew and nothing is on the server", soon: true},
-		{when: when{foreign, sameServer}, hold: holdOwner, asks: true},
-		{when: when{foreign}, hold: holdAlien},
+		{when: when{foreign, sameServer}, show: registering, hold: holdOwner, asks: true},
+		{when: when{foreign}, show: registering, hold: holdAlien},
 	}
 }
 

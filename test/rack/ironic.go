@@ -154,8 +154,14 @@ func (s *ironicServer) createSchema(ctx context.Context) error {
 // lose starts anew with an empty database.
 func (s *ironicServer) lose(ctx context.Context) error {
 	s.stop()
-	if err := os.Remove(filepath.Join(s.dir, "ironic", "ironic.sqlite")); err != nil {
+	files, err := filepath.Glob(filepath.Join(s.dir, "ironic", "ironic.sqlite*")) // with the journal a killed one leaves
+	if err != nil {
 		return fmt.Errorf("ironic: %w", err)
+	}
+	for _, file := range files {
+		if err := os.Remove(file); err != nil {
+			return fmt.Errorf("ironic: %w", err)
+		}
 	}
 	if err := s.createSchema(ctx); err != nil {
 		return err
