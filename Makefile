@@ -94,7 +94,7 @@ cover: ## Coverage of the pure packages
 .PHONY: soak
 soak: kube-assets ## The long forms: every fault at every act, then pairs for DURATION (default 30m; FAULTS_SEED=n makes the same ones again); every field of every kind
 	go test -count=1 -timeout 0 ./test/schema -every
-	go test -count=1 -timeout 0 -v ./test/faults -soak $(or $(DURATION),30m) | grep -v -e '^ *--- PASS' -e '^=== '
+	@set -o pipefail; go test -count=1 -timeout 0 -v ./test/faults -soak $(or $(DURATION),30m) | grep -v -e '^ *--- PASS' -e '^=== '
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 20s)
