@@ -95,11 +95,13 @@ func below(f Field) (all []Field) {
 }
 
 // samples are texts of the shapes that fields of this field have.
-var samples = []string{ //nolint:gochecknoglobals // a table
-	"a", "b", "n1", "ctlplane", "192.0.2.10", "192.0.2.11", "192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64", "http://192.0.2.1/x", "http://192.0.2.2/y",
-	"52:54:00:aa:bb:cc", "0123456789abcdef", "n%d", "m%d", "5%", "10s", "1m", "A", "Aa", "CUSTOM_A", "CUSTOM_B", "tcp:192.0.2.1:6642", "ssl:192.0.2.2:6642",
-	"a.example.com", "https://192.0.2.1/image", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBDqaoLLjXiwMGr4Au8nCcRVzDHcVb3VVZ6XEyTDdLnS", "osp.edpm.bootstrap",
-	"- hosts: all\n", "1", "2", "a/b", "sha256", "2026-01-01T00:00:00Z",
+func samples() []string {
+	return []string{
+		"a", "b", "n1", "ctlplane", "192.0.2.10", "192.0.2.11", "192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64", "http://192.0.2.1/x", "http://192.0.2.2/y",
+		"52:54:00:aa:bb:cc", "0123456789abcdef", "n%d", "m%d", "5%", "10s", "1m", "A", "Aa", "CUSTOM_A", "CUSTOM_B", "tcp:192.0.2.1:6642", "ssl:192.0.2.2:6642",
+		"a.example.com", "https://192.0.2.1/image", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBDqaoLLjXiwMGr4Au8nCcRVzDHcVb3VVZ6XEyTDdLnS", "osp.edpm.bootstrap",
+		"- hosts: all\n", "1", "2", "a/b", "sha256", "2026-01-01T00:00:00Z",
+	}
 }
 
 // Values returns up to two different values the schema takes; of a structure, with all that it requires.
@@ -143,7 +145,7 @@ func enumerated(s apiextensionsv1.JSONSchemaProps) (values []any) {
 }
 
 func texts(s apiextensionsv1.JSONSchemaProps) (values []any) {
-	for _, sample := range samples {
+	for _, sample := range samples() {
 		if fits(s, sample) && len(values) < 2 {
 			values = append(values, sample)
 		}
