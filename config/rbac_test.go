@@ -137,7 +137,7 @@ func decoded[T any](t *testing.T, kind string) []T {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, doc := range bytes.Split(data, []byte("\n---\n")) {
+		for doc := range bytes.SplitSeq(data, []byte("\n---\n")) {
 			var head struct{ Kind string }
 			if err := yaml.Unmarshal(doc, &head); err != nil {
 				t.Fatal(file, err)

@@ -153,8 +153,10 @@ func TestReadService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := rollout.Service{Name: "s", Role: "r", Type: "s", Data: map[string][]byte{"a": []byte("later wins"), "b": {2}},
-		Limits: rollout.Limits{Task: 30 * time.Second, Run: 90 * time.Second}}
+	want := rollout.Service{
+		Name: "s", Role: "r", Type: "s", Data: map[string][]byte{"a": []byte("later wins"), "b": {2}},
+		Limits: rollout.Limits{Task: 30 * time.Second, Run: 90 * time.Second},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("service (-want +got):\n%s", diff)
 	}

@@ -157,7 +157,6 @@ func TestConsentThatIsTakenBack(t *testing.T) {
 	r.settled()
 	// Its owner takes the server back by hand: it is not claimed again.
 	edit(r, r.far(), func(h *metal3Host) { h.Spec.ConsumerRef = nil })
-	before = r.far().Spec
 	r.pass()
 	r.expect("-Claimed:HostLost", "HostClaimPolicy")
 	r.untouched(r.far)

@@ -63,7 +63,8 @@ func TestOthersAreCountedAndNeverNamed(t *testing.T) {
 		idle("mine", func(h *Host) { h.Labels["rack"] = "r1" }), idle("lent", claimed(Owner{Namespace: "payroll", Name: "db-7"})),
 	}
 	needs := []Need{
-		need("n0", inRack("r7")), {Node: Owner{Namespace: "payroll", Name: "db-8"}, HostNamespace: "metal", Selector: need("x", inRack("r1")).Selector},
+		need("n0", inRack("r7")),
+		{Node: Owner{Namespace: "payroll", Name: "db-8"}, HostNamespace: "metal", Selector: need("x", inRack("r1")).Selector},
 		need("n1", inRack("r1")), need("n2", func(n *Need) { n.HostNamespace = "payroll" }), need("n3", func(n *Need) { n.HostNamespace = "absent" }),
 	}
 	hosts[3].LentTo = []string{"edpm", "payroll"}

@@ -65,14 +65,16 @@ func (p *planner) refusals(c *class) []Refusal {
 	rules := allRules()
 	byRule := make([][]Refusal, len(rules)+1)
 	index := map[string]int{} // of a reason within its rule
-	hidden, lends := 0, c.place.namespace == c.place.reader
+	hidden, asked := 0, 0
 	for i := range p.hosts {
 		h := &p.hosts[i]
 		if !h.visibleTo(c.place.reader) {
 			hidden++
 			continue
 		}
-		lends = lends || h.Ref.Namespace == c.place.namespace
+		if h.Ref.Namespace == c.place.namespace {
+			asked++
+		}
 		rank, reason := p.refusal(rules, c, i)
 		if reason == "" {
 			continue
@@ -85,14 +87,14 @@ func (p *planner) refusals(c *class) []Refusal {
 		}
 		byRule[rank][at].Hosts = append(byRule[rank][at].Hosts, c.nameOf(h))
 	}
-	return append(slices.Concat(byRule...), c.unseen(hidden, lends)...)
+	return append(slices.Concat(byRule...), c.unseen(hidden, asked)...)
 }
 
-// unseen tells of hosts that may not be seen: how many there are in all, never where. That a namespace lends nothing is
-// said in the same words whether it has hosts, or is there at all.
-func (c *class) unseen(hidden int, lends bool) []Refusal {
+// unseen tells of hosts that may not be seen: how many there are in all, never where. That the namespace asked for shows
+// none is said in the same words whether it has hosts, or is there at all.
+func (c *class) unseen(hidden, asked int) []Refusal {
 	var out []Refusal
-	if !lends {
+	if asked == 0 && c.place.namespace != c.place.reader {
 		out = append(out, Refusal{Reason: fmt.Sprintf("namespace %s lends no host to namespace %s: its owner does that with a HostClaimPolicy",
 			c.place.namespace, c.place.reader)})
 	}

@@ -23,7 +23,10 @@ func Pass(ctx context.Context, r reconcile.Reconciler, key types.NamespacedName)
 // Walled is a client that fails the test when a pass reads a Secret or ConfigMap of another namespace than that of its
 // object: the engine may read them all, its users may not. Two kinds of Secret are outside of that: those that a node
 // itself wrote for its host, whose names end in the node's namespace.
-func Walled(tb testing.TB, c client.Client) client.Client { return walled{c, tb} }
+func Walled(tb testing.TB, c client.Client) client.Client {
+	tb.Helper()
+	return walled{c, tb}
+}
 
 type walled struct {
 	client.Client
