@@ -278,7 +278,7 @@ func (w *walk) live(doing string, spec any) {
 	if err := w.world.API.Update(w.Context(), next); err != nil {
 		w.Fatalf("%s: %v", doing, err)
 	}
-	w.world.Settle(w, world.Smooth{})
+	w.world.Live(w, world.Smooth{}, 60) // what is wrong may be tried again and again; only in the end must it rest
 }
 
 // all changes the field in every way and puts it back.
@@ -306,6 +306,7 @@ func (w *walk) all() {
 		return
 	}
 	w.live("revert", original)
+	w.world.Settle(w, world.Smooth{})
 	after := state(w.T, w.world)
 	for range 3 { // what failed meanwhile is tried again after a while
 		if slices.Equal(before, after) {

@@ -90,9 +90,19 @@ const (
 // Settle lets the engine work until it rests. deaths is how often it died on the way.
 func (w *World) Settle(t testing.TB, hook Hook) (deaths int) {
 	t.Helper()
+	deaths, rests := w.Live(t, hook, limit)
+	if !rests {
+		t.Fatalf("still at work after %d rounds; last acts %v", limit, w.Acts[max(0, len(w.Acts)-10):])
+	}
+	return deaths
+}
+
+// Live lets the engine work until it rests, or for so many rounds.
+func (w *World) Live(t testing.TB, hook Hook, rounds int) (deaths int, rests bool) {
+	t.Helper()
 	engine := w.build(t, hook)
 	still := 0
-	for range limit {
+	for range rounds {
 		before := len(w.Acts)
 		if w.round(t, engine) {
 			deaths++
@@ -105,11 +115,10 @@ func (w *World) Settle(t testing.TB, hook Hook) (deaths int) {
 			still = 0
 		}
 		if still == quiet {
-			return deaths
+			return deaths, true
 		}
 	}
-	t.Fatalf("still at work after %d rounds; last acts %v", limit, w.Acts[max(0, len(w.Acts)-10):])
-	return deaths
+	return deaths, false
 }
 
 // round lets every controller look at the objects that are due, in a fixed order.
