@@ -209,7 +209,8 @@ func (k pki) ensureCertificates() error {
 		good := err == nil && slices.ContainsFunc(known, signed) && sameNames(have.cert, want.template)
 		if good {
 			want.template.NotAfter = have.cert.NotAfter
-			if k.valid(have.cert) && !(k.nearEnd(have.cert, certificateLife) && k.end(want.template, &signer).After(have.cert.NotAfter)) {
+			longer := k.end(want.template, &signer).After(have.cert.NotAfter)
+			if k.valid(have.cert) && (!k.nearEnd(have.cert, certificateLife) || !longer) {
 				continue
 			}
 		}

@@ -23,7 +23,12 @@ func (c Config) checkClock() error {
 		return fmt.Errorf("control plane: the clock shows %s, but this program was built at %s: set the clock, or wait until it is synchronised",
 			shows, c.Built.UTC().Format(time.RFC3339))
 	}
-	return filepath.WalkDir(c.Dir, func(path string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(c.Dir)
+	if err != nil {
+		return fmt.Errorf("control plane: state directory: %w", err)
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		var info fs.FileInfo
 		if err == nil {
 			info, err = entry.Info()
@@ -36,9 +41,9 @@ func (c Config) checkClock() error {
 		case !late(info.ModTime()) || info.Mode()&fs.ModeSymlink != 0:
 			return nil
 		case c.AcceptClock:
-			return os.Chtimes(path, now, now)
+			return root.Chtimes(path, now, now)
 		}
 		return fmt.Errorf("control plane: the clock shows %s, but %s was written at %s: set the clock, or wait until it is synchronised; "+
-			"if it is right now and was wrong then, start once with --accept-clock", shows, path, info.ModTime().UTC().Format(time.RFC3339))
+			"if it is right now and was wrong then, start once with --accept-clock", shows, filepath.Join(c.Dir, path), info.ModTime().UTC().Format(time.RFC3339))
 	})
 }

@@ -58,7 +58,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		"a byte too many": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, whole+1)) }, -1},
 		"announced":       {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "600000000") }, -1},
 		"as an error": {func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 			_, _ = w.Write(make([]byte, whole+1))
 		}, -1},
 		"packed":             {func(w http.ResponseWriter, _ *http.Request) { zipped(w, half) }, half},

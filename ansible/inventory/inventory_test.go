@@ -177,18 +177,24 @@ func TestBuildRefuses(t *testing.T) {
 		{"cidr", func(s *Set) { s.Networks.Networks[0].Subnets[0].CIDR = "x" }, "r7-n00", `node r7-n00: subnet r7 of network ctlplane: cidr "x" is not a network: correct it in the NetConfig`},
 		{"set's login", func(s *Set) { s.Template.Ansible.AnsibleUser = "-oProxyCommand=x" }, "", "spec.nodeTemplate.ansible.ansibleUser"},
 		{"node's address", func(s *Set) { s.Nodes[1].Section.Ansible.AnsibleHost = "*" }, "old", "spec.nodes[old].ansible.ansibleHost"},
-		{"set's variable without effect on a node", func(s *Set) {
-			s.Template.Ansible.AnsibleVars["internalapi_mtu"] = apiextensionsv1.JSON{Raw: []byte("1500")}
-		}, "r7-n00",
-			"node r7-n00: spec.nodeTemplate.ansible.ansibleVars[internalapi_mtu] says otherwise than the networks and services of the NodeSet do (9000): remove it"},
-		{"node's variable without effect", func(s *Set) {
-			s.Nodes[1].Section.Ansible.AnsibleVars["ctlplane_ip"] = apiextensionsv1.JSON{Raw: []byte(`"192.0.2.1"`)}
-		}, "old",
-			"spec.nodes[old].ansible.ansibleVars[ctlplane_ip] says otherwise than the networks and services of the NodeSet do (192.168.122.101): remove it"},
-		{"group's variable without effect", func(s *Set) {
-			s.Template.Ansible.AnsibleVars["management_network"] = apiextensionsv1.JSON{Raw: []byte(`"lan"`)}
-		}, "",
-			"spec.nodeTemplate.ansible.ansibleVars[management_network] says otherwise"},
+		{
+			"set's variable without effect on a node", func(s *Set) {
+				s.Template.Ansible.AnsibleVars["internalapi_mtu"] = apiextensionsv1.JSON{Raw: []byte("1500")}
+			}, "r7-n00",
+			"node r7-n00: spec.nodeTemplate.ansible.ansibleVars[internalapi_mtu] says otherwise than the networks and services of the NodeSet do (9000): remove it",
+		},
+		{
+			"node's variable without effect", func(s *Set) {
+				s.Nodes[1].Section.Ansible.AnsibleVars["ctlplane_ip"] = apiextensionsv1.JSON{Raw: []byte(`"192.0.2.1"`)}
+			}, "old",
+			"spec.nodes[old].ansible.ansibleVars[ctlplane_ip] says otherwise than the networks and services of the NodeSet do (192.168.122.101): remove it",
+		},
+		{
+			"group's variable without effect", func(s *Set) {
+				s.Template.Ansible.AnsibleVars["management_network"] = apiextensionsv1.JSON{Raw: []byte(`"lan"`)}
+			}, "",
+			"spec.nodeTemplate.ansible.ansibleVars[management_network] says otherwise",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -257,7 +263,8 @@ func TestKnownNamesAreDecidedOnes(t *testing.T) {
 		{Name: "thief", HostName: "victim.ctlplane.example.com", HostKeys: []string{key("thief")}, Addresses: held("192.168.122.102"), Section: at("x\n* " + key("thief"))},
 		{Name: "victim", HostName: "victim", HostKeys: []string{key("victim")}, Addresses: held("192.168.122.100")},
 		{Name: "long", HostName: "long", HostKeys: []string{key("long")}, Addresses: []v1alpha1.Address{{Network: "leaf", Subnet: "r7", Address: "fd00:19:0:0::0007"}}},
-		{Name: "twin", HostName: "a.example.com", HostKeys: []string{key("twin")}}, {Name: "twin2", HostName: "a.example.com", HostKeys: []string{key("twin2")}},
+		{Name: "twin", HostName: "a.example.com", HostKeys: []string{key("twin")}},
+		{Name: "twin2", HostName: "a.example.com", HostKeys: []string{key("twin2")}},
 	}
 	got := map[string]string{}
 	for _, k := range KnownHosts(nets(), nodes) {
@@ -270,7 +277,7 @@ func TestKnownNamesAreDecidedOnes(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, entry := range knownHosts(KnownHosts(nets(), nodes)) {
-		if names := entry.(map[string]any)["names"].([]any); len(names) == 0 {
+		if known, ok := entry.(map[string]any); !ok || cmp.Equal(known["names"], []any{}) {
 			t.Error("a key is spread under no name")
 		}
 	}

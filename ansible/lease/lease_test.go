@@ -87,7 +87,7 @@ func TestNeverTwoAtOnce(t *testing.T) {
 		duration := time.Duration(rapid.IntRange(30, 120).Draw(t, "duration")) * time.Second
 		delay := rapid.Float64Range(0, 30)
 		offset, fast := rapid.Float64Range(-1e7, 1e7).Draw(t, "offset"), rapid.Float64Range(1, 1.1).Draw(t, "fast")
-		observer := func(true float64) time.Time { return at(offset + true*fast) }
+		observer := func(seconds float64) time.Time { return at(offset + seconds*fast) }
 
 		// The holder: each renewal is asked for when the one before has been answered; it counts from when it asked.
 		type renewal struct{ asked, written float64 }

@@ -14,10 +14,12 @@ import (
 const (
 	// Label tells what a Lease is of: Runs or Nodes.
 	Label = "dataplane.rackplane.dev/lease"
-	// Runs and Nodes are the values of Label.
-	Runs, Nodes = "run", "node"
+	// Runs is the value of Label for a run's Lease.
+	Runs = "run"
+	// Nodes is the value of Label for a node's.
+	Nodes = "node"
 
-	tokenAnnotation  = "dataplane.rackplane.dev/token"
+	fenceAnnotation  = "dataplane.rackplane.dev/token"
 	cancelAnnotation = "dataplane.rackplane.dev/cancelled"
 
 	// maxName is the longest name of an object.
@@ -51,7 +53,7 @@ func Of(l *coordinationv1.Lease) Run {
 
 // TokenOf is the token of a Lease; 0 when it has none that can be read.
 func TokenOf(l *coordinationv1.Lease) int64 {
-	token, err := strconv.ParseInt(l.Annotations[tokenAnnotation], 10, 64)
+	token, err := strconv.ParseInt(l.Annotations[fenceAnnotation], 10, 64)
 	if err != nil {
 		return 0
 	}
@@ -63,7 +65,7 @@ func Hold(l *coordinationv1.Lease, holder string, token int64, d time.Duration, 
 	if l.Annotations == nil {
 		l.Annotations = map[string]string{}
 	}
-	l.Annotations[tokenAnnotation] = strconv.FormatInt(token, 10)
+	l.Annotations[fenceAnnotation] = strconv.FormatInt(token, 10)
 	delete(l.Annotations, cancelAnnotation)
 	if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity != holder {
 		transitions := int32(1)

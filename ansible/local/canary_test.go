@@ -38,7 +38,11 @@ func hatch(t *testing.T, l *lab, r *Runner) canary {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { api.Close() })
-	port := api.Addr().(*net.TCPAddr).Port
+	address, ok := api.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("listens on %v", api.Addr())
+	}
+	port := address.Port
 	abstract := "@rackplane-canary-" + strconv.Itoa(os.Getpid())
 	socket := filepath.Join(l.dir, "engine.sock")
 	for _, name := range []string{abstract, socket} {

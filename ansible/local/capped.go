@@ -10,7 +10,10 @@ import (
 
 // headBytes and tailBytes are what is kept of a log: its beginning, where a run says what it is, and its end, where it says
 // why it failed.
-const headBytes, tailBytes = 1 << 20, 1 << 20
+const headBytes, tailBytes = pieceBytes, pieceBytes
+
+// pieceBytes is how long a piece of a log gets.
+const pieceBytes = 1 << 20
 
 // cappedLog is a log file of bounded size. While it is written the tail is in two pieces beside it, the newest and the one
 // before; close puts the end of them behind the head. A writer that dies leaves the pieces, bounded as they are.
@@ -42,24 +45,17 @@ func (l *cappedLog) before() string { return l.path + ".tail.1" }
 // Write implements io.Writer. It takes all, whatever becomes of it.
 func (l *cappedLog) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
-		if l.err == nil && l.size >= l.limit() {
+		if l.err == nil && l.size >= pieceBytes {
 			l.err = l.rotate()
 		}
 		if l.err != nil {
 			l.cut += int64(len(rest))
 			break
 		}
-		n, err := l.file.Write(rest[:min(int64(len(rest)), l.limit()-l.size)])
+		n, err := l.file.Write(rest[:min(int64(len(rest)), pieceBytes-l.size)])
 		l.size, rest, l.err = l.size+int64(n), rest[n:], err
 	}
 	return len(p), nil
-}
-
-func (l *cappedLog) limit() int64 {
-	if l.tail {
-		return tailBytes
-	}
-	return headBytes
 }
 
 // rotate goes on with a new piece. The one before the last is cut.

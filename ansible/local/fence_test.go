@@ -34,7 +34,10 @@ func (l *lab) spell(name string) string {
 - ansible.builtin.raw: echo begin %[2]s >>%[1]s/log; until [ -e %[1]s/go-%[2]s ]; do sleep 0.1; done; echo end %[2]s >>%[1]s/log`, l.dir, name)
 }
 
-func (l *lab) goOn(t *testing.T, name string) { write(t, filepath.Join(l.dir, "go-"+name), "") }
+func (l *lab) goOn(t *testing.T, name string) {
+	t.Helper()
+	write(t, filepath.Join(l.dir, "go-"+name), "")
+}
 
 func (l *lab) log(t *testing.T) string {
 	t.Helper()

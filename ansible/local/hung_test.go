@@ -12,11 +12,11 @@ import (
 )
 
 // tarpit makes nodeNowhere a node that accepts connections and says nothing.
-func (l *lab) tarpit(t testing.TB) {
-	t.Helper()
+func (l *lab) tarpit(tb testing.TB) {
+	tb.Helper()
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.3:%d", l.port))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var open []net.Conn
 	done := make(chan struct{})
@@ -30,7 +30,7 @@ func (l *lab) tarpit(t testing.TB) {
 			open = append(open, c)
 		}
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		listener.Close()
 		<-done
 		for _, c := range open {
@@ -57,18 +57,18 @@ type headway struct {
 	seconds, over float64
 }
 
-func headwayOf(t testing.TB, r *Runner, key string) headway {
-	t.Helper()
+func headwayOf(tb testing.TB, r *Runner, key string) headway {
+	tb.Helper()
 	var h headway
 	var began float64
 	given := false
-	for text := range strings.Lines(string(read(t, r.folder(key).work(fileEvents)))) {
+	for text := range strings.Lines(string(read(tb, r.folder(key).work(fileEvents)))) {
 		var e struct {
 			event
 			Time float64 `json:"time"`
 		}
 		if err := json.Unmarshal([]byte(text), &e); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		switch {
 		case e.Event == "start":

@@ -224,8 +224,8 @@ func TestFolderIsLaidOutPrivately(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if owner := info.Sys().(*syscall.Stat_t); info.Mode().Perm()&0o077 != 0 || owner.Uid != testUsers || owner.Gid != testUsers {
-			t.Errorf("%s: %v of %d:%d", path, info.Mode(), owner.Uid, owner.Gid)
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || info.Mode().Perm()&0o077 != 0 || owner.Uid != testUsers || owner.Gid != testUsers {
+			t.Errorf("%s: %v of %+v", path, info.Mode(), owner)
 		}
 		return nil
 	})

@@ -48,7 +48,7 @@ func TestWaitingNamespaceComesFirst(t *testing.T) {
 		t.Errorf("the one that waited: %v", err)
 	}
 	running["c"] = 1
-	// One that asked once and has gone is not waited for for ever.
+	// One that asked once and has gone does not hold up others for ever.
 	if s.take("d", running) == nil {
 		t.Fatal("five runs in four slots")
 	}

@@ -92,16 +92,22 @@ func (c Config) prepare(f folder, r ansible.Run, id int) (prepared, error) {
 func (c Config) wallIn(s *sandbox.Spec, id int) error {
 	s.ID = id
 	s.ScratchBytes = scratchBytes
+	threads := c.Slots * (processesBeside + processesPerNode*c.Forks)
+	if threads < 0 {
+		return fmt.Errorf("%d slots of %d forks are too many", c.Slots, c.Forks)
+	}
 	s.Limits = sandbox.Limits{
-		Processes: uint64(c.Slots * (processesBeside + processesPerNode*c.Forks)), Files: openFiles, Memory: memoryBytes, FileBytes: fileBytes,
+		Processes: uint64(threads), Files: openFiles, Memory: memoryBytes, FileBytes: fileBytes,
 	}
 	python, err := c.pythonPrefix()
 	if err != nil {
 		return err
 	}
 	for _, b := range []sandbox.Bind{
-		{Source: python, Target: python}, {Source: c.Venv, Target: c.Venv},
-		{Source: c.Collections, Target: insideCollections}, {Source: c.Sandbox.Inside[0], Target: insideSelf},
+		{Source: python, Target: python},
+		{Source: c.Venv, Target: c.Venv},
+		{Source: c.Collections, Target: insideCollections},
+		{Source: c.Sandbox.Inside[0], Target: insideSelf},
 	} {
 		if b.Target == "/usr" || strings.HasPrefix(b.Target, "/usr/") {
 			continue // every sandbox has it

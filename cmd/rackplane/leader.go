@@ -36,7 +36,7 @@ type leadership struct {
 	renewed time.Time // when the last renewal that went well was asked for; zero when the lease is another's
 }
 
-func newLeadership(cfg *rest.Config, namespace string, real clock.PassiveClock) (*leadership, error) {
+func newLeadership(cfg *rest.Config, namespace string, now clock.PassiveClock) (*leadership, error) {
 	machine, err := os.Hostname()
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func newLeadership(cfg *rest.Config, namespace string, real clock.PassiveClock) 
 	if err != nil {
 		return nil, err
 	}
-	return &leadership{Interface: lock, clock: real}, nil
+	return &leadership{Interface: lock, clock: now}, nil
 }
 
 // Get implements resourcelock.Interface.

@@ -28,8 +28,8 @@ func (l *lock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte,
 	return &l.record, nil, l.err
 }
 
-func (l *lock) Create(_ context.Context, r resourcelock.LeaderElectionRecord) error {
-	return l.Update(nil, r)
+func (l *lock) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	return l.Update(ctx, r)
 }
 
 func (l *lock) Update(_ context.Context, r resourcelock.LeaderElectionRecord) error {

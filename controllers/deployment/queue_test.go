@@ -1,7 +1,6 @@
 package deployment_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +127,6 @@ func TestQueueBehindWrongInput(t *testing.T) {
 	r.Expect(a, metav1.Condition{Type: v1alpha1.ConditionInputReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonQueued}, "behind DataPlaneDeployment b")
 	r.passes("a", "b")
 	if started := r.runner.Started(); len(started) != 4 || started[3].Playbook != "osp.edpm.nothing" {
-		t.Errorf("%d runs, the last %s; want those of b, then the one of a", len(started), fmt.Sprint(started[len(started)-1].Playbook))
+		t.Errorf("%d runs, the last %s; want those of b, then the one of a", len(started), started[len(started)-1].Playbook)
 	}
 }

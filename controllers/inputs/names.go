@@ -50,20 +50,7 @@ type bearer struct {
 // keeps nobody waiting here. It is pure.
 func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) []NameClash {
 	bearers := map[string][]bearer{}
-	for i := range w.NodeSets {
-		other := &w.NodeSets[i]
-		if other.Namespace != set.Namespace || (!other.DeletionTimestamp.IsZero() && other.Name != set.Name) {
-			continue
-		}
-		for _, node := range Desired(other) {
-			b := bearer{set: other, node: node.Name}
-			if there := w.Node(node.Namespace, node.Name); there != nil && there.Spec.HostName == node.Spec.HostName && IsMember(there, other) {
-				b.held = there
-			}
-			name := wantedName(other, &node, nets)
-			bearers[name] = append(bearers[name], b)
-		}
-	}
+	w.addWanted(bearers, set, nets)
 	w.addComputes(bearers, set)
 	var clashes []NameClash
 	for name, all := range bearers {
@@ -84,6 +71,24 @@ func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 	}
 	slices.SortFunc(clashes, func(a, b NameClash) int { return strings.Compare(a.Node, b.Node) })
 	return clashes
+}
+
+// addWanted adds the nodes that the sets of the namespace want, by the names they want for them.
+func (w *World) addWanted(bearers map[string][]bearer, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) {
+	for i := range w.NodeSets {
+		other := &w.NodeSets[i]
+		if other.Namespace != set.Namespace || (!other.DeletionTimestamp.IsZero() && other.Name != set.Name) {
+			continue
+		}
+		for _, node := range Desired(other) {
+			b := bearer{set: other, node: node.Name}
+			if there := w.Node(node.Namespace, node.Name); there != nil && there.Spec.HostName == node.Spec.HostName && IsMember(there, other) {
+				b.held = there
+			}
+			name := wantedName(other, &node, nets)
+			bearers[name] = append(bearers[name], b)
+		}
+	}
 }
 
 // addComputes adds the nodes of other namespaces that are computes of the set's cloud under one of the names, with or

@@ -154,7 +154,7 @@ func (l *Leases) tokenLeft(run *coordinationv1.Lease) int64 {
 	return token
 }
 
-// free returns the Leases of the claim's nodes once no other run goes on on any of them.
+// free returns the Leases of the claim's nodes once none of them has another run.
 func (l *Leases) free(ctx context.Context, c Claim) (nodes []*coordinationv1.Lease, waits string, err error) {
 	for _, ref := range c.Nodes {
 		node, err := l.read(ctx, c.Namespace, lease.NodeName(ref.Name))
@@ -191,7 +191,7 @@ func (l *Leases) Cancel(ctx context.Context, namespace, key string) (waits strin
 	return waits, l.Client.Update(ctx, run)
 }
 
-// User says which run goes on on a node; "" when none does.
+// User says which run a node has; "" when it has none.
 func (l *Leases) User(ctx context.Context, node types.NamespacedName) (string, error) {
 	own, err := l.read(ctx, node.Namespace, lease.NodeName(node.Name))
 	if err != nil || lease.Of(own).Holder == "" {

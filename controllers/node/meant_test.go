@@ -110,7 +110,7 @@ func TestReleaseOfAHostThatStaysOn(t *testing.T) {
 	r := site(t)
 	r.deployed()
 	edit(r, steptest.Host("h0"), func(h *metal3Host) { h.Spec.DisablePowerOff = true })
-	r.API.Inject = func(verb string, obj client.Object) error {
+	r.Inject = func(verb string, obj client.Object) error {
 		if h, ok := obj.(*metal3Host); ok && verb == "patch" && h.Spec.DisablePowerOff && !h.Spec.Online {
 			return apierrors.NewForbidden(metal3v1alpha1.GroupVersion.WithResource("baremetalhosts").GroupResource(), h.Name, errors.New("denied by the admission webhook"))
 		}

@@ -41,11 +41,11 @@ func TestRestoredClaim(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := ""
+		var names []string
 		for _, a := range append(p.Keep, p.Take...) {
-			got += a.Host.Name
+			names = append(names, a.Host.Name)
 		}
-		if got != c.want {
+		if got := strings.Join(names, " "); got != c.want {
 			t.Errorf("%s: n0 gets %q, want %q", name, got, c.want)
 		}
 		if c.want == "" && (len(p.Unmet) != 1 || !strings.HasPrefix(p.Unmet[0].Message(), "carries the claim of an earlier DataPlaneNode of this name") || !strings.Contains(p.Unmet[0].Message(), "set spec.consumerRef.uid to new-node")) {

@@ -75,12 +75,8 @@ func (d call) start(ctx context.Context, action provisioner.Action) error {
 		return d.provision(ctx, nodes.TargetInspect, nil)
 	case provisioner.Provide:
 		return d.provision(ctx, nodes.TargetProvide, nil)
-	case provisioner.TakeOver:
-		return d.takeOver(ctx)
-	case provisioner.Mark:
-		return d.mark(ctx)
-	case provisioner.Vacate:
-		return d.vacate(ctx)
+	case provisioner.TakeOver, provisioner.Mark, provisioner.Vacate:
+		return d.recordHolder(ctx, action)
 	case provisioner.Deploy:
 		return d.deploy(ctx)
 	case provisioner.Undeploy:
@@ -100,6 +96,17 @@ func (d call) start(ctx context.Context, action provisioner.Action) error {
 	default:
 		return fault.New(fault.Unsupported, "action %q is not known", action)
 	}
+}
+
+// recordHolder changes what the node says of who has what on the server, and nothing on the server.
+func (d call) recordHolder(ctx context.Context, action provisioner.Action) error {
+	if action == provisioner.TakeOver {
+		return d.takeOver(ctx)
+	}
+	if action == provisioner.Mark {
+		return d.mark(ctx)
+	}
+	return d.vacate(ctx)
 }
 
 func (d call) provision(ctx context.Context, target nodes.TargetProvisionState, drive any) error {

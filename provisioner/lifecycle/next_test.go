@@ -103,6 +103,8 @@ func mustBeAllowed(tb errorer, want provisioner.Want, seen provisioner.Observati
 		allowed = matches || givenUp || empty
 	case provisioner.Mark, provisioner.Adopt:
 		allowed = want.Deployment != "" && (seen.Deployment == "" || matches || givenUp)
+	case provisioner.Register, provisioner.Manage, provisioner.Vacate, provisioner.Repair, provisioner.SwitchOn, provisioner.Delete:
+		// Nothing on the server is changed by these.
 	}
 	if seen.HostUID != "" && seen.HostUID != want.Host.UID && a != provisioner.TakeOver {
 		allowed = false

@@ -266,30 +266,38 @@ func (t *traveller) deployment() {
 	if diff := cmp.Diff(t.want.Image, o.Image); diff != "" {
 		t.Errorf("image (-want +seen):\n%s", diff)
 	}
-	t.holds("first", false)
+	t.holds("first")
 	t.ownership()
 	t.powerTo(provisioner.SwitchOff, provisioner.PowerOff)
 	t.powerTo(provisioner.SwitchOn, provisioner.PowerOn)
-	t.holds("first", false)
+	t.holds("first")
 	t.do(provisioner.Undeploy)
 	t.do(provisioner.Undeploy)
 	o = t.until(provisioner.StateAvailable, provisioner.StateError, provisioner.StateCleanFail)
 	if o.State != provisioner.StateAvailable || o.Image != nil {
 		t.Errorf("undeployed: %+v", o)
 	}
-	t.holds("first", false) // until it is said that it ended
+	t.holds("first") // until it is said that it ended
 	t.do(provisioner.Vacate)
-	t.holds("", false)
+	t.holds("")
 	t.do(provisioner.Vacate)
 	t.forget()
 	t.adoption(mine)
 }
 
 // holds checks what the record says is on the server.
-func (t *traveller) holds(deployment string, notOurs bool) {
+func (t *traveller) holds(deployment string) {
 	t.Helper()
-	if o := t.observe(); o.Deployment != deployment || o.NotOurs != notOurs {
-		t.Errorf("holds %q (not ours: %t), want %q (%t)", o.Deployment, o.NotOurs, deployment, notOurs)
+	if o := t.observe(); o.Deployment != deployment || o.NotOurs {
+		t.Errorf("holds %q (not ours: %t), want %q of ours", o.Deployment, o.NotOurs, deployment)
+	}
+}
+
+// holdsOfOthers checks that the record says that someone else put it there.
+func (t *traveller) holdsOfOthers(deployment string) {
+	t.Helper()
+	if o := t.observe(); o.Deployment != deployment || !o.NotOurs {
+		t.Errorf("holds %q (not ours: %t), want %q of someone else", o.Deployment, o.NotOurs, deployment)
 	}
 }
 
@@ -332,7 +340,7 @@ func (t *traveller) adoption(mine provisioner.Want) {
 	if o.State != provisioner.StateActive || o.Image == nil || *o.Image != *mine.Image {
 		t.Errorf("adopted: %+v", o)
 	}
-	t.holds("again", false)
+	t.holds("again")
 	t.forget()
 	t.want.Installed, t.want.External = nil, true
 	t.do(provisioner.Register)
@@ -342,7 +350,7 @@ func (t *traveller) adoption(mine provisioner.Want) {
 	if o = t.until(provisioner.StateActive, provisioner.StateAdoptFail); o.State != provisioner.StateActive {
 		t.Errorf("adopted as externally provisioned: %+v", o)
 	}
-	t.holds("again", true)
+	t.holdsOfOthers("again")
 	t.forget()
 }
 

@@ -230,14 +230,7 @@ func (s *Simulator) do(want provisioner.Want, action provisioner.Action, call *C
 		}
 		return nil
 	case provisioner.Impossible:
-		switch {
-		case state == provisioner.StateAbsent:
-			return fault.New(fault.Missing, "BareMetalHost %s is not registered", want.Host)
-		case action == provisioner.Register:
-			return fault.New(fault.Busy, "BareMetalHost %s: settings cannot change in state %s", want.Host, state)
-		default:
-			return fault.New(fault.Lost, "BareMetalHost %s: %s is not possible in state %s", want.Host, action, state)
-		}
+		return impossible(want, action, state)
 	case provisioner.Starts:
 	}
 	if err := refused(n, want, action); err != nil {
@@ -250,19 +243,28 @@ func (s *Simulator) do(want provisioner.Want, action provisioner.Action, call *C
 	return nil
 }
 
+// impossible is why an action does not fit the state.
+func impossible(want provisioner.Want, action provisioner.Action, state provisioner.NodeState) error {
+	switch {
+	case state == provisioner.StateAbsent:
+		return fault.New(fault.Missing, "BareMetalHost %s is not registered", want.Host)
+	case action == provisioner.Register:
+		return fault.New(fault.Busy, "BareMetalHost %s: settings cannot change in state %s", want.Host, state)
+	default:
+		return fault.New(fault.Lost, "BareMetalHost %s: %s is not possible in state %s", want.Host, action, state)
+	}
+}
+
 // refused is why an action that changes who has what on the server is not done.
 func refused(n *node, want provisioner.Want, action provisioner.Action) error {
-	switch action {
-	case provisioner.TakeOver:
+	if action == provisioner.TakeOver {
 		same := n.Deployment == "" || n.Deployment == want.Deployment || n.Holding() == want.GivenUp
 		if n.Server != want.Server() || !same {
 			return fault.New(fault.Rejected, "BareMetalHost %s: the node belongs to another host", want.Host)
 		}
-	case provisioner.Mark:
-		if n.Deployment != "" && n.Deployment != want.Deployment {
-			return fault.New(fault.Rejected, "BareMetalHost %s: the node holds deployment %s", want.Host, n.Deployment)
-		}
-	default:
+	}
+	if action == provisioner.Mark && n.Deployment != "" && n.Deployment != want.Deployment {
+		return fault.New(fault.Rejected, "BareMetalHost %s: the node holds deployment %s", want.Host, n.Deployment)
 	}
 	return nil
 }
@@ -270,13 +272,13 @@ func refused(n *node, want provisioner.Want, action provisioner.Action) error {
 // keep records who has what on the server and reports whether that was news.
 func (n *node) keep(want provisioner.Want, action provisioner.Action) bool {
 	before := n.Observation
-	switch action {
-	case provisioner.TakeOver:
+	if action == provisioner.TakeOver {
 		n.HostUID, n.Registration = want.Host.UID, ""
-	case provisioner.Mark:
+		return n.Observation != before
+	}
+	n.Deployment, n.NotOurs = "", false
+	if action == provisioner.Mark {
 		n.Deployment, n.NotOurs = want.Deployment, want.External
-	default:
-		n.Deployment, n.NotOurs = "", false
 	}
 	return n.Observation != before
 }

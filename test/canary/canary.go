@@ -85,10 +85,10 @@ func (n *Nest) Find(text []byte) (found []string) {
 }
 
 // Check fails the test for every secret in the text, and says where that was.
-func (n *Nest) Check(t testing.TB, where string, text []byte) {
-	t.Helper()
+func (n *Nest) Check(tb testing.TB, where string, text []byte) {
+	tb.Helper()
 	for _, told := range n.in(where, text) {
-		t.Error(told)
+		tb.Error(told)
 	}
 }
 

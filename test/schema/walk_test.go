@@ -341,11 +341,11 @@ func (w *walk) checkRefusal(doing string, err error) {
 func state(t *testing.T, w *world.World) (all []string) {
 	t.Helper()
 	add := func(kind string, conditions []metav1.Condition, more ...any) {
-		text := kind
+		words := []string{kind}
 		for _, c := range conditions {
-			text += fmt.Sprintf(" %s=%s:%s", c.Type, c.Status, c.Reason)
+			words = append(words, fmt.Sprintf("%s=%s:%s", c.Type, c.Status, c.Reason))
 		}
-		all = append(all, strings.TrimSpace(text+" "+fmt.Sprint(more...)))
+		all = append(all, strings.TrimSpace(strings.Join(words, " ")+" "+fmt.Sprint(more...)))
 	}
 	for _, list := range []client.ObjectList{
 		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneDeploymentList{}, &metal3v1alpha1.BareMetalHostList{}, &corev1.SecretList{},

@@ -65,7 +65,7 @@ func (r running) begun(name string) bool {
 
 // Adoption is two servers that already run and are adopted, of which one is not fit at first.
 func Adoption() Journey {
-	make := func() *World {
+	start := func() *World {
 		w := New()
 		r := running{World: w, right: w.Clock.Now().Add(3 * time.Minute)}
 		w.Nodes = r
@@ -78,7 +78,7 @@ func Adoption() Journey {
 		})
 		return w
 	}
-	return Journey{Name: "adoption", Make: make, Parts: []Part{{"2 servers", func(t testing.TB, w *World) { t.Helper(); w.furnish(t) }, 2}}}
+	return Journey{Name: "adoption", Make: start, Parts: []Part{{"2 servers", func(t testing.TB, w *World) { t.Helper(); w.furnish(t) }, 2}}}
 }
 
 // furnish applies a set of both servers.

@@ -182,6 +182,7 @@ func (w *World) Check(t testing.TB) {
 	}
 }
 
+// Objects returns what the API has of a kind.
 func (w *World) Objects(t testing.TB, list client.ObjectList) []client.Object {
 	t.Helper()
 	if err := w.API.List(t.Context(), list); err != nil {

@@ -38,6 +38,7 @@ func newStore(scheme *runtime.Scheme, now func() time.Time) *Store {
 	return &Store{scheme: scheme, now: now, born: map[string]int{}, objects: map[reflect.Type]map[types.NamespacedName]client.Object{}}
 }
 
+// Scheme implements client.Client.
 func (s *Store) Scheme() *runtime.Scheme { return s.scheme }
 
 func (s *Store) kind(obj client.Object) map[types.NamespacedName]client.Object {
@@ -57,6 +58,7 @@ func put(from, into client.Object) {
 	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(from.DeepCopyObject()).Elem())
 }
 
+// Get implements client.Reader.
 func (s *Store) Get(_ context.Context, key types.NamespacedName, obj client.Object, _ ...client.GetOption) error {
 	found := s.kind(obj)[key]
 	if found == nil {
@@ -66,6 +68,7 @@ func (s *Store) Get(_ context.Context, key types.NamespacedName, obj client.Obje
 	return nil
 }
 
+// List implements client.Reader.
 func (s *Store) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	var options client.ListOptions
 	options.ApplyOptions(opts)
@@ -81,6 +84,7 @@ func (s *Store) List(_ context.Context, list client.ObjectList, opts ...client.L
 	return apimeta.SetList(list, found)
 }
 
+// Create implements client.Writer.
 func (s *Store) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
 	key := client.ObjectKeyFromObject(obj)
 	if s.kind(obj)[key] != nil {
@@ -109,6 +113,7 @@ func (s *Store) keep(key types.NamespacedName, obj client.Object) {
 	s.kind(obj)[key] = obj
 }
 
+// Delete implements client.Writer.
 func (s *Store) Delete(_ context.Context, obj client.Object, opts ...client.DeleteOption) error {
 	var options client.DeleteOptions
 	options.ApplyOptions(opts)
@@ -132,18 +137,21 @@ func (s *Store) Delete(_ context.Context, obj client.Object, opts ...client.Dele
 	return nil
 }
 
+// Update implements client.Writer.
 func (s *Store) Update(_ context.Context, obj client.Object, _ ...client.UpdateOption) error {
 	text, err := json.Marshal(obj)
 	if err != nil {
 		return err
 	}
-	return s.change(obj, false, func(client.Object) ([]byte, error) { return text, nil })
+	return s.change(obj, toObject, func(client.Object) ([]byte, error) { return text, nil })
 }
 
+// Patch implements client.Writer.
 func (s *Store) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.PatchOption) error {
-	return s.change(obj, false, merge(obj, patch))
+	return s.change(obj, toObject, merge(obj, patch))
 }
 
+// Status implements client.StatusClient.
 func (s *Store) Status() client.SubResourceWriter { return statusWriter{s} }
 
 // statusWriter writes nothing but the status.
@@ -162,11 +170,11 @@ func (s statusWriter) Update(_ context.Context, obj client.Object, _ ...client.S
 	if err != nil {
 		return err
 	}
-	return s.change(obj, true, func(client.Object) ([]byte, error) { return text, nil })
+	return s.change(obj, toStatus, func(client.Object) ([]byte, error) { return text, nil })
 }
 
 func (s statusWriter) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
-	return s.change(obj, true, merge(obj, patch))
+	return s.change(obj, toStatus, merge(obj, patch))
 }
 
 func merge(obj client.Object, patch client.Patch) func(client.Object) ([]byte, error) {
@@ -186,8 +194,16 @@ func merge(obj client.Object, patch client.Patch) func(client.Object) ([]byte, e
 	}
 }
 
+// endpoint is what of an object a write is for.
+type endpoint int
+
+const (
+	toObject endpoint = iota // all but the status
+	toStatus
+)
+
 // change replaces what is stored by what making makes of it, as far as the endpoint writes it.
-func (s *Store) change(obj client.Object, status bool, making func(client.Object) ([]byte, error)) error {
+func (s *Store) change(obj client.Object, to endpoint, making func(client.Object) ([]byte, error)) error {
 	key := client.ObjectKeyFromObject(obj)
 	found := s.kind(obj)[key]
 	if found == nil {
@@ -208,7 +224,7 @@ func (s *Store) change(obj client.Object, status bool, making func(client.Object
 	if !ok {
 		return fmt.Errorf("%T is no object", found)
 	}
-	if status {
+	if to == toStatus {
 		statusOf(kept).Set(statusOf(next))
 	} else {
 		if statusOf(next).IsValid() {

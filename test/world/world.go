@@ -105,7 +105,7 @@ func (w *World) populate(t testing.TB) {
 	objects := []client.Object{
 		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(t)}},
 		&corev1.Secret{ObjectMeta: meta("bmc"), Data: map[string][]byte{"username": []byte("admin"), "password": []byte(bmcPassword())}},
-		&corev1.Secret{ObjectMeta: meta("clouds"), Data: map[string][]byte{"clouds.yaml": []byte(fmt.Sprintf(clouds, CloudPassword()))}},
+		&corev1.Secret{ObjectMeta: meta("clouds"), Data: map[string][]byte{"clouds.yaml": fmt.Appendf(nil, clouds, CloudPassword())}},
 		discovery(),
 		&v1alpha1.NetConfig{ObjectMeta: meta("site"), Spec: networks()},
 	}
@@ -178,6 +178,7 @@ func nodeSet() *v1alpha1.NodeSet {
 }
 
 const (
+	// AuthURL is where the world's Keystone is.
 	AuthURL = "https://keystone.example.com/v3"
 	clouds  = `{clouds: {default: {auth: {auth_url: "https://keystone.example.com/v3", username: admin, password: %s,
   user_domain_name: Default, project_name: admin, project_domain_name: Default}}}}`

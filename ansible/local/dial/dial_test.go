@@ -70,9 +70,9 @@ func through(t *testing.T, socket, target string) (string, error) {
 		return "", err
 	}
 	rights := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(pair[1], make([]byte, 1), rights, 0)
-	if err != nil {
-		t.Fatal(err)
+	_, n, flags, _, err := unix.Recvmsg(pair[1], make([]byte, 1), rights, 0)
+	if err != nil || flags&unix.MSG_CTRUNC != 0 {
+		t.Fatal(flags, err)
 	}
 	messages, err := unix.ParseSocketControlMessage(rights[:n])
 	if err != nil {
@@ -193,7 +193,7 @@ func TestSilentNodeIsNotWaitedForAgain(t *testing.T) {
 	if err := quiet.greeted(t.Context(), connect(), target, time.Millisecond); err == nil || !strings.Contains(err.Error(), "says nothing") || !quiet.known(target) {
 		t.Errorf("a node that hangs: %v", err)
 	}
-	quiet.set(target, false)
+	quiet.forget(target)
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := quiet.greeted(canceled, connect(), target, time.Hour); err == nil || quiet.known(target) {
@@ -222,7 +222,7 @@ func TestSilentNodeIsNotWaitedForAgain(t *testing.T) {
 	}
 	// Serve does not connect where it knows that it is in vain.
 	var known silences
-	known.set(target, true)
+	known.add(target)
 	ends := [2]*net.UnixConn{}
 	socket := filepath.Join(t.TempDir(), "s")
 	door, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})

@@ -28,7 +28,7 @@ const (
 // Serve connects for whoever asks on the listener, which it closes, until the context ends. What it is asked for by the
 // sandbox is not trusted.
 func Serve(ctx context.Context, l *net.UnixListener, p Policy) error {
-	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	defer l.Close()
 	slots := make(chan struct{}, atOnce)
 	var quiet silences

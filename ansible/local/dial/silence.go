@@ -34,17 +34,19 @@ func (s *silences) known(to string) bool {
 	return s.silent[to]
 }
 
-func (s *silences) set(to string, silent bool) {
+func (s *silences) add(to string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.silent == nil {
 		s.silent = map[string]bool{}
 	}
-	if !silent {
-		delete(s.silent, to)
-		return
-	}
 	s.silent[to] = true
+}
+
+func (s *silences) forget(to string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.silent, to)
 }
 
 // greeted waits for the first byte of the node, which stays where OpenSSH will read it.
@@ -56,8 +58,8 @@ func (s *silences) greeted(ctx context.Context, node *net.TCPConn, to string, wi
 	if !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
-	s.set(to, true)
-	time.AfterFunc(silenceKept, func() { s.set(to, false) })
+	s.add(to)
+	time.AfterFunc(silenceKept, func() { s.forget(to) })
 	return silent(to)
 }
 

@@ -114,12 +114,12 @@ func bindSystem(Spec) error {
 	}
 	for _, path := range systemFiles() {
 		// It may be a link to something that is not there, as in a container.
-		real, err := resolve(path)
+		source, err := resolve(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err == nil {
-			err = bind(real, path, readOnly)
+			err = bind(source, path, readOnly)
 		}
 		if err != nil {
 			return err
@@ -198,7 +198,7 @@ func bindSpec(s Spec) error {
 		return err
 	}
 	for _, b := range s.Binds {
-		attributes := readOnly
+		attributes := uint64(readOnly)
 		if b.Writable {
 			attributes = writable
 		}
@@ -231,12 +231,12 @@ func mountNew(kind, path string, flags uintptr, options string) error {
 }
 
 // bind shows a path of the machine, with all that is mounted below it, at a path of the new root.
-func bind(source, target string, attributes int) error {
+func bind(source, target string, attributes uint64) error {
 	info, err := os.Stat(oldRoot + source)
 	if err != nil {
 		return fmt.Errorf("show %s: %w", source, err)
 	}
-	if err := makeTarget(newRoot+target, info.IsDir()); err != nil {
+	if err := makeTarget(newRoot+target, info.Mode()); err != nil {
 		return fmt.Errorf("show %s: %w", source, err)
 	}
 	if err := unix.Mount(oldRoot+source, newRoot+target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
@@ -245,11 +245,12 @@ func bind(source, target string, attributes int) error {
 	return setAttributes(target, attributes, unix.AT_RECURSIVE)
 }
 
-func makeTarget(path string, folder bool) error {
+// makeTarget makes what a mount is put on, of the kind that is shown there.
+func makeTarget(path string, mode fs.FileMode) error {
 	if _, err := os.Lstat(path); err == nil {
 		return nil
 	}
-	if folder {
+	if mode.IsDir() {
 		return os.MkdirAll(path, 0o755)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -258,8 +259,8 @@ func makeTarget(path string, folder bool) error {
 	return os.WriteFile(path, nil, 0o644)
 }
 
-func setAttributes(path string, attributes int, flags uint) error {
-	err := unix.MountSetattr(unix.AT_FDCWD, newRoot+path, flags, &unix.MountAttr{Attr_set: uint64(attributes)})
+func setAttributes(path string, attributes uint64, flags uint) error {
+	err := unix.MountSetattr(unix.AT_FDCWD, newRoot+path, flags, &unix.MountAttr{Attr_set: attributes})
 	if err != nil {
 		return fmt.Errorf("limit what can be done in %s (Linux 5.12 or newer is needed): %w", path, err)
 	}

@@ -171,7 +171,7 @@ func TestExitCodes(t *testing.T) {
 // started runs a program that hides as well as it can, and returns when it runs. The mark is in its environment.
 func (b *box) started(t *testing.T) (*exec.Cmd, io.Closer, string) {
 	t.Helper()
-	mark := fmt.Sprintf("MARK=%s", filepath.Base(b.dir))
+	mark := "MARK=" + filepath.Base(b.dir)
 	b.spec.Environment = append(b.spec.Environment, mark)
 	b.spec.Command = []string{"/bin/sh", "-c", "trap '' TERM HUP INT; setsid sleep 1000 & echo up >results; sleep 1000; sleep 1000"}
 	cmd, lifeline, err := Command(context.WithoutCancel(t.Context()), []string{os.Args[0], enter}, b.spec)
