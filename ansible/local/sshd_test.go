@@ -34,36 +34,36 @@ const (
 	nodeNowhere = "node-nowhere"
 )
 
-func newLab(t testing.TB) *lab {
-	t.Helper()
-	l := &lab{dir: t.TempDir(), config: labConfig(t)}
-	hostKey, otherKey, userKey := l.keygen(t, "host"), l.keygen(t, "other"), l.keygen(t, "user")
-	l.key = read(t, userKey)
-	l.startServer(t, hostKey, userKey)
-	l.hostKey, l.otherKey = publicOf(t, hostKey), publicOf(t, otherKey)
+func newLab(tb testing.TB) *lab {
+	tb.Helper()
+	l := &lab{dir: tb.TempDir(), config: labConfig(tb)}
+	hostKey, otherKey, userKey := l.keygen(tb, "host"), l.keygen(tb, "other"), l.keygen(tb, "user")
+	l.key = read(tb, userKey)
+	l.startServer(tb, hostKey, userKey)
+	l.hostKey, l.otherKey = publicOf(tb, hostKey), publicOf(tb, otherKey)
 	l.knownHosts, l.wrongHosts = known(l.hostKey, nodeA, nodeB, nodeNowhere), known(l.otherKey, nodeA, nodeB, nodeNowhere)
 	return l
 }
 
 // labConfig needs neither nodes nor a server.
-func labConfig(t testing.TB) Config {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "../../hack/ansible/venv.sh").Output()
+func labConfig(tb testing.TB) Config {
+	tb.Helper()
+	out, err := exec.CommandContext(tb.Context(), "../../hack/ansible/venv.sh").Output()
 	if err != nil {
-		t.Fatalf("hack/ansible/venv.sh: %v", err)
+		tb.Fatalf("hack/ansible/venv.sh: %v", err)
 	}
 	return Config{
-		Dir: filepath.Join(t.TempDir(), "runs"), Venv: strings.TrimSpace(string(out)), Collections: "../../playbooks",
+		Dir: filepath.Join(tb.TempDir(), "runs"), Venv: strings.TrimSpace(string(out)), Collections: "../../playbooks",
 		Supervisor: []string{os.Args[0], supervise},
 		Sandbox:    &Sandbox{Inside: []string{os.Args[0], inside}, FirstID: testUsers, LastID: testUsers + 9, ReachSelf: true},
 	}
 }
 
-func (l *lab) keygen(t testing.TB, name string) string {
-	t.Helper()
+func (l *lab) keygen(tb testing.TB, name string) string {
+	tb.Helper()
 	path := filepath.Join(l.dir, name)
-	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path).CombinedOutput(); err != nil {
-		t.Fatalf("ssh-keygen: %v: %s", err, out)
+	if out, err := exec.CommandContext(tb.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path).CombinedOutput(); err != nil {
+		tb.Fatalf("ssh-keygen: %v: %s", err, out)
 	}
 	return path
 }

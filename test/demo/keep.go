@@ -70,7 +70,7 @@ func detach(o options) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("/proc/self/exe", append(os.Args[1:], "--detached", "--dir", dir, "--rackplane", o.rackplane)...) //nolint:noctx,gosec // itself, with its own arguments; it outlives this process
+	cmd := exec.Command("/proc/self/exe", append(os.Args[1:], "--detached", "--dir", dir, "--rackplane", o.rackplane)...) //nolint:noctx // it outlives this process
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -203,7 +203,7 @@ func enterKept() error {
 		return err
 	}
 	env := append(os.Environ(), "KUBECONFIG="+filepath.Join(dir, "engine", "kubeconfig"), "PATH="+binaries+":"+os.Getenv("PATH"))
-	return syscall.Exec(nsenter, []string{"nsenter", "--target", inside, "--mount", "--net", "--pid", "--ipc", "--uts", "--wd=" + here, "--", "/bin/bash"}, env) //nolint:gosec // no shell takes part, and the folder is the caller's own
+	return syscall.Exec(nsenter, []string{"nsenter", "--target", inside, "--mount", "--net", "--pid", "--ipc", "--uts", "--wd=" + here, "--", "/bin/bash"}, env)
 }
 
 // childOf finds the child that lives in a network namespace of its own.

@@ -74,7 +74,7 @@ func launch(ctx context.Context) (int, error) {
 	}
 	// The death signal is tied to the thread that starts the child, so that thread must live as long as this process.
 	runtime.LockOSThread()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, os.Args[1:]...) //nolint:gosec // itself
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), stageVariable+"="+stageInit)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -115,7 +115,7 @@ func initProcess(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("rack: find own program: %w", err)
 	}
-	child, err := os.StartProcess(program, os.Args, &os.ProcAttr{ //nolint:gosec // itself, with its own arguments
+	child, err := os.StartProcess(program, os.Args, &os.ProcAttr{
 		Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 	})
 	if err != nil {
