@@ -34,8 +34,10 @@ func TestMain(m *testing.M) {
 }
 
 func prepare(ctx context.Context) error {
-	if err := rack.Prepare(ctx, rack.Config{}); err != nil {
-		return err
+	for _, profile := range []string{"base", "compute"} {
+		if err := rack.Prepare(ctx, rack.Config{Profile: profile}); err != nil {
+			return err
+		}
 	}
 	if err := openstack.Prepare(ctx, openstack.Config{}); err != nil {
 		return err

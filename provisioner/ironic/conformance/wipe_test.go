@@ -107,14 +107,17 @@ func nothingIsWiped(t *testing.T, r *rack.Rack, log testLog, lanes []*lane, free
 		l.until("back", back)
 	})
 	wg.Wait()
+	known := map[string]string{}
+	for _, l := range lanes {
+		known[l.key.Name] = l.get().Status.Provisioning.ID
+	}
 	if err := r.LoseIronic(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range lanes {
-		known := l.get().Status.Provisioning.ID
 		l.wake <- struct{}{}
 		l.until("taken over by the new Ironic", func(h *metal3v1alpha1.BareMetalHost) bool {
-			return back(h) && h.Status.Provisioning.ID != known
+			return back(h) && h.Status.Provisioning.ID != known[h.Name]
 		})
 	}
 	for name, n := range before {
