@@ -72,11 +72,11 @@ e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its o
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
-	go test ./api/... ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./provisioner/fault/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/... ./report/...
+	go test ./api/... ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./provisioner/fault/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
 
 .PHONY: test-race
 test-race: ## The unit tests under the race detector
-	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./controllers/...
+	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./line/... ./wire/...
 
 .PHONY: test-image
 test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to 20 minutes; not part of make test)
