@@ -68,9 +68,9 @@ func (l *lab) keygen(tb testing.TB, name string) string {
 	return path
 }
 
-func publicOf(t testing.TB, key string) string {
-	t.Helper()
-	return strings.TrimSpace(string(read(t, key+".pub")))
+func publicOf(tb testing.TB, key string) string {
+	tb.Helper()
+	return strings.TrimSpace(string(read(tb, key+".pub")))
 }
 
 // known is a known_hosts file with the key for each of the nodes.
@@ -82,26 +82,26 @@ func known(key string, nodes ...string) []byte {
 	return out.Bytes()
 }
 
-func (l *lab) startServer(t testing.TB, hostKey, userKey string) {
-	t.Helper()
+func (l *lab) startServer(tb testing.TB, hostKey, userKey string) {
+	tb.Helper()
 	const server = "/usr/sbin/sshd"
 	if _, err := os.Stat(server); err != nil {
-		t.Fatalf("these tests log in to an OpenSSH server of their own: install the Debian package openssh-server: %v", err)
+		tb.Fatalf("these tests log in to an OpenSSH server of their own: install the Debian package openssh-server: %v", err)
 	}
 	// sshd's own requirement when it runs as root; Debian makes it when the service starts.
 	if err := os.Mkdir("/run/sshd", 0o755); err == nil {
-		t.Cleanup(func() { os.Remove("/run/sshd") })
+		tb.Cleanup(func() { os.Remove("/run/sshd") })
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if l.port, err = strconv.Atoi(strings.TrimPrefix(listener.Addr().String(), "127.0.0.1:")); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	listener.Close()
 	config := filepath.Join(l.dir, "sshd_config")
-	write(t, config, fmt.Sprintf(`Port %d
+	write(tb, config, fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1
 ListenAddress 127.0.0.2
 HostKey %s
@@ -114,21 +114,21 @@ PidFile none
 MaxStartups 100
 Subsystem sftp internal-sftp
 `, l.port, hostKey, userKey))
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), server, "-D", "-e", "-f", config)
+	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), server, "-D", "-e", "-f", config)
 	var log bytes.Buffer
 	cmd.Stderr, cmd.WaitDelay = &log, time.Second
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		write(t, filepath.Join(l.dir, "go"), "") // what a canceled run left waiting on the nodes ends by itself
+	tb.Cleanup(func() {
+		write(tb, filepath.Join(l.dir, "go"), "") // what a canceled run left waiting on the nodes ends by itself
 		cmd.Process.Kill()
 		cmd.Wait()
-		if t.Failed() {
-			t.Logf("sshd:\n%s", log.String())
+		if tb.Failed() {
+			tb.Logf("sshd:\n%s", log.String())
 		}
 	})
-	eventually(t, 10*time.Second, "sshd answers", func() bool {
+	eventually(tb, 10*time.Second, "sshd answers", func() bool {
 		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.2", strconv.Itoa(l.port)))
 		if err != nil {
 			return false
@@ -167,72 +167,72 @@ func (l *lab) targets() map[string]string {
 	return targets
 }
 
-func (l *lab) runner(t testing.TB) *Runner {
-	t.Helper()
-	r, err := New(t.Context(), l.config)
+func (l *lab) runner(tb testing.TB) *Runner {
+	tb.Helper()
+	r, err := New(tb.Context(), l.config)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := r.CancelAll(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
+	tb.Cleanup(func() {
+		if err := r.CancelAll(context.WithoutCancel(tb.Context())); err != nil {
+			tb.Error(err)
 		}
 	})
 	return r
 }
 
-func start(t testing.TB, r *Runner, run ansible.Run) {
-	t.Helper()
-	if err := r.Start(t.Context(), run); err != nil {
-		t.Fatal(err)
+func start(tb testing.TB, r *Runner, run ansible.Run) {
+	tb.Helper()
+	if err := r.Start(tb.Context(), run); err != nil {
+		tb.Fatal(err)
 	}
 }
 
-func status(t testing.TB, r *Runner, key string) ansible.Status {
-	t.Helper()
-	s, err := r.Status(t.Context(), key)
+func status(tb testing.TB, r *Runner, key string) ansible.Status {
+	tb.Helper()
+	s, err := r.Status(tb.Context(), key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // finish waits for the end of the run and returns its status.
-func finish(t testing.TB, r *Runner, key string) ansible.Status {
-	t.Helper()
+func finish(tb testing.TB, r *Runner, key string) ansible.Status {
+	tb.Helper()
 	var s ansible.Status
-	eventually(t, 2*time.Minute, "run "+key+" ends", func() bool {
-		s = status(t, r, key)
+	eventually(tb, 2*time.Minute, "run "+key+" ends", func() bool {
+		s = status(tb, r, key)
 		return s.State != ansible.Running
 	})
 	if s.State != ansible.Finished {
-		t.Fatalf("run %s is %s", key, s.State)
+		tb.Fatalf("run %s is %s", key, s.State)
 	}
 	return s
 }
 
-func eventually(t testing.TB, within time.Duration, what string, is func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, within time.Duration, what string, is func() bool) {
+	tb.Helper()
 	for end := time.Now().Add(within); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after %s it is still not so that %s", within, what)
+			tb.Fatalf("after %s it is still not so that %s", within, what)
 		}
 	}
 }
 
-func read(t testing.TB, path string) []byte {
-	t.Helper()
+func read(tb testing.TB, path string) []byte {
+	tb.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
 
-func write(t testing.TB, path, text string) {
-	t.Helper()
+func write(tb testing.TB, path, text string) {
+	tb.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

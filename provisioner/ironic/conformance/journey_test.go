@@ -135,10 +135,11 @@ func (l *lane) edit(change func(*metal3v1alpha1.BareMetalHost)) {
 	l.wake <- struct{}{}
 }
 
-// until waits at most four minutes.
+// until waits at most ten minutes: a host that a new Ironic has taken over is inspected again before it is free, and stays on for a
+// while after that.
 func (l *lane) until(what string, done func(*metal3v1alpha1.BareMetalHost) bool) {
 	h := &metal3v1alpha1.BareMetalHost{}
-	for deadline := time.Now().Add(4 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		h = &metal3v1alpha1.BareMetalHost{}
 		if err := client.IgnoreNotFound(l.client.Get(l.t.Context(), l.key, h)); err != nil {
 			l.t.Error(err)
