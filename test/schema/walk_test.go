@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -383,9 +382,8 @@ func TestWalk(t *testing.T) {
 		fields = append(fields, schema.Fields(kind, s)...)
 	}
 	judge := newJudge(t, living(t), names)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("%d fields of %d kinds, seed %d", len(fields), len(kinds), seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("%d fields of %d kinds", len(fields), len(kinds))
+	r := rand.New(rand.NewPCG(1, 0)) // always the same third: what fails is to have been changed, not drawn
 	for _, f := range fields {
 		under := *every || r.IntN(3) == 0
 		t.Run(f.String(), func(t *testing.T) {
