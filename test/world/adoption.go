@@ -70,20 +70,20 @@ func Adoption() Journey {
 		r := running{World: w, right: w.Clock.Now().Add(3 * time.Minute)}
 		w.Nodes = r
 		w.awaited = append(w.awaited, func() bool { return w.Clock.Now().Before(r.right.Add(time.Minute)) })
-		w.laws = append(w.laws, func(t testing.TB) {
-			t.Helper()
+		w.laws = append(w.laws, func(tb testing.TB) {
+			tb.Helper()
 			if r.begun("n1") && w.Clock.Now().Before(r.right) {
-				t.Fatal("something ran on n1 before it was found fit")
+				tb.Fatal("something ran on n1 before it was found fit")
 			}
 		})
 		return w
 	}
-	return Journey{Name: "adoption", Make: start, Parts: []Part{{"2 servers", func(t testing.TB, w *World) { t.Helper(); w.furnish(t) }, 2}}}
+	return Journey{Name: "adoption", Make: start, Parts: []Part{{"2 servers", func(tb testing.TB, w *World) { tb.Helper(); w.furnish(tb) }, 2}}}
 }
 
 // furnish applies a set of both servers.
-func (w *World) furnish(t testing.TB) {
-	t.Helper()
+func (w *World) furnish(tb testing.TB) {
+	tb.Helper()
 	set := nodeSet()
 	set.Spec.PreProvisioned, set.Spec.Replicas, set.Spec.HostNameTemplate, set.Spec.Image, set.Spec.OpenStack = true, nil, "", nil, nil
 	set.Spec.NodeTemplate.NetworkConfig = &v1alpha1.NetworkConfig{Ethernets: []v1alpha1.Ethernet{{Name: "eth0", Networks: []string{"ctlplane"}, VLANs: []string{"internalapi"}}}}
@@ -92,7 +92,7 @@ func (w *World) furnish(t testing.TB) {
 		set.Spec.Nodes[name] = v1alpha1.NodeSection{Ansible: v1alpha1.AnsibleOptions{AnsibleHost: name}, SSHHostKeys: []string{steptest.HostKey}}
 	}
 	objects := []client.Object{
-		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(t)}},
+		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(tb)}},
 		&v1alpha1.NetConfig{ObjectMeta: meta("site"), Spec: networks()},
 	}
 	for _, name := range services() {
@@ -101,8 +101,8 @@ func (w *World) furnish(t testing.TB) {
 		objects = append(objects, s)
 	}
 	for _, obj := range append(objects, set) {
-		if err := w.API.Create(t.Context(), obj); err != nil {
-			t.Fatal(err)
+		if err := w.API.Create(tb.Context(), obj); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }

@@ -46,10 +46,10 @@ type entry struct {
 }
 
 // build makes the engine from nothing.
-func (w *World) build(t testing.TB, hook Hook) []controller {
-	t.Helper()
+func (w *World) build(tb testing.TB, hook Hook) []controller {
+	tb.Helper()
 	o := observer{w, hook}
-	api := steptest.Walled(t, w.API)
+	api := steptest.Walled(tb, w.API)
 	c := writer{api, o}
 	recorder := &w.told
 	held := &leases.Leases{Client: c, Reader: api, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
@@ -88,28 +88,28 @@ const (
 )
 
 // Settle lets the engine work until it rests. deaths is how often it died on the way.
-func (w *World) Settle(t testing.TB, hook Hook) (deaths int) {
-	t.Helper()
-	deaths, rests := w.Live(t, hook, limit)
+func (w *World) Settle(tb testing.TB, hook Hook) (deaths int) {
+	tb.Helper()
+	deaths, rests := w.Live(tb, hook, limit)
 	if !rests {
-		t.Fatalf("still at work after %d rounds; last acts %v", limit, w.Acts[max(0, len(w.Acts)-10):])
+		tb.Fatalf("still at work after %d rounds; last acts %v", limit, w.Acts[max(0, len(w.Acts)-10):])
 	}
 	return deaths
 }
 
 // Live lets the engine work until it rests, or for so many rounds.
-func (w *World) Live(t testing.TB, hook Hook, rounds int) (deaths int, rests bool) {
-	t.Helper()
-	engine := w.build(t, hook)
+func (w *World) Live(tb testing.TB, hook Hook, rounds int) (deaths int, rests bool) {
+	tb.Helper()
+	engine := w.build(tb, hook)
 	still := 0
 	for range rounds {
 		before := len(w.Acts)
-		if w.round(t, engine) {
+		if w.round(tb, engine) {
 			deaths++
-			engine = w.build(t, hook)
+			engine = w.build(tb, hook)
 			hook.Died(w)
 		}
-		w.Check(t)
+		w.Check(tb)
 		w.Clock.Step(tick)
 		if still++; len(w.Acts) != before || w.Runner.Running() > 0 || w.awaits() {
 			still = 0
@@ -122,8 +122,8 @@ func (w *World) Live(t testing.TB, hook Hook, rounds int) (deaths int, rests boo
 }
 
 // round lets every controller look at the objects that are due, in a fixed order.
-func (w *World) round(t testing.TB, engine []controller) (died bool) {
-	t.Helper()
+func (w *World) round(tb testing.TB, engine []controller) (died bool) {
+	tb.Helper()
 	defer func() {
 		if r := recover(); r != nil {
 			if _, ok := r.(Death); !ok {
@@ -133,22 +133,22 @@ func (w *World) round(t testing.TB, engine []controller) (died bool) {
 		}
 	}()
 	for _, c := range engine {
-		for _, key := range w.keys(t, c.list()) {
-			w.look(t, c, key)
+		for _, key := range w.keys(tb, c.list()) {
+			w.look(tb, c, key)
 		}
 	}
 	return false
 }
 
 // look reconciles an object if it is due.
-func (w *World) look(t testing.TB, c controller, key types.NamespacedName) {
-	t.Helper()
+func (w *World) look(tb testing.TB, c controller, key types.NamespacedName) {
+	tb.Helper()
 	last, seen := c.queue[key]
 	version := w.Store.version
 	if seen && last.version == version && (last.due.IsZero() || w.Clock.Now().Before(last.due)) {
 		return
 	}
-	result, err := steptest.Pass(logr.NewContext(t.Context(), w.told.logger()), c.reconciler, key)
+	result, err := steptest.Pass(logr.NewContext(tb.Context(), w.told.logger()), c.reconciler, key)
 	next := entry{version: version}
 	switch {
 	case err != nil:
@@ -160,10 +160,10 @@ func (w *World) look(t testing.TB, c controller, key types.NamespacedName) {
 	c.queue[key] = next
 }
 
-func (w *World) keys(t testing.TB, list client.ObjectList) []types.NamespacedName {
-	t.Helper()
+func (w *World) keys(tb testing.TB, list client.ObjectList) []types.NamespacedName {
+	tb.Helper()
 	var keys []types.NamespacedName
-	for _, obj := range w.Objects(t, list) {
+	for _, obj := range w.Objects(tb, list) {
 		keys = append(keys, client.ObjectKeyFromObject(obj))
 	}
 	slices.SortFunc(keys, func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })

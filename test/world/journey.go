@@ -31,7 +31,7 @@ type Journey struct {
 // Part is one thing the user does.
 type Part struct {
 	Name string
-	Do   func(t testing.TB, w *World)
+	Do   func(tb testing.TB, w *World)
 	// Nodes are those of the set once all has settled.
 	Nodes int32
 }
@@ -39,13 +39,13 @@ type Part struct {
 // Rack is three nodes on four hosts that become computes, then four, then three, then none.
 func Rack() Journey {
 	return Journey{Name: "rack", Make: New, Parts: []Part{
-		{"3 nodes", func(t testing.TB, w *World) { t.Helper(); w.populate(t) }, 3},
+		{"3 nodes", func(tb testing.TB, w *World) { tb.Helper(); w.populate(tb) }, 3},
 		{"scale to 4", scale(4), 4},
 		{"scale to 3", scale(3), 3},
-		{"delete", func(t testing.TB, w *World) {
-			t.Helper()
-			if err := w.API.Delete(t.Context(), nodeSet()); err != nil {
-				t.Fatal(err)
+		{"delete", func(tb testing.TB, w *World) {
+			tb.Helper()
+			if err := w.API.Delete(tb.Context(), nodeSet()); err != nil {
+				tb.Fatal(err)
 			}
 		}, 0},
 	}}
@@ -55,73 +55,73 @@ func Rack() Journey {
 func SetKey() client.ObjectKey { return client.ObjectKeyFromObject(nodeSet()) }
 
 func scale(replicas int32) func(testing.TB, *World) {
-	return func(t testing.TB, w *World) {
-		t.Helper()
+	return func(tb testing.TB, w *World) {
+		tb.Helper()
 		set := &v1alpha1.NodeSet{}
-		if err := w.API.Get(t.Context(), SetKey(), set); err != nil {
-			t.Fatal(err)
+		if err := w.API.Get(tb.Context(), SetKey(), set); err != nil {
+			tb.Fatal(err)
 		}
 		set.Spec.Replicas = &replicas
 		set.Generation++
-		if err := w.API.Update(t.Context(), set); err != nil {
-			t.Fatal(err)
+		if err := w.API.Update(tb.Context(), set); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }
 
 // Travel makes the whole journey and returns what there is after each part, and how often the engine died.
-func (j Journey) Travel(t testing.TB, w *World, hook Hook) (states []string, deaths int) {
-	t.Helper()
+func (j Journey) Travel(tb testing.TB, w *World, hook Hook) (states []string, deaths int) {
+	tb.Helper()
 	for _, part := range j.Parts {
-		part.Do(t, w)
-		deaths += w.Settle(t, hook)
-		states = append(states, part.Name+"\n"+w.dump(t))
-		w.checkSecrets(t)
+		part.Do(tb, w)
+		deaths += w.Settle(tb, hook)
+		states = append(states, part.Name+"\n"+w.dump(tb))
+		w.checkSecrets(tb)
 	}
-	w.checkOnce(t)
+	w.checkOnce(tb)
 	if j.Parts[len(j.Parts)-1].Nodes == 0 {
-		w.CheckEmpty(t)
+		w.CheckEmpty(tb)
 	}
 	return states, deaths
 }
 
 // checkOnce tells what was done more than once and must not be.
-func (w *World) checkOnce(t testing.TB) {
-	t.Helper()
+func (w *World) checkOnce(tb testing.TB) {
+	tb.Helper()
 	for host, n := range w.Deploys() {
 		if n > 1 {
-			t.Errorf("%s was deployed %d times, want once", host, n)
+			tb.Errorf("%s was deployed %d times, want once", host, n)
 		}
 	}
 	done := map[provisioner.CloudAction]int{}
 	for _, effect := range w.Cloud.Effects() {
 		if done[effect]++; done[effect] > 1 {
-			t.Errorf("%+v had an effect %d times, want once", effect, done[effect])
+			tb.Errorf("%+v had an effect %d times, want once", effect, done[effect])
 		}
 	}
 }
 
 // CheckEmpty tells what is left after the NodeSet was deleted and should not be.
-func (w *World) CheckEmpty(t testing.TB) {
-	t.Helper()
+func (w *World) CheckEmpty(tb testing.TB) {
+	tb.Helper()
 	for _, list := range []client.ObjectList{&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneDeploymentList{}} {
-		for _, obj := range w.Objects(t, list) {
-			t.Errorf("%T %s is left", obj, obj.GetName())
+		for _, obj := range w.Objects(tb, list) {
+			tb.Errorf("%T %s is left", obj, obj.GetName())
 		}
 	}
-	for _, obj := range w.Objects(t, &corev1.SecretList{}) {
+	for _, obj := range w.Objects(tb, &corev1.SecretList{}) {
 		if !slices.Contains([]string{"bmc", "clouds", "rack-ssh"}, obj.GetName()) {
-			t.Errorf("Secret %s is left", obj.GetName())
+			tb.Errorf("Secret %s is left", obj.GetName())
 		}
 	}
 	w.Cloud.Edit(func(c *openstacktest.World) {
 		if len(c.Services)+len(c.Hypervisors)+len(c.Providers)+len(c.Agents)+len(c.Chassis) > 0 {
-			t.Errorf("%+v is left in the cloud", c)
+			tb.Errorf("%+v is left in the cloud", c)
 		}
 	})
-	for _, obj := range w.Objects(t, &metal3v1alpha1.BareMetalHostList{}) {
+	for _, obj := range w.Objects(tb, &metal3v1alpha1.BareMetalHostList{}) {
 		if h, ok := obj.(*metal3v1alpha1.BareMetalHost); !ok || h.Spec.ConsumerRef != nil || h.Status.PoweredOn || h.Status.Provisioning.State != metal3v1alpha1.StateAvailable {
-			t.Errorf("BareMetalHost %s is not free and off", obj.GetName())
+			tb.Errorf("BareMetalHost %s is not free and off", obj.GetName())
 		}
 	}
 }
@@ -138,44 +138,44 @@ func (w *World) Deploys() map[string]int {
 }
 
 // Check checks the invariants that hold after every round.
-func (w *World) Check(t testing.TB) {
-	t.Helper()
+func (w *World) Check(tb testing.TB) {
+	tb.Helper()
 	for _, law := range w.laws {
-		law(t)
+		law(tb)
 	}
 	held, named := map[string]string{}, map[string]string{}
 	planned := map[types.UID]string{}
-	for _, obj := range w.Objects(t, &v1alpha1.DataPlaneNodeList{}) {
+	for _, obj := range w.Objects(tb, &v1alpha1.DataPlaneNodeList{}) {
 		n, ok := obj.(*v1alpha1.DataPlaneNode)
 		if !ok {
-			t.Fatalf("%T", obj)
+			tb.Fatalf("%T", obj)
 		}
 		if other, taken := named[n.Spec.HostName]; taken {
-			t.Errorf("host name %s is borne by %s and %s", n.Spec.HostName, other, n.Name)
+			tb.Errorf("host name %s is borne by %s and %s", n.Spec.HostName, other, n.Name)
 		}
 		named[n.Spec.HostName] = n.Name
 		for _, a := range n.Spec.Networks {
 			if other, taken := held[a.Address]; taken {
-				t.Errorf("address %s is held by %s and %s", a.Address, other, n.Name)
+				tb.Errorf("address %s is held by %s and %s", a.Address, other, n.Name)
 			}
 			held[a.Address] = n.Name
 		}
 		if n.Spec.Host != nil && n.DeletionTimestamp.IsZero() {
 			if other, taken := planned[n.Spec.Host.UID]; taken {
-				t.Errorf("host %s is planned for %s and %s", n.Spec.Host.Name, other, n.Name)
+				tb.Errorf("host %s is planned for %s and %s", n.Spec.Host.Name, other, n.Name)
 			}
 			planned[n.Spec.Host.UID] = n.Name
 		}
 	}
 	claimed := map[types.UID]string{}
-	for _, obj := range w.Objects(t, &metal3v1alpha1.BareMetalHostList{}) {
+	for _, obj := range w.Objects(tb, &metal3v1alpha1.BareMetalHostList{}) {
 		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
 		if !ok {
-			t.Fatalf("%T", obj)
+			tb.Fatalf("%T", obj)
 		}
 		if ref := h.Spec.ConsumerRef; ref != nil {
 			if other, taken := claimed[ref.UID]; taken {
-				t.Errorf("node %s claims both %s and %s", ref.Name, other, h.Name)
+				tb.Errorf("node %s claims both %s and %s", ref.Name, other, h.Name)
 			}
 			claimed[ref.UID] = h.Name
 		}
@@ -183,20 +183,20 @@ func (w *World) Check(t testing.TB) {
 }
 
 // Objects returns what the API has of a kind.
-func (w *World) Objects(t testing.TB, list client.ObjectList) []client.Object {
-	t.Helper()
-	if err := w.API.List(t.Context(), list); err != nil {
-		t.Fatal(err)
+func (w *World) Objects(tb testing.TB, list client.ObjectList) []client.Object {
+	tb.Helper()
+	if err := w.API.List(tb.Context(), list); err != nil {
+		tb.Fatal(err)
 	}
 	items, err := apimeta.ExtractList(list)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var out []client.Object
 	for _, item := range items {
 		obj, ok := item.(client.Object)
 		if !ok {
-			t.Fatalf("%T is no object", item)
+			tb.Fatalf("%T is no object", item)
 		}
 		out = append(out, obj)
 	}
@@ -205,26 +205,26 @@ func (w *World) Objects(t testing.TB, list client.ObjectList) []client.Object {
 }
 
 // dump is all there is, without what depends on time or on how work was cut into deployments.
-func (w *World) dump(t testing.TB) string {
-	t.Helper()
+func (w *World) dump(tb testing.TB) string {
+	tb.Helper()
 	var text strings.Builder
 	for _, list := range []client.ObjectList{
 		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &metal3v1alpha1.BareMetalHostList{}, &metal3v1alpha1.HardwareDataList{}, &corev1.SecretList{},
 	} {
-		for _, obj := range w.Objects(t, list) {
+		for _, obj := range w.Objects(tb, list) {
 			if strings.HasSuffix(obj.GetName(), "-inputs") {
 				continue
 			}
 			obj.SetResourceVersion("")
 			obj.SetCreationTimestamp(metav1.Time{})
-			line, err := json.Marshal(timeless(t, obj))
+			line, err := json.Marshal(timeless(tb, obj))
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			fmt.Fprintf(&text, "%T %s %s\n", obj, obj.GetName(), line)
 		}
 	}
-	for _, obj := range w.Objects(t, &v1alpha1.DataPlaneDeploymentList{}) {
+	for _, obj := range w.Objects(tb, &v1alpha1.DataPlaneDeploymentList{}) {
 		d, ok := obj.(*v1alpha1.DataPlaneDeployment)
 		if !ok || !apimeta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) {
 			fmt.Fprintf(&text, "deployment %s has not ended well\n", obj.GetName())
@@ -252,8 +252,8 @@ func (w *World) aggregates() (all []provisioner.HostAggregate) {
 var privateKey = regexp.MustCompile(`(?s)-----BEGIN OPENSSH.*?END OPENSSH PRIVATE KEY-----`)
 
 // timeless removes fields that tell when, or by which deployment, something was done.
-func timeless(t testing.TB, obj client.Object) any {
-	t.Helper()
+func timeless(tb testing.TB, obj client.Object) any {
+	tb.Helper()
 	if secret, ok := obj.(*corev1.Secret); ok {
 		for name, content := range secret.Data {
 			secret.Data[name] = privateKey.ReplaceAll(content, nil)
@@ -261,11 +261,11 @@ func timeless(t testing.TB, obj client.Object) any {
 	}
 	text, err := json.Marshal(obj)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var fields any
 	if err := json.Unmarshal(text, &fields); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	strip(fields)
 	return fields

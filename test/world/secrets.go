@@ -37,8 +37,8 @@ func (r *record) logger() logr.Logger {
 
 // checkSecrets looks for every secret there is in everything but Secrets: objects, events, the log, and what a person is
 // shown of it all.
-func (w *World) checkSecrets(t testing.TB) {
-	t.Helper()
+func (w *World) checkSecrets(tb testing.TB) {
+	tb.Helper()
 	nest := canary.New()
 	nest.Plant("cloud password")
 	nest.Plant("BMC password")
@@ -60,31 +60,31 @@ func (w *World) checkSecrets(t testing.TB) {
 			}
 			text, err := json.Marshal(obj)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
-			nest.Check(t, fmt.Sprintf("%T %s", obj, obj.GetName()), text)
+			nest.Check(tb, fmt.Sprintf("%T %s", obj, obj.GetName()), text)
 		}
 	}
 	var shown bytes.Buffer
-	if err := report.Tree(&shown, w.view(t), report.Style{}); err != nil {
-		t.Fatal(err)
+	if err := report.Tree(&shown, w.view(tb), report.Style{}); err != nil {
+		tb.Fatal(err)
 	}
-	nest.Check(t, "the status a person sees", shown.Bytes())
-	nest.Check(t, "an event or the log", w.told.Bytes())
+	nest.Check(tb, "the status a person sees", shown.Bytes())
+	nest.Check(tb, "an event or the log", w.told.Bytes())
 }
 
 // view is what `rackplane status` reads.
-func (w *World) view(t testing.TB) report.View {
-	t.Helper()
+func (w *World) view(tb testing.TB) report.View {
+	tb.Helper()
 	var sets v1alpha1.NodeSetList
 	var nodes v1alpha1.DataPlaneNodeList
 	var deployments v1alpha1.DataPlaneDeploymentList
 	var hosts metal3v1alpha1.BareMetalHostList
 	for _, err := range []error{
-		w.API.List(t.Context(), &sets), w.API.List(t.Context(), &nodes), w.API.List(t.Context(), &deployments), w.API.List(t.Context(), &hosts),
+		w.API.List(tb.Context(), &sets), w.API.List(tb.Context(), &nodes), w.API.List(tb.Context(), &deployments), w.API.List(tb.Context(), &hosts),
 	} {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return report.View{NodeSets: sets.Items, Nodes: nodes.Items, Deployments: deployments.Items, Hosts: hosts.Items, Now: w.Clock.Now()}

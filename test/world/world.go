@@ -47,9 +47,9 @@ type World struct {
 	// Acts are what the engine did beyond itself, in order, looks left out.
 	Acts []Act
 
-	told    record               // events and log
-	awaited []func() bool        // tell whether something is still to come, without which rest is not the end
-	laws    []func(t testing.TB) // hold after every round, beside those of every world
+	told    record                // events and log
+	awaited []func() bool         // tell whether something is still to come, without which rest is not the end
+	laws    []func(tb testing.TB) // hold after every round, beside those of every world
 }
 
 // Logins is what logging in to nodes shows.
@@ -90,20 +90,20 @@ func New() *World {
 }
 
 // loginKey is some private key.
-func loginKey(t testing.TB) []byte {
-	t.Helper()
+func loginKey(tb testing.TB) []byte {
+	tb.Helper()
 	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), "test")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(block)
 }
 
 // populate makes everything the user applies, with four hosts.
-func (w *World) populate(t testing.TB) {
-	t.Helper()
+func (w *World) populate(tb testing.TB) {
+	tb.Helper()
 	objects := []client.Object{
-		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(t)}},
+		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(tb)}},
 		&corev1.Secret{ObjectMeta: meta("bmc"), Data: map[string][]byte{"username": []byte("admin"), "password": []byte(bmcPassword())}},
 		&corev1.Secret{ObjectMeta: meta("clouds"), Data: map[string][]byte{"clouds.yaml": fmt.Appendf(nil, clouds, CloudPassword())}},
 		discovery(),
@@ -122,8 +122,8 @@ func (w *World) populate(t testing.TB) {
 	}
 	objects = append(objects, nodeSet())
 	for _, obj := range objects {
-		if err := w.API.Create(t.Context(), obj); err != nil {
-			t.Fatal(err)
+		if err := w.API.Create(tb.Context(), obj); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }
