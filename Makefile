@@ -72,7 +72,7 @@ e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its o
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
-	go test ./api/... ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./provisioner/fault/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
+	go test ./api/... ./fault/... ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
 
 .PHONY: test-race
 test-race: ## The unit tests under the race detector
@@ -133,7 +133,7 @@ verify: generate vet-modules ## Fail when generated files or module files are st
 
 .PHONY: vet-modules
 vet-modules:
-	@go mod verify >/dev/null && go vet ./api/... ./ansible ./provisioner/fault
+	@go mod verify >/dev/null && go vet ./api/... ./ansible ./fault
 
 .PHONY: presubmit
 presubmit: verify lint test ## What a change must pass

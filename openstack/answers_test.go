@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // checkShown: whatever an other side said, what is told of it is one line of a known kind without the password.

@@ -8,10 +8,10 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // stage is a simulated cloud behind HTTP and OVSDB, and the adapter.

@@ -20,10 +20,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/wire"
 	"github.com/rackplane/rackplane/wire/wiretest"
 )

@@ -9,8 +9,8 @@ import (
 	"net"
 	"strings"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/wire"
 )
 

@@ -6,7 +6,7 @@ import (
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/ansible/ansibletest"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 )
 
 func TestConformance(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/ansible"
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 )
 
 // fileFence is a second inventory, whose variables go over those of the first.

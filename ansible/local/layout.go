@@ -9,7 +9,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/ansible/inventory"
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 )
 
 // The files and folders that a run sees. Commands name them relative to their folder, in which Ansible runs: a socket's

@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/rackplane/rackplane/ansible"
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 )
 
 const (

@@ -1,6 +1,6 @@
 package local
 
-import "github.com/rackplane/rackplane/provisioner/fault"
+import "github.com/rackplane/rackplane/fault"
 
 // slots decides whose run may start. No namespace can keep the others out: each has at most perNamespace slots, and one that
 // was refused and has fewer runs than the one that asks comes first.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/ansible"
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 )
 
 const (

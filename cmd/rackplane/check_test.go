@@ -15,9 +15,9 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/adoption"
-	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/report"
 )
 

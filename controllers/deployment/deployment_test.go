@@ -26,7 +26,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 )
 
 // rig is a site with three deployed nodes, a deployment d and its controller.

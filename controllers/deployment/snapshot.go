@@ -23,7 +23,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 )
 
 // snapshotKey holds the snapshot as gzipped JSON: a Secret takes 1 MiB (k8s.io/api/core/v1 MaxSecretSize), and the

@@ -11,9 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
 )
 

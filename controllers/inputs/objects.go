@@ -16,9 +16,9 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // Networks reads the namespace's one NetConfig and checks what the API server cannot.

@@ -13,9 +13,9 @@ import (
 	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner/claim"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // Set is a NodeSet with what its runs are made from.

@@ -14,9 +14,9 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/adoption"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // examiner tells of a server as change leaves it, and counts how often it is asked.

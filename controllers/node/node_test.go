@@ -23,8 +23,8 @@ import (
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // metal3Host is shorter.

@@ -19,8 +19,8 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner/claim"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // Keys of the Secrets made for a node. userData and networkData are Metal3's (baremetal-operator apis v0.13.1, BareMetalHostSpec).

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // Subject is what the conformance suite runs against: a cloud and one compute in it.

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // Server is a simulated cloud behind HTTP, as far as package openstack uses Keystone, Nova, Placement and Neutron

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 var _ provisioner.Cloud = (*Simulator)(nil)

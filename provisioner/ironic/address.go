@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // scheme is how Ironic drives the BMCs of one address scheme.

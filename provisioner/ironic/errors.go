@@ -9,8 +9,8 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
-	"github.com/rackplane/rackplane/provisioner/fault"
 	"github.com/rackplane/rackplane/wire"
 )
 

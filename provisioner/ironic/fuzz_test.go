@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // FuzzAnswers lets Ironic answer anything to everything: each call ends with an answer or with a classified error of one

@@ -1,8 +1,8 @@
 package provisionertest
 
 import (
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 // What a Fault can be on, beside the actions' names.

@@ -19,9 +19,9 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/fault"
 )
 
 var _ provisioner.Prober = Prober{}

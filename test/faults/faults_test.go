@@ -20,7 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/rackplane/rackplane/provisioner/fault"
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/test/world"
 )
 
