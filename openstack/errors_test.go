@@ -24,6 +24,7 @@ import (
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/wire"
 	"github.com/rackplane/rackplane/wire/wiretest"
 )
@@ -239,7 +240,7 @@ func TestSouthboundTLS(t *testing.T) {
 	openstacktest.ServeSouthbound(t, l, "OVN_Southbound", s.Simulator)
 	s.Edit(func(w *openstacktest.World) { w.Start("c0", "192.0.2.10", "a:br-a", "b:br-b") })
 	s.access.Southbound = provisioner.SouthboundAccess{
-		Source: s.access.Southbound.Source, Endpoints: "ssl:" + l.Addr().String(), Certificate: text, Key: provisioner.Secret(key), CA: caText,
+		Source: s.access.Southbound.Source, Endpoints: "ssl:" + l.Addr().String(), Certificate: text, Key: secret.Value(key), CA: caText,
 	}
 	seen, err := s.clouds.See(t.Context(), s.access, host("c0", ""))
 	if err != nil || len(seen.Chassis) != 1 || len(seen.Chassis[0].BridgeMappings) != 2 || seen.Chassis[0].EncapIPs[0] != "192.0.2.10" {
@@ -249,7 +250,7 @@ func TestSouthboundTLS(t *testing.T) {
 	s.access.Southbound.CA = otherCA
 	s.wantFault(t, fault.Denied, "tlsSecret")
 	s.access.Southbound = good
-	s.access.Southbound.Certificate, s.access.Southbound.Key = stranger, provisioner.Secret(strangerKey)
+	s.access.Southbound.Certificate, s.access.Southbound.Key = stranger, secret.Value(strangerKey)
 	for range 5 {
 		_, err := s.clouds.See(t.Context(), s.access, host("c0", ""))
 		if (!fault.Is(err, fault.Denied) && !fault.Is(err, fault.Transient)) || !strings.Contains(err.Error(), "tlsSecret") {

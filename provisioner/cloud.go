@@ -3,6 +3,8 @@ package provisioner
 import (
 	"context"
 	"slices"
+
+	"github.com/rackplane/rackplane/secret"
 )
 
 // Cloud is an OpenStack that servers join as computes.
@@ -31,14 +33,14 @@ type CloudAccess struct {
 	AuthURL string
 	// Username with UserDomain, or UserID; with Password.
 	Username, UserID, UserDomainName, UserDomainID string
-	Password                                       Secret
+	Password                                       secret.Value
 	// ProjectName with ProjectDomain, or ProjectID. Empty with an application credential, which has its own.
 	ProjectName, ProjectID, ProjectDomainName, ProjectDomainID string
 	// SystemScope is "all" for a token of the whole system; then there is no project.
 	SystemScope string
 	// ApplicationCredentialID, or its name with a user; with ApplicationCredentialSecret.
 	ApplicationCredentialID, ApplicationCredentialName string
-	ApplicationCredentialSecret                        Secret
+	ApplicationCredentialSecret                        secret.Value
 	// Region of the catalog; empty takes the only one.
 	Region string
 	// Interface of the catalog: public (also when empty), internal or admin.
@@ -58,7 +60,7 @@ type SouthboundAccess struct {
 	// Certificate, Key and CA are PEM; only for ssl endpoints. As with OVN's own clients the CA alone tells whom to trust:
 	// certificates made by ovs-pki name no host.
 	Certificate, CA string
-	Key             Secret
+	Key             secret.Value
 }
 
 // CloudHost is whom See looks for.

@@ -4,11 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rackplane/rackplane/secret"
 )
 
 // HostID names a BareMetalHost. The UID is part of it because names are reused.
@@ -20,35 +21,12 @@ type HostID struct {
 // String is namespace/name.
 func (h HostID) String() string { return h.Namespace + "/" + h.Name }
 
-// Secret is a value that never shows itself: fmt and encoding/json print it as "[redacted]" (empty stays empty).
-type Secret string
-
-const redacted = "[redacted]"
-
-// Reveal returns the value, for handing it to the service that needs it.
-func (s Secret) Reveal() string { return string(s) }
-
-// Format redacts under every verb.
-func (s Secret) Format(f fmt.State, _ rune) {
-	if s != "" {
-		_, _ = f.Write([]byte(redacted))
-	}
-}
-
-// MarshalJSON redacts.
-func (s Secret) MarshalJSON() ([]byte, error) {
-	if s == "" {
-		return []byte(`""`), nil
-	}
-	return []byte(`"` + redacted + `"`), nil
-}
-
 // BMC is how to reach a server's management controller.
 type BMC struct {
 	// Address in Metal3's form, such as redfish-virtualmedia+https://[2001:db8::1]:8443/redfish/v1/Systems/1.
 	Address string
 	// Username and Password to log in with. Both empty only while a host is being deleted.
-	Username, Password Secret
+	Username, Password secret.Value
 	// CredentialsName is the Secret they are from, for messages.
 	CredentialsName string
 	// CredentialsVersion changes whenever Username or Password may have; it reveals nothing about them.
@@ -72,11 +50,11 @@ type Image struct {
 // ConfigDrive is what the server's first boot reads.
 type ConfigDrive struct {
 	// MetaData is YAML or JSON added to openstack/latest/meta_data.json; empty means none.
-	MetaData Secret
+	MetaData secret.Value
 	// UserData goes to openstack/latest/user_data, verbatim; empty means none.
-	UserData Secret
+	UserData secret.Value
 	// NetworkData is openstack/latest/network_data.json as JSON or YAML; empty means none.
-	NetworkData Secret
+	NetworkData secret.Value
 }
 
 // Want is what one BareMetalHost asks for. Only what concerns the server: who may use it is not in here.

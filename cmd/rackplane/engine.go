@@ -29,9 +29,9 @@ import (
 	"github.com/rackplane/rackplane/controlplane"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/playbooks"
-	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/wire"
 )
 
@@ -115,7 +115,7 @@ func (f *engineFlags) readIronicFiles() (err error) {
 	}
 	for name, set := range map[string]func(string){
 		"username": func(s string) { f.ironic.Username = s },
-		"password": func(s string) { f.ironic.Password = provisioner.Secret(s) },
+		"password": func(s string) { f.ironic.Password = secret.Value(s) },
 	} {
 		content, err := os.ReadFile(filepath.Join(f.ironicAuth, name))
 		if err != nil {

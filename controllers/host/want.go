@@ -15,6 +15,7 @@ import (
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
+	"github.com/rackplane/rackplane/secret"
 )
 
 // problem is something wrong with what the user wrote, found before anything was asked of the service.
@@ -52,13 +53,13 @@ func (p *pass) gather(ctx context.Context) (*problem, error) {
 // credentials fills want.BMC from the Secret.
 func (p *pass) credentials(ctx context.Context) (*problem, error) {
 	h := p.host
-	secret := &corev1.Secret{}
-	err := p.Reader.Get(ctx, h.CredentialsKey(), secret)
+	found := &corev1.Secret{}
+	err := p.Reader.Get(ctx, h.CredentialsKey(), found)
 	bad := func(format string, args ...any) (*problem, error) {
 		text := fmt.Sprintf("BareMetalHost %s/%s: Secret %s/%s (spec.bmc.credentialsName) ", h.Namespace, h.Name, h.Namespace, h.Spec.BMC.CredentialsName)
 		return &problem{metal3v1alpha1.RegistrationError, text + fmt.Sprintf(format, args...)}, nil
 	}
-	user, password := secret.Data["username"], secret.Data["password"]
+	user, password := found.Data["username"], found.Data["password"]
 	switch {
 	case h.Spec.BMC.CredentialsName == "":
 		return &problem{metal3v1alpha1.RegistrationError, fmt.Sprintf(
@@ -72,10 +73,10 @@ func (p *pass) credentials(ctx context.Context) (*problem, error) {
 	case len(password) == 0:
 		return bad("has no key password: add it")
 	}
-	p.want.BMC.Username, p.want.BMC.Password = provisioner.Secret(user), provisioner.Secret(password)
-	p.want.BMC.CredentialsVersion = secret.ResourceVersion
-	p.past.Anew = p.past.Anew || !h.Status.TriedCredentials.Match(*secret)
-	h.UpdateTriedCredentials(*secret)
+	p.want.BMC.Username, p.want.BMC.Password = secret.Value(user), secret.Value(password)
+	p.want.BMC.CredentialsVersion = found.ResourceVersion
+	p.past.Anew = p.past.Anew || !h.Status.TriedCredentials.Match(*found)
+	h.UpdateTriedCredentials(*found)
 	return nil, nil //nolint:nilnil // no problem and no error
 }
 
@@ -184,7 +185,7 @@ func (p *pass) fillDrive(ctx context.Context, action provisioner.Action) error {
 // engine's rights, what others keep secret (Metal3's GHSA-pqfh-xh7w-7h3p). Whether a foreign Secret exists is not even
 // looked at. Metal3 also takes the key value (baremetal-operator v0.13.1,
 // internal/controller/metal3.io/host_config_data.go).
-func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReference, key string) (provisioner.Secret, error) {
+func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReference, key string) (secret.Value, error) {
 	if ref == nil || ref.Name == "" {
 		return "", nil
 	}
@@ -193,15 +194,15 @@ func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReferen
 		return "", fault.New(fault.Rejected, "BareMetalHost %s/%s: %s.namespace is %s, and a host reads Secrets of its own namespace only: create the Secret in %s and remove the field",
 			p.host.Namespace, p.host.Name, field, ref.Namespace, at.Namespace)
 	}
-	secret := &corev1.Secret{}
-	if err := p.Reader.Get(ctx, at, secret); apierrors.IsNotFound(err) {
+	found := &corev1.Secret{}
+	if err := p.Reader.Get(ctx, at, found); apierrors.IsNotFound(err) {
 		return "", fault.New(fault.Rejected, "Secret %s (%s) does not exist: create it", at, field)
 	} else if err != nil {
 		return "", fmt.Errorf("read Secret %s: %w", at, err)
 	}
 	for _, k := range []string{key, "value"} {
-		if data, ok := secret.Data[k]; ok {
-			return provisioner.Secret(data), nil
+		if data, ok := found.Data[k]; ok {
+			return secret.Value(data), nil
 		}
 	}
 	return "", fault.New(fault.Rejected, "Secret %s (%s) has no key %s: add it", at, field, key)

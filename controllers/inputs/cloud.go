@@ -22,6 +22,7 @@ import (
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/secret"
 )
 
 // Keys of the Secrets that spec.openstack names.
@@ -85,7 +86,7 @@ func readSouthbound(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet)
 		return access, fault.New(fault.Rejected, "%s: key %s holds no PEM certificate: correct it", where, keyCA)
 	}
 	access.Certificate, access.CA = string(data[corev1.TLSCertKey]), string(data[keyCA])
-	access.Key = provisioner.Secret(data[corev1.TLSPrivateKeyKey])
+	access.Key = secret.Value(data[corev1.TLSPrivateKeyKey])
 	return access, nil
 }
 
@@ -103,8 +104,8 @@ func readSecret(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, f s
 	if f.name == "" {
 		return nil, where, fault.New(fault.Missing, "%s of NodeSet %s/%s is not set: name the Secret with the keys %s", f.field, set.Namespace, set.Name, strings.Join(f.keys, ", "))
 	}
-	var secret corev1.Secret
-	err = r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: f.name}, &secret)
+	var found corev1.Secret
+	err = r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: f.name}, &found)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, where, fault.New(fault.Missing, "%s does not exist: create it with the keys %s", where, strings.Join(f.keys, ", "))
@@ -112,11 +113,11 @@ func readSecret(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, f s
 		return nil, where, fmt.Errorf("read %s: %w", where, err)
 	}
 	for _, key := range f.keys {
-		if len(secret.Data[key]) == 0 {
+		if len(found.Data[key]) == 0 {
 			return nil, where, fault.New(fault.Missing, "%s has no key %s: add it", where, key)
 		}
 	}
-	return secret.Data, where, nil
+	return found.Data, where, nil
 }
 
 // CloudSecrets are the names of the Secrets that spec.openstack refers to.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 )
 
 // Server is a simulated cloud behind HTTP, as far as package openstack uses Keystone, Nova, Placement and Neutron
@@ -34,7 +35,7 @@ type Server struct {
 const tokenHeader = "X-Subject-Token"
 
 // Serve starts a cloud that admits the password; it ends with the test.
-func Serve(tb testing.TB, password provisioner.Secret) *Server {
+func Serve(tb testing.TB, password secret.Value) *Server {
 	tb.Helper()
 	s := &Server{calls: map[string]int{}, generations: map[string]int{}, answers: map[string]http.HandlerFunc{}}
 	server := httptest.NewServer(s.handler())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 )
 
 var _ provisioner.Cloud = (*Simulator)(nil)
@@ -26,13 +27,13 @@ type Simulator struct {
 	mu       sync.Mutex
 	world    World
 	authURL  string
-	password provisioner.Secret
+	password secret.Value
 	failure  error
 	effects  []provisioner.CloudAction
 }
 
 // New returns a cloud without computes, whose Keystone is at authURL and admits the password; nothing answers elsewhere.
-func New(authURL string, password provisioner.Secret) *Simulator {
+func New(authURL string, password secret.Value) *Simulator {
 	return &Simulator{authURL: authURL, password: password, world: World{Traits: []string{"HW_CPU_X86_AVX2", "COMPUTE_NODE"}}}
 }
 

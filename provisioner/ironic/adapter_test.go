@@ -19,6 +19,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/wire/wiretest"
 )
 
@@ -405,7 +406,7 @@ func TestDeployWithABrokenDriveSendsNothing(t *testing.T) {
 	s := newServer(t)
 	s.node = node(provisioner.StateAvailable)
 	want := wanted()
-	want.Drive.NetworkData = provisioner.Secret("[not an object " + password)
+	want.Drive.NetworkData = secret.Value("[not an object " + password)
 	err := s.client(t).Do(t.Context(), want, provisioner.Deploy)
 	if !fault.Is(err, fault.Rejected) || strings.Contains(err.Error(), password) || !strings.Contains(err.Error(), "spec.networkData") {
 		t.Errorf("%v", err)

@@ -21,6 +21,7 @@ import (
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/wire"
 )
 
@@ -32,7 +33,7 @@ type Config struct {
 	CA []byte
 	// Username and Password for HTTP basic authentication; both empty means none is asked for.
 	Username string
-	Password provisioner.Secret
+	Password secret.Value
 	// DeployKernel, DeployRamdisk and DeployISO are URLs of the deploy agent as Ironic's driver_info takes them. Empty
 	// leaves the choice to Ironic's own configuration.
 	DeployKernel, DeployRamdisk, DeployISO string

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 )
 
 // deploy records the image and the instance, then starts the deployment with the config drive.
@@ -109,7 +110,7 @@ func (d call) configDrive() (map[string]any, error) {
 }
 
 // object parses a Secret's YAML or JSON object; nil for an empty one. Errors never quote it.
-func object(field string, s provisioner.Secret) (map[string]any, error) {
+func object(field string, s secret.Value) (map[string]any, error) {
 	if s == "" {
 		return nil, nil //nolint:nilnil // nothing given is no object and no error
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 )
 
 // cloud is an entry of clouds.yaml, as far as it is used (openstacksdk 4.4, openstack/config/schema.json).
@@ -170,10 +171,10 @@ func (c *cloud) access(ca string) provisioner.CloudAccess {
 	a := &c.Auth
 	return provisioner.CloudAccess{
 		AuthURL: a.AuthURL, Username: a.Username, UserID: a.UserID, UserDomainName: a.UserDomainName, UserDomainID: a.UserDomainID,
-		Password: provisioner.Secret(a.Password), ProjectName: a.ProjectName, ProjectID: a.ProjectID,
+		Password: secret.Value(a.Password), ProjectName: a.ProjectName, ProjectID: a.ProjectID,
 		ProjectDomainName: a.ProjectDomainName, ProjectDomainID: a.ProjectDomainID, SystemScope: a.SystemScope,
 		ApplicationCredentialID: a.CredentialID, ApplicationCredentialName: a.CredentialName,
-		ApplicationCredentialSecret: provisioner.Secret(a.CredentialSecret),
+		ApplicationCredentialSecret: secret.Value(a.CredentialSecret),
 		Region:                      c.Region, Interface: c.iface(), CA: ca,
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 )
 
 // Subject is what the conformance suite runs against: a provisioner and servers it can reach.
@@ -20,7 +21,7 @@ type Subject struct {
 	// 0; the suite uses four, each for one journey. Two calls give the same.
 	Want func(n int) provisioner.Want
 	// WrongPassword is one the BMCs refuse.
-	WrongPassword provisioner.Secret
+	WrongPassword secret.Value
 	// BadImage fails to verify against its checksum.
 	BadImage provisioner.Image
 	// Pause lets some time pass.

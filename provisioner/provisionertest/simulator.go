@@ -12,6 +12,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/secret"
 )
 
 var _ provisioner.Provisioner = (*Simulator)(nil)
@@ -29,7 +30,7 @@ type Simulator struct {
 	made   int
 }
 
-type login struct{ user, password provisioner.Secret }
+type login struct{ user, password secret.Value }
 
 // node is one server's record. Steps under way are in todo.
 type node struct {
@@ -73,7 +74,7 @@ func New(now func() time.Time, stepTime time.Duration) *Simulator {
 }
 
 // SetBMC makes the BMC at the address accept only this login. A BMC that was never set accepts every login.
-func (s *Simulator) SetBMC(address string, user, password provisioner.Secret) {
+func (s *Simulator) SetBMC(address string, user, password secret.Value) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bmcs[address] = login{user, password}

@@ -26,8 +26,8 @@ import (
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controlplane"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
-	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
+	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/test/cluster"
 	"github.com/rackplane/rackplane/test/world"
 )
@@ -57,7 +57,7 @@ func TestJourneyOnAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := traveller{&world.World{
-		API: api, Runner: ansibletest.New(1), Ironic: provisionertest.New(time.Now, 10*time.Millisecond), Cloud: openstacktest.New(world.AuthURL, provisioner.Secret(world.CloudPassword())),
+		API: api, Runner: ansibletest.New(1), Ironic: provisionertest.New(time.Now, 10*time.Millisecond), Cloud: openstacktest.New(world.AuthURL, secret.Value(world.CloudPassword())),
 	}}
 	limited, err := controlplane.InstallRBAC(t.Context(), config)
 	if err != nil {

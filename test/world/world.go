@@ -28,6 +28,7 @@ import (
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/adoption"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
+	"github.com/rackplane/rackplane/secret"
 )
 
 // Namespace is where everything is.
@@ -83,7 +84,7 @@ func New() *World {
 	s := newStore(Scheme(), clock.Now)
 	w := &World{
 		API: s, Store: s, Clock: clock, Runner: ansibletest.New(1), Ironic: provisionertest.New(clock.Now, time.Second),
-		Cloud: openstacktest.New(AuthURL, provisioner.Secret(CloudPassword())),
+		Cloud: openstacktest.New(AuthURL, secret.Value(CloudPassword())),
 	}
 	w.Nodes = w
 	return w

@@ -14,6 +14,7 @@ import (
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
+	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
@@ -80,7 +81,7 @@ func wantOf(r *rack.Rack, n int) provisioner.Want {
 	return provisioner.Want{
 		Host: provisioner.HostID{Namespace: "metal", Name: h.Name, UID: provisionertest.AnyUID(n)},
 		BMC: provisioner.BMC{
-			Address: h.BMCAddress, Username: provisioner.Secret(h.BMCUsername), Password: provisioner.Secret(h.BMCPassword),
+			Address: h.BMCAddress, Username: secret.Value(h.BMCUsername), Password: secret.Value(h.BMCPassword),
 			CredentialsName: "bmc", CredentialsVersion: "1",
 		},
 		BootMAC: h.BootMAC, BootMode: metal3v1alpha1.UEFI, Architecture: "x86_64", Online: true,
