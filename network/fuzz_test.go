@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/hardware"
 )
 
 // FuzzRender renders any site and layout: it is rendered or refused by a message that names the node; what is rendered is
@@ -22,7 +22,7 @@ func FuzzRender(f *testing.F) {
 		`[{"network": "ctlplane", "subnet": "a", "address": "192.0.2.10", "defaultRoute": true}, {"network": "internalapi", "subnet": "a", "address": "2001:db8::10"}]`)
 	f.Add(`{"networks": [{"name": "ctlplane", "subnets": [{"name": "a", "cidr": "::/0"}]}]}`, `null`, `[{"network": "ctlplane", "subnet": "a", "address": "::ffff:1.2.3.4"}]`)
 	f.Fuzz(func(t *testing.T, nets, config, addresses string) {
-		in := RenderInput{HostName: "n0", NICs: []claim.NIC{{Name: "nic0", MAC: "52:54:00:00:00:01"}, {Name: "nic1", MAC: "52:54:00:00:00:02"}}}
+		in := RenderInput{HostName: "n0", NICs: []hardware.NIC{{Name: "nic0", MAC: "52:54:00:00:00:01"}, {Name: "nic1", MAC: "52:54:00:00:00:02"}}}
 		if json.Unmarshal([]byte(nets), &in.Networks) != nil || json.Unmarshal([]byte(config), &in.Config) != nil || json.Unmarshal([]byte(addresses), &in.Addresses) != nil {
 			return
 		}

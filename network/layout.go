@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/hardware"
 )
 
 // maxName is the length of a Linux interface name (IFNAMSIZ less the final zero, include/uapi/linux/if.h).
@@ -39,14 +39,14 @@ type device struct {
 
 // layouter places attachments on devices.
 type layouter struct {
-	nics    []claim.NIC
+	nics    []hardware.NIC
 	atts    []*attachment
 	devices []*device
 	usedBy  map[string]string // field that has a device name or MAC
 }
 
 // layOut returns the devices: ethernets, then bonds, then VLANs, each in the order of the layout.
-func layOut(config *v1alpha1.NetworkConfig, nics []claim.NIC, atts []*attachment) ([]*device, error) {
+func layOut(config *v1alpha1.NetworkConfig, nics []hardware.NIC, atts []*attachment) ([]*device, error) {
 	l := &layouter{nics: nics, atts: atts, usedBy: map[string]string{}}
 	place := l.byDefault
 	if config != nil {
@@ -158,7 +158,7 @@ func (l *layouter) nextNIC(network string) (*device, error) {
 		}
 	}
 	return nil, fmt.Errorf("no interface is left for network %s, which has no vlan (the host has %s): give its subnet a vlan in the NetConfig, or set networkConfig",
-		network, names(l.nics, func(n claim.NIC) string { return n.Name }))
+		network, names(l.nics, func(n hardware.NIC) string { return n.Name }))
 }
 
 // add registers a device under its name and, for hardware, its MAC.
@@ -251,7 +251,7 @@ func (l *layouter) setMTUs() {
 }
 
 // ethernetNIC finds the inspected interface an ethernet means. Without a MAC it is picked by name, and need not be known.
-func (l *layouter) ethernetNIC(e v1alpha1.Ethernet, field string) (claim.NIC, error) {
+func (l *layouter) ethernetNIC(e v1alpha1.Ethernet, field string) (hardware.NIC, error) {
 	if e.MAC != "" {
 		return l.find(e.MAC, field+".mac")
 	}
@@ -260,13 +260,13 @@ func (l *layouter) ethernetNIC(e v1alpha1.Ethernet, field string) (claim.NIC, er
 			return nic, nil
 		}
 	}
-	return claim.NIC{Name: e.Name}, nil
+	return hardware.NIC{Name: e.Name}, nil
 }
 
 // portNIC finds the interface of a bond's port. Where nothing was inspected, a port with a name is picked by it.
-func (l *layouter) portNIC(port v1alpha1.BondPort, field string) (claim.NIC, error) {
+func (l *layouter) portNIC(port v1alpha1.BondPort, field string) (hardware.NIC, error) {
 	if len(l.nics) == 0 && port.Name != "" && strings.HasPrefix(port.MAC, "nic") {
-		return claim.NIC{Name: port.Name}, nil
+		return hardware.NIC{Name: port.Name}, nil
 	}
 	nic, err := l.find(port.MAC, field+".mac")
 	if err != nil {
@@ -280,16 +280,16 @@ func (l *layouter) portNIC(port v1alpha1.BondPort, field string) (claim.NIC, err
 }
 
 // find picks an inspected interface by MAC or as nicN. A MAC is taken as written while nothing was inspected.
-func (l *layouter) find(ref, field string) (claim.NIC, error) {
+func (l *layouter) find(ref, field string) (hardware.NIC, error) {
 	if index, ok := strings.CutPrefix(ref, "nic"); ok {
 		i, err := strconv.Atoi(index)
 		if err == nil && i >= 0 && i < len(l.nics) {
 			return l.nics[i], nil
 		}
 		if len(l.nics) == 0 {
-			return claim.NIC{}, fmt.Errorf("%s %s: nothing is known of the node's interfaces: pick the interface by name or MAC address", field, ref)
+			return hardware.NIC{}, fmt.Errorf("%s %s: nothing is known of the node's interfaces: pick the interface by name or MAC address", field, ref)
 		}
-		return claim.NIC{}, fmt.Errorf("%s %s: the host has %d interfaces, nic0 (%s) to nic%d (%s): use one of them",
+		return hardware.NIC{}, fmt.Errorf("%s %s: the host has %d interfaces, nic0 (%s) to nic%d (%s): use one of them",
 			field, ref, len(l.nics), l.nics[0].Name, len(l.nics)-1, l.nics[len(l.nics)-1].Name)
 	}
 	mac := strings.ToLower(ref)
@@ -299,23 +299,23 @@ func (l *layouter) find(ref, field string) (claim.NIC, error) {
 		}
 	}
 	if len(l.nics) == 0 {
-		return claim.NIC{MAC: mac}, nil
+		return hardware.NIC{MAC: mac}, nil
 	}
-	return claim.NIC{}, fmt.Errorf("%s %s: the host has no such interface (it has %s): correct it, or use nicN", field, ref,
-		names(l.nics, func(n claim.NIC) string { return n.Name + " " + n.MAC }))
+	return hardware.NIC{}, fmt.Errorf("%s %s: the host has no such interface (it has %s): correct it, or use nicN", field, ref,
+		names(l.nics, func(n hardware.NIC) string { return n.Name + " " + n.MAC }))
 }
 
 // sortNICs orders interfaces by name, numbers in names by value (eth2 before eth10), each once: Metal3 lists an
 // interface with an IPv4 and an IPv6 address twice.
-func sortNICs(nics []claim.NIC) []claim.NIC {
-	sorted := make([]claim.NIC, len(nics))
+func sortNICs(nics []hardware.NIC) []hardware.NIC {
+	sorted := make([]hardware.NIC, len(nics))
 	for i, nic := range nics {
-		sorted[i] = claim.NIC{Name: nic.Name, MAC: strings.ToLower(nic.MAC), SpeedGbps: nic.SpeedGbps}
+		sorted[i] = hardware.NIC{Name: nic.Name, MAC: strings.ToLower(nic.MAC), SpeedGbps: nic.SpeedGbps}
 	}
-	slices.SortFunc(sorted, func(a, b claim.NIC) int {
+	slices.SortFunc(sorted, func(a, b hardware.NIC) int {
 		return cmp.Or(compareNatural(a.Name, b.Name), strings.Compare(a.MAC, b.MAC))
 	})
-	return slices.CompactFunc(sorted, func(a, b claim.NIC) bool { return a.Name == b.Name && a.MAC == b.MAC })
+	return slices.CompactFunc(sorted, func(a, b hardware.NIC) bool { return a.Name == b.Name && a.MAC == b.MAC })
 }
 
 func compareNatural(a, b string) int {

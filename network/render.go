@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/hardware"
 )
 
 // RenderInput is one node.
@@ -24,7 +24,7 @@ type RenderInput struct {
 	// Addresses of the node.
 	Addresses []v1alpha1.Address
 	// NICs as inspected, in any order; empty for nodes that were not inspected.
-	NICs []claim.NIC
+	NICs []hardware.NIC
 }
 
 // Rendered is a node's network.

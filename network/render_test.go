@@ -14,14 +14,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/hardware"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // fourNICs are in no order; eno10 comes after eno2, and eno1 is listed for each of its two addresses.
-func fourNICs() []claim.NIC {
-	return []claim.NIC{
+func fourNICs() []hardware.NIC {
+	return []hardware.NIC{
 		{Name: "eno10", MAC: "52:54:00:00:00:10"},
 		{Name: "eno2", MAC: "52:54:00:00:00:02"},
 		{Name: "eno1", MAC: "52:54:00:00:00:01"},
@@ -253,9 +253,9 @@ func TestLiteralMACWithoutInspection(t *testing.T) {
 func TestInterfacesAreOrderedAsPeopleCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := []string{"", "a", "enp1s0", "enp1s0f0", "enp1s0f1", "enp2s0", "enp10s0", "eth01", "eth1", "eth2", "eth10", "eth10a"}
-		var nics []claim.NIC
+		var nics []hardware.NIC
 		for _, name := range rapid.Permutation(want).Draw(t, "shuffled") {
-			nics = append(nics, claim.NIC{Name: name, MAC: "x"})
+			nics = append(nics, hardware.NIC{Name: name, MAC: "x"})
 		}
 		var got []string
 		for _, nic := range sortNICs(nics) {

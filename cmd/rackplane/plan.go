@@ -20,6 +20,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
@@ -281,9 +282,9 @@ func assumeHardware(w *inputs.World) {
 		if w.Hosts[i].Hardware != nil {
 			continue
 		}
-		hw := &claim.Hardware{Arch: arch, CPUs: plenty, MemoryMiB: plenty << 10, LargestDiskGiB: plenty}
+		hw := &hardware.Details{Arch: arch, CPUs: plenty, MemoryMiB: plenty << 10, LargestDiskGiB: plenty}
 		for n := range 16 {
-			hw.NICs = append(hw.NICs, claim.NIC{Name: fmt.Sprintf("nic%d", n), SpeedGbps: plenty})
+			hw.NICs = append(hw.NICs, hardware.NIC{Name: fmt.Sprintf("nic%d", n), SpeedGbps: plenty})
 		}
 		w.Hosts[i].Hardware = hw
 	}

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
@@ -52,7 +53,7 @@ func readHardware(ctx context.Context, r client.Reader, namespace string, hosts 
 	}
 	for i := range hosts {
 		if hosts[i].Hardware == nil {
-			hosts[i].Hardware = claim.FromHardware(byKey[types.NamespacedName{Namespace: hosts[i].Ref.Namespace, Name: hosts[i].Ref.Name}])
+			hosts[i].Hardware = hardware.FromMetal3(byKey[types.NamespacedName{Namespace: hosts[i].Ref.Namespace, Name: hosts[i].Ref.Name}])
 		}
 	}
 	return nil

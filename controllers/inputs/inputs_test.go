@@ -18,6 +18,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
@@ -59,7 +60,7 @@ func TestHashesTellHostsApart(t *testing.T) {
 	node := inputs.Desired(set)[0]
 	node.Spec.Networks = []v1alpha1.Address{{Network: "ctlplane", Subnet: "a", Address: "192.168.0.10"}, {Network: "internalapi", Subnet: "a", Address: "172.17.0.10"}}
 	host := func(uid types.UID) claim.Host {
-		return claim.Host{Ref: v1alpha1.HostReference{Namespace: "m", Name: "h", UID: uid}, Hardware: &claim.Hardware{NICs: []claim.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}}}}
+		return claim.Host{Ref: v1alpha1.HostReference{Namespace: "m", Name: "h", UID: uid}, Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}}}}
 	}
 	hash := func(uid types.UID, collection string) string {
 		h := host(uid)
@@ -81,7 +82,7 @@ func TestHashesTellHostsApart(t *testing.T) {
 func TestInventoryLeavesOut(t *testing.T) {
 	set := steptest.NodeSet(4)
 	nodes := inputs.Desired(set)
-	hosts := []claim.Host{{Ref: v1alpha1.HostReference{Name: "h"}, Hardware: &claim.Hardware{NICs: []claim.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}}}}}
+	hosts := []claim.Host{{Ref: v1alpha1.HostReference{Name: "h"}, Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}}}}}
 	for i := range nodes {
 		nodes[i].Spec.Host = &hosts[0].Ref
 		nodes[i].Spec.Networks = []v1alpha1.Address{{Network: "ctlplane", Subnet: "a", Address: "192.168.0.1" + nodes[i].Name[1:]}, {Network: "internalapi", Subnet: "a", Address: "172.17.0.1" + nodes[i].Name[1:]}}

@@ -16,6 +16,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
@@ -192,7 +193,7 @@ func (p *pass) hardware(ctx context.Context) (*claim.Host, error) {
 		if err := p.Reader.Get(ctx, client.ObjectKeyFromObject(p.host), data); client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("read HardwareData %s: %w", client.ObjectKeyFromObject(p.host), err)
 		}
-		host.Hardware = claim.FromHardware(data.Spec.HardwareDetails)
+		host.Hardware = hardware.FromMetal3(data.Spec.HardwareDetails)
 	}
 	return &host, nil
 }

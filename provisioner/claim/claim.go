@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/hardware"
 )
 
 // OwnerKind is the kind of a consumerRef that names a node of ours.
@@ -61,7 +62,7 @@ type Host struct {
 	// Error is the host's own error in one line; empty when it has none.
 	Error string
 	// Hardware is nil until the host has been inspected.
-	Hardware *Hardware
+	Hardware *hardware.Details
 	// BMC is spec.bmc.address without the scheme, and BootMAC spec.bootMACAddress in lower case: what tells one server
 	// that is written down twice.
 	BMC, BootMAC string
@@ -74,30 +75,6 @@ type Host struct {
 	Twin string
 	// ConsumerGone means that there is no DataPlaneNode of the consumer's name.
 	ConsumerGone bool
-}
-
-// Hardware is what inspection found.
-type Hardware struct {
-	// Arch as Ironic reports it, for example x86_64.
-	Arch string
-	// CPUs is the number of logical processors.
-	CPUs int
-	// MemoryMiB is the RAM in MiB.
-	MemoryMiB int
-	// NICs are the interfaces as reported; an interface with two addresses may be listed twice.
-	NICs []NIC
-	// LargestDiskGiB is the size of the largest disk in GiB, rounded down.
-	LargestDiskGiB int
-}
-
-// NIC is one network interface.
-type NIC struct {
-	// Name as the inspection system saw it.
-	Name string
-	// MAC in lower case with colons.
-	MAC string
-	// SpeedGbps in Gbit/s; 0 means unknown.
-	SpeedGbps int
 }
 
 // Need is a node that wants a host.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/hardware"
 )
 
 func ref(name string) v1alpha1.HostReference {
@@ -25,9 +26,9 @@ func idle(name string, change ...func(*Host)) Host {
 		Labels: map[string]string{"rack": "r7"},
 		State:  "available",
 		LentTo: []string{"edpm"},
-		Hardware: &Hardware{
+		Hardware: &hardware.Details{
 			Arch: "x86_64", CPUs: 32, MemoryMiB: 256 * 1024, LargestDiskGiB: 960,
-			NICs: []NIC{{"eno1", "52:54:00:00:00:01", 25}, {"eno2", "52:54:00:00:00:02", 25}},
+			NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01", SpeedGbps: 25}, {Name: "eno2", MAC: "52:54:00:00:00:02", SpeedGbps: 25}},
 		},
 	}
 	for _, f := range change {
@@ -204,7 +205,10 @@ func TestRefusals(t *testing.T) {
 			if got := r.Reason + ": " + strings.Join(r.Hosts, ", "); got != c.want {
 				t.Errorf("got %q", got)
 			}
-			ok := idle("h1", func(h *Host) { h.Labels["slot"] = "1"; h.Hardware.NICs = append(h.Hardware.NICs, NIC{Name: "eno3"}) })
+			ok := idle("h1", func(h *Host) {
+				h.Labels["slot"] = "1"
+				h.Hardware.NICs = append(h.Hardware.NICs, hardware.NIC{Name: "eno3"})
+			})
 			if plan := makePlan(t, []Need{c.need}, []Host{ok}); len(plan.Take) != 1 {
 				t.Errorf("the host is refused without the flaw: %+v", plan.Unmet)
 			}
@@ -305,8 +309,8 @@ func TestFromBareMetalHost(t *testing.T) {
 		Consumer: &Owner{Namespace: "edpm", Name: "n0", UID: "u2"}, ConsumerKind: "DataPlaneNode",
 		Paused: true, Detached: true, Deleting: true, ExternallyProvisioned: true, HasImage: true,
 		Error: "power management error: no answer",
-		Hardware: &Hardware{
-			Arch: "x86_64", CPUs: 8, MemoryMiB: 16384, NICs: []NIC{{"eno1", "52:54:00:aa:bb:cc", 25}}, LargestDiskGiB: 9,
+		Hardware: &hardware.Details{
+			Arch: "x86_64", CPUs: 8, MemoryMiB: 16384, NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:aa:bb:cc", SpeedGbps: 25}}, LargestDiskGiB: 9,
 		},
 	}
 	if diff := cmp.Diff(want, FromBareMetalHost(full)); diff != "" {

@@ -7,11 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/line"
 )
 
 // FromBareMetalHost reads a host. Field and annotation names are those of baremetal-operator's
-// apis v0.13.1. Hardware comes from status.hardware; where that is empty, fill Host.Hardware with FromHardware of
+// apis v0.13.1. Hardware comes from status.hardware; where that is empty, fill Host.Hardware with hardware.FromMetal3 of
 // the host's HardwareData.
 func FromBareMetalHost(bmh metal3v1alpha1.BareMetalHost) Host {
 	_, paused := bmh.Annotations[metal3v1alpha1.PausedAnnotation]
@@ -26,7 +27,7 @@ func FromBareMetalHost(bmh metal3v1alpha1.BareMetalHost) Host {
 		ExternallyProvisioned: bmh.Spec.ExternallyProvisioned,
 		HasImage:              bmh.Spec.Image != nil || bmh.Spec.CustomDeploy != nil,
 		Error:                 errorOf(bmh.Status),
-		Hardware:              FromHardware(bmh.Status.HardwareDetails),
+		Hardware:              hardware.FromMetal3(bmh.Status.HardwareDetails),
 		BMC:                   serverAt(bmh.Spec.BMC.Address),
 		BootMAC:               strings.ToLower(bmh.Spec.BootMACAddress),
 	}
@@ -45,21 +46,6 @@ func serverAt(address string) string {
 	authority, path, _ := strings.Cut(address, "/")
 	authority = authority[strings.LastIndexByte(authority, '@')+1:]
 	return strings.TrimRight(strings.ToLower(authority)+"/"+path, "/")
-}
-
-// FromHardware reads inspected hardware; nil stays nil.
-func FromHardware(d *metal3v1alpha1.HardwareDetails) *Hardware {
-	if d == nil {
-		return nil
-	}
-	hw := &Hardware{Arch: d.CPU.Arch, CPUs: d.CPU.Count, MemoryMiB: d.RAMMebibytes}
-	for _, n := range d.NIC {
-		hw.NICs = append(hw.NICs, NIC{Name: n.Name, MAC: strings.ToLower(n.MAC), SpeedGbps: n.SpeedGbps})
-	}
-	for _, disk := range d.Storage {
-		hw.LargestDiskGiB = max(hw.LargestDiskGiB, int(disk.SizeBytes/metal3v1alpha1.GibiByte))
-	}
-	return hw
 }
 
 func consumerOf(ref *corev1.ObjectReference) (consumer *Owner, kind string) {

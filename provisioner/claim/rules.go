@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/hardware"
 )
 
 // class is what needs that accept the same hosts have in common.
@@ -181,7 +182,7 @@ func tooFewNICs(c *class, h *Host) string {
 func fastNICs(c *class, h *Host) int {
 	n := 0
 	for i, nic := range h.Hardware.NICs {
-		twice := slices.ContainsFunc(h.Hardware.NICs[:i], func(o NIC) bool { return o.Name == nic.Name && o.MAC == nic.MAC })
+		twice := slices.ContainsFunc(h.Hardware.NICs[:i], func(o hardware.NIC) bool { return o.Name == nic.Name && o.MAC == nic.MAC })
 		if !twice && nic.SpeedGbps >= int(c.requirements.NICs.MinGbps) {
 			n++
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/test/cluster"
@@ -282,7 +283,7 @@ func build(t *testing.T, a attack) (inv inventory.Inventory, told bool) {
 		}
 		nodes = append(nodes, second)
 	}
-	host := claim.Host{Ref: *node.Spec.Host, Hardware: &claim.Hardware{NICs: []claim.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}}}
+	host := claim.Host{Ref: *node.Spec.Host, Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}}}
 	world := inputs.NewWorld([]v1alpha1.NodeSet{*set}, nodes, []claim.Host{host})
 	problems := append(world.SpecProblems(set, site.Spec), texted(network.Validate(site.Spec))...)
 	in := inputs.Set{NodeSet: set, Networks: site.Spec}
