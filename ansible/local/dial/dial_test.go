@@ -56,8 +56,8 @@ func outlet(t *testing.T, p Policy) string {
 	return socket
 }
 
-// through does what OpenSSH does with ProxyUseFdpass, and returns what the other end says.
-func through(t *testing.T, socket, target string) (string, error) {
+// passed does what OpenSSH does with ProxyUseFdpass, and returns what it is given.
+func passed(t *testing.T, socket, target string) (*os.File, error) {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -67,7 +67,7 @@ func through(t *testing.T, socket, target string) (string, error) {
 	defer out.Close()
 	defer unix.Close(pair[1])
 	if err := Pass(t.Context(), socket, target, out); err != nil {
-		return "", err
+		return nil, err
 	}
 	rights := make([]byte, unix.CmsgSpace(4))
 	_, n, flags, _, err := unix.Recvmsg(pair[1], make([]byte, 1), rights, 0)
@@ -82,10 +82,68 @@ func through(t *testing.T, socket, target string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := os.NewFile(uintptr(descriptors[0]), "node")
+	return os.NewFile(uintptr(descriptors[0]), "node"), nil
+}
+
+// through returns what the other end says.
+func through(t *testing.T, socket, target string) (string, error) {
+	t.Helper()
+	conn, err := passed(t, socket, target)
+	if err != nil {
+		return "", err
+	}
 	defer conn.Close()
 	text, err := io.ReadAll(conn)
 	return string(text), err
+}
+
+// What is handed in leads to the node and can be made to lead nowhere else: it is no socket of this machine's network.
+func TestWhatIsHandedInLeadsNowhereElse(t *testing.T) {
+	node := echo(t)
+	conn, err := passed(t, outlet(t, Policy{Targets: []string{node}, Self: true}), node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	descriptor := int(conn.Fd())
+	if domain, err := unix.GetsockoptInt(descriptor, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain != unix.AF_UNIX {
+		t.Errorf("a socket of address family %d, %v", domain, err)
+	}
+	if err := unix.Listen(descriptor, 1); err == nil {
+		t.Error("it can listen")
+	}
+	text := strings.Repeat("0123456789", 100_000)
+	go io.WriteString(conn, text)
+	got := make([]byte, len(greeting+text))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != greeting+text {
+		t.Errorf("the way to the node: %.20q..., %v", got, err)
+	}
+}
+
+const greeting = "hello"
+
+// echo greets, answers with what it is told, and returns its address.
+func echo(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.WriteString(c, greeting)
+				io.Copy(c, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
 
 func TestOnlyTargetsAreReached(t *testing.T) {
@@ -221,27 +279,27 @@ func TestSilentNodeIsNotWaitedForAgain(t *testing.T) {
 		t.Errorf("the greeting is not there any more: %q, %v", greeting, err)
 	}
 	// Serve does not connect where it knows that it is in vain.
-	var known silences
-	known.add(target)
+	d := door{policy: Policy{Targets: []string{target}, Self: true}}
+	d.quiet.add(target)
 	ends := [2]*net.UnixConn{}
 	socket := filepath.Join(t.TempDir(), "s")
-	door, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	outlet, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer door.Close()
+	defer outlet.Close()
 	if ends[0], err = net.DialUnix("unix", nil, &net.UnixAddr{Name: socket}); err != nil {
 		t.Fatal(err)
 	}
 	defer ends[0].Close()
-	if ends[1], err = door.AcceptUnix(); err != nil {
+	if ends[1], err = outlet.AcceptUnix(); err != nil {
 		t.Fatal(err)
 	}
 	defer ends[1].Close()
 	if _, err := io.WriteString(ends[0], target+"\n"); err != nil {
 		t.Fatal(err)
 	}
-	if err := answer(t.Context(), ends[1], Policy{Targets: []string{target}, Self: true}, &known); err == nil || !strings.Contains(err.Error(), "says nothing") {
+	if _, err := d.answer(t.Context(), ends[1]); err == nil || !strings.Contains(err.Error(), "says nothing") {
 		t.Errorf("a node that is known to hang: %v", err)
 	}
 }
@@ -259,5 +317,40 @@ func TestThoseThatAskForNothingAreLetGo(t *testing.T) {
 	}
 	if got, err := through(t, socket, node); got != "hello" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A run that keeps connecting takes a bounded part of this machine, and what it closes is free again.
+func TestOpenConnectionsAreBounded(t *testing.T) {
+	node := echo(t)
+	socket := outlet(t, Policy{Targets: []string{node}, Self: true})
+	var open []*os.File
+	for {
+		conn, err := passed(t, socket, node)
+		if err != nil {
+			if !strings.Contains(err.Error(), "connections are open") {
+				t.Error(err)
+			}
+			break
+		}
+		defer conn.Close()
+		open = append(open, conn)
+		if len(open) > atOnce+perTarget {
+			t.Fatalf("%d connections are open", len(open))
+		}
+	}
+	if len(open) < atOnce {
+		t.Errorf("refused after %d", len(open))
+	}
+	open[0].Close()
+	for end := time.Now().Add(time.Minute); ; {
+		conn, err := passed(t, socket, node)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 }

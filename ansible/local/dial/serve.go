@@ -21,8 +21,9 @@ const (
 	// askTimeout bounds how long somebody may take to say what to connect to, askBytes how much.
 	askTimeout = 2 * time.Second
 	askBytes   = 512
-	// atOnce is how many may be served at once.
-	atOnce = 64
+	// atOnce is how many may be asking at once; perTarget more for each target may be connected. OpenSSH shares one
+	// connection for each node.
+	atOnce, perTarget = 64, 4
 )
 
 // Serve connects for whoever asks on the listener, which it closes, until the context ends. What it is asked for by the
@@ -30,8 +31,8 @@ const (
 func Serve(ctx context.Context, l *net.UnixListener, p Policy) error {
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	defer l.Close()
+	d := door{policy: p, connected: make(chan struct{}, atOnce+perTarget*len(p.Targets))}
 	slots := make(chan struct{}, atOnce)
-	var quiet silences
 	for {
 		slots <- struct{}{}
 		conn, err := l.AcceptUnix()
@@ -42,35 +43,82 @@ func Serve(ctx context.Context, l *net.UnixListener, p Policy) error {
 			return fmt.Errorf("serve connections of the sandbox: %w", err)
 		}
 		go func() {
-			defer func() { <-slots }()
-			defer conn.Close()
-			if err := answer(ctx, conn, p, &quiet); err != nil {
+			relay, err := d.answer(ctx, conn)
+			if err != nil {
 				_, _ = io.WriteString(conn, err.Error()) // it has gone: nobody is told
+			}
+			conn.Close()
+			<-slots
+			if relay != nil {
+				relay()
 			}
 		}()
 	}
 }
 
-// answer reads the target, connects, and hands the socket over once the node has greeted.
-func answer(ctx context.Context, conn *net.UnixConn, p Policy, quiet *silences) error {
+// door is the way out of one sandbox.
+type door struct {
+	policy    Policy
+	quiet     silences
+	connected chan struct{}
+}
+
+// answer reads the target, connects, and once the node has greeted hands over the way to it. The caller then calls relay,
+// which carries bytes until one side ends or the context does.
+func (d *door) answer(ctx context.Context, conn *net.UnixConn) (relay func(), err error) {
 	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	line, err := ask(connecting, conn)
 	if err != nil {
-		return fmt.Errorf("read what to connect to: %w", err)
+		return nil, fmt.Errorf("read what to connect to: %w", err)
 	}
-	if quiet.known(line) {
-		return silent(line)
+	if d.quiet.known(line) {
+		return nil, silent(line)
 	}
-	node, err := p.connect(connecting, line)
+	select {
+	case d.connected <- struct{}{}:
+	default:
+		return nil, fmt.Errorf("%s is not connected to: %d connections are open", line, cap(d.connected))
+	}
+	defer func() {
+		if err != nil {
+			<-d.connected
+		}
+	}()
+	node, err := d.policy.connect(connecting, line)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer node.Close()
-	if err := quiet.greeted(ctx, node, line, greetTimeout); err != nil {
-		return err
+	err = d.quiet.greeted(ctx, node, line, greetTimeout)
+	if err != nil {
+		return nil, errors.Join(err, node.Close())
 	}
-	return send(conn, node)
+	outside, err := hand(conn)
+	if err != nil {
+		return nil, errors.Join(err, node.Close())
+	}
+	return func() {
+		join(ctx, node, outside)
+		<-d.connected
+	}, nil
+}
+
+// join carries bytes between the two until one of them ends, and closes both: SSH knows no connection that is open in one
+// direction.
+func join(ctx context.Context, node *net.TCPConn, outside *net.UnixConn) {
+	ended := make(chan struct{}, 2)
+	carry := func(to io.Writer, from io.Reader) {
+		_, _ = io.Copy(to, from) // however it ended
+		ended <- struct{}{}
+	}
+	go carry(node, outside)
+	go carry(outside, node)
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	node.Close()
+	outside.Close()
 }
 
 // ask reads one line within bounds.
@@ -113,19 +161,29 @@ func (p Policy) connectTo(ctx context.Context, to netip.AddrPort) (*net.TCPConn,
 	return (&net.Dialer{}).DialTCP(ctx, "tcp", netip.AddrPort{}, to)
 }
 
-// send hands the connection over. OpenSSH expects one that blocks.
-func send(conn *net.UnixConn, node *net.TCPConn) error {
-	file, err := node.File()
+// hand gives one end of a pair of sockets to whoever asks, and returns the other. It is never the connection itself that
+// is given: a socket belongs for good to the network it was made in, and whoever has one of TCP may let go of its peer
+// (connect(2): AF_UNSPEC), connect it to whatever else is there, or listen.
+func hand(conn *net.UnixConn) (*net.UnixConn, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	defer unix.Close(pair[1])
+	file := os.NewFile(uintptr(pair[0]), "outside")
 	defer file.Close()
-	descriptor := int(file.Fd())
-	if err := unix.SetNonblock(descriptor, false); err != nil {
-		return err
+	own, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
 	}
-	_, _, err = conn.WriteMsgUnix([]byte{0}, unix.UnixRights(descriptor), nil)
-	return err
+	outside, ok := own.(*net.UnixConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("%T is no Unix socket", own), own.Close())
+	}
+	if _, _, err := conn.WriteMsgUnix([]byte{0}, unix.UnixRights(pair[1]), nil); err != nil {
+		return nil, errors.Join(err, outside.Close())
+	}
+	return outside, nil
 }
 
 // Pass asks on the socket for a connection to the target and hands it to whoever holds the other end of out.
