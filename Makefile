@@ -72,7 +72,7 @@ e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its o
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
-	go test ./api/... ./fault/... ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
+	go test ./api/... ./fault/... ./bmc/... ./provisioner/claim/... ./provisioner/adoption/... ./provisioner/lifecycle/... ./provisioner/join/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
 
 .PHONY: test-race
 test-race: ## The unit tests under the race detector

@@ -9,6 +9,7 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/secret"
 )
 
@@ -20,20 +21,6 @@ type HostID struct {
 
 // String is namespace/name.
 func (h HostID) String() string { return h.Namespace + "/" + h.Name }
-
-// BMC is how to reach a server's management controller.
-type BMC struct {
-	// Address in Metal3's form, such as redfish-virtualmedia+https://[2001:db8::1]:8443/redfish/v1/Systems/1.
-	Address string
-	// Username and Password to log in with. Both empty only while a host is being deleted.
-	Username, Password secret.Value
-	// CredentialsName is the Secret they are from, for messages.
-	CredentialsName string
-	// CredentialsVersion changes whenever Username or Password may have; it reveals nothing about them.
-	CredentialsVersion string
-	// Insecure accepts any TLS certificate.
-	Insecure bool
-}
 
 // Image is what to write to a server's disk, in BareMetalHost's terms. Comparable.
 type Image struct {
@@ -60,7 +47,7 @@ type ConfigDrive struct {
 // Want is what one BareMetalHost asks for. Only what concerns the server: who may use it is not in here.
 type Want struct {
 	Host HostID
-	BMC  BMC
+	BMC  bmc.Access
 	// BootMAC of the port the server boots from; empty when the BMC boots it without a network.
 	BootMAC string
 	// BootMode is never empty.
@@ -119,7 +106,7 @@ func (w Want) Server() string {
 func (w Want) Registration() string {
 	w.BMC.Username, w.BMC.Password = "", ""
 	said := struct {
-		BMC                      BMC
+		BMC                      bmc.Access
 		BootMAC, BootMode, Arch  string
 		Root                     *metal3v1alpha1.RootDeviceHints
 		SkipCleaning, NoPowerOff bool

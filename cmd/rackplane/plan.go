@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/nodeset"
@@ -24,7 +25,6 @@ import (
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
-	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/ssh"
 )
 
@@ -232,7 +232,7 @@ func hostProblems(m *manifests) []string {
 			continue
 		}
 		if h.Spec.BMC.Address != "" {
-			if err := ironic.CheckAddress(h.Spec.BMC.Address); err != nil {
+			if _, err := bmc.Parse(h.Spec.BMC.Address); err != nil {
 				problems = append(problems, fmt.Sprintf("BareMetalHost %s/%s: %v", h.Namespace, h.Name, err))
 			}
 		}

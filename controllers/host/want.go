@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
@@ -84,7 +85,7 @@ func wantOf(h *metal3v1alpha1.BareMetalHost) provisioner.Want {
 	_, detached := h.Annotations[metal3v1alpha1.DetachedAnnotation]
 	return provisioner.Want{
 		Host: provisioner.HostID{Namespace: h.Namespace, Name: h.Name, UID: h.UID},
-		BMC: provisioner.BMC{
+		BMC: bmc.Access{
 			Address: h.Spec.BMC.Address, CredentialsName: h.Spec.BMC.CredentialsName, Insecure: h.Spec.BMC.DisableCertificateVerification,
 		},
 		BootMAC: h.Spec.BootMACAddress, BootMode: h.BootMode(), Architecture: h.Spec.Architecture, RootDevice: h.Spec.RootDeviceHints,

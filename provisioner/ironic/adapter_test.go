@@ -17,6 +17,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/secret"
@@ -130,7 +131,7 @@ func (s *server) client(t *testing.T) *Client {
 func wanted() provisioner.Want {
 	return provisioner.Want{
 		Host: provisioner.HostID{Namespace: "metal", Name: "h1", UID: uid},
-		BMC: provisioner.BMC{
+		BMC: bmc.Access{
 			Address: "redfish-virtualmedia://bmc1/redfish/v1/Systems/1", Username: "admin", Password: password, CredentialsVersion: "7",
 		},
 		BootMAC: "52:54:00:AA:00:01", BootMode: metal3v1alpha1.UEFI, Online: true,

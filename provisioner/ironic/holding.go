@@ -1,14 +1,15 @@
 package ironic
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
 )
 
 // What a server holds is kept in its node's extra, which is ours alone: Ironic forgets instance_uuid and instance_info
@@ -64,7 +65,7 @@ func (d call) alone(ctx context.Context, a access) error {
 	if err != nil {
 		return d.classify(err)
 	}
-	mine := bmcOf(a.driverInfo(provisioner.BMC{}))
+	mine := bmcOf(a.driverInfo(bmc.Access{}))
 	for i := range all {
 		if other := &all[i]; bmcOf(other.DriverInfo) == mine && d.after(other) {
 			return fault.New(fault.Rejected, "the BMC of spec.bmc.address is that of Ironic node %s (%s) already, and one server has one "+
@@ -86,15 +87,15 @@ func (d call) after(other *nodes.Node) bool {
 // bmcOf names a BMC's system the same whatever spelling was used; the port and the path tell systems of one address apart.
 func bmcOf(info map[string]any) string {
 	if ipmi := text(info, "ipmi_address"); ipmi != "" {
-		return strings.ToLower(ipmi) + ":" + orElse(text(info, "ipmi_port"), defaultIPMIPort)
+		return strings.ToLower(ipmi) + ":" + cmp.Or(text(info, "ipmi_port"), bmc.DefaultIPMIPort)
 	}
 	address, system := text(info, "redfish_address"), strings.Trim(text(info, "redfish_system_id"), "/")
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return strings.ToLower(address) + "/" + system
 	}
-	port := orElse(u.Port(), map[string]string{"http": "80"}[u.Scheme])
-	return strings.ToLower(u.Hostname()) + ":" + orElse(port, "443") + "/" + system
+	port := cmp.Or(u.Port(), map[string]string{"http": "80"}[u.Scheme])
+	return strings.ToLower(u.Hostname()) + ":" + cmp.Or(port, "443") + "/" + system
 }
 
 // Deployments returns the deployment of every node that holds one of ours, by the node's name.

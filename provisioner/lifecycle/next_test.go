@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
@@ -38,7 +39,7 @@ func newWorld(stepTime time.Duration) *world {
 func want() provisioner.Want {
 	return provisioner.Want{
 		Host:     provisioner.HostID{Namespace: "metal", Name: "h1", UID: provisionertest.AnyUID(1)},
-		BMC:      provisioner.BMC{Address: "redfish://bmc1", Username: "admin", Password: "secret", CredentialsName: "h1-bmc", CredentialsVersion: "1"},
+		BMC:      bmc.Access{Address: "redfish://bmc1", Username: "admin", Password: "secret", CredentialsName: "h1-bmc", CredentialsVersion: "1"},
 		BootMode: metal3v1alpha1.UEFI,
 	}
 }

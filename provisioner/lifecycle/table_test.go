@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -74,7 +75,7 @@ func TestEveryStateIsDecided(t *testing.T) {
 	for _, state := range provisioner.NodeStates() {
 		for bits := range 1 << 7 {
 			on := func(i int) bool { return bits&(1<<i) != 0 }
-			want := provisioner.Want{External: on(0), Online: on(1), Deleting: on(2), BMC: provisioner.BMC{Address: "redfish://b"}}
+			want := provisioner.Want{External: on(0), Online: on(1), Deleting: on(2), BMC: bmc.Access{Address: "redfish://b"}}
 			if on(3) {
 				want.Image = &provisioner.Image{URL: "http://a"}
 			}

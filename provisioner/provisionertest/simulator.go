@@ -10,6 +10,7 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/secret"
@@ -348,7 +349,7 @@ func (s *Simulator) power(n *node, to provisioner.Power) bool {
 	return true
 }
 
-func (s *Simulator) admits(b provisioner.BMC) bool {
+func (s *Simulator) admits(b bmc.Access) bool {
 	l, known := s.bmcs[b.Address]
 	return !known || l == login{b.Username, b.Password}
 }

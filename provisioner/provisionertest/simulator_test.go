@@ -8,6 +8,7 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
 )
@@ -33,7 +34,7 @@ func TestSimulatorConforms(t *testing.T) {
 					sim.SetBMC(address, "admin", "the password")
 					return provisioner.Want{
 						Host: provisioner.HostID{Namespace: "metal", Name: fmt.Sprintf("h%d", n), UID: provisionertest.AnyUID(n)},
-						BMC: provisioner.BMC{
+						BMC: bmc.Access{
 							Address: address, Username: "admin", Password: "the password", CredentialsName: "bmc", CredentialsVersion: "1",
 						},
 						BootMode: metal3v1alpha1.UEFI, Online: true,

@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/ironic"
 )
 
 const template = `{{ lookup(''pipe'', ''id'') }}`
@@ -178,7 +178,7 @@ func named(t *testing.T, u *unstructured.Unstructured) error {
 		}
 	case "BareMetalHost":
 		host := typed(t, u, &metal3v1alpha1.BareMetalHost{})
-		if err := ironic.CheckAddress(host.Spec.BMC.Address); host.Spec.BMC.Address != "" && err != nil {
+		if _, err := bmc.Parse(host.Spec.BMC.Address); host.Spec.BMC.Address != "" && err != nil {
 			problems = append(problems, err.Error())
 		}
 		if i := host.Spec.Image; i != nil {

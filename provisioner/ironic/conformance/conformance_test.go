@@ -11,6 +11,7 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
+	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
@@ -80,7 +81,7 @@ func wantOf(r *rack.Rack, n int) provisioner.Want {
 	h := r.Hosts[n]
 	return provisioner.Want{
 		Host: provisioner.HostID{Namespace: "metal", Name: h.Name, UID: provisionertest.AnyUID(n)},
-		BMC: provisioner.BMC{
+		BMC: bmc.Access{
 			Address: h.BMCAddress, Username: secret.Value(h.BMCUsername), Password: secret.Value(h.BMCPassword),
 			CredentialsName: "bmc", CredentialsVersion: "1",
 		},
