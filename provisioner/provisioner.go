@@ -9,7 +9,7 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
-	"github.com/rackplane/rackplane/provisioner/adoption"
+	"github.com/rackplane/rackplane/adoption"
 )
 
 // Provisioner registers, inspects, images and powers servers. Progress is seen only through Observe.

@@ -1,4 +1,4 @@
-"""Tells what a node is like, as one line of JSON; see provisioner/adoption Facts for its form.
+"""Tells what a node is like, as one line of JSON; see Facts of the Go package adoption for its form.
 
 Changes nothing: files are opened for reading, systemd and the package database are asked by the user nobody, and Open
 vSwitch and OVN through their sockets, in methods that only read. No library call here starts a daemon. Runs on Python 3.9.

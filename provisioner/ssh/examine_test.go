@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner/adoption"
 	"github.com/rackplane/rackplane/provisioner/ssh"
 )
 

@@ -21,9 +21,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/adoption"
 	prober "github.com/rackplane/rackplane/provisioner/ssh"
 	"github.com/rackplane/rackplane/test/login"
 	"github.com/rackplane/rackplane/test/rack"
