@@ -2,218 +2,188 @@ package openstack
 
 import (
 	"cmp"
-	"context"
-	"errors"
+	"maps"
 	"net/url"
+	"regexp"
 	"slices"
-	"sync"
-	"time"
+	"strings"
 
-	"k8s.io/utils/clock"
+	yaml "go.yaml.in/yaml/v3"
 
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/wire"
+	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/secret"
 )
 
-const (
-	// fresh is how long an answer is the answer.
-	fresh = 5 * time.Second
-	// freshFailure is the same for a failure.
-	freshFailure = 15 * time.Second
-	// freshFlood is the same for a place that answers more than anyone wants: it is not what it should be, and costs.
-	freshFlood = 5 * time.Minute
-	// bearable is how long an answer will do while another is being fetched.
-	bearable = time.Minute
-	// forgotten is how long after its last use a cloud is dropped, with its credentials.
-	forgotten = 10 * time.Minute
-	// defaultTimeout bounds one call.
-	defaultTimeout = 15 * time.Second
-)
-
-// Clouds is the adapter to real OpenStacks. Safe for concurrent use. Make one with New.
-type Clouds struct {
-	clock   clock.PassiveClock
-	timeout time.Duration
-	reach   *wire.Reach
-
-	mu       sync.Mutex
-	sessions map[provisioner.CloudAccess]*session
+// cloud is an entry of clouds.yaml, as far as it is used (openstacksdk 4.4, openstack/config/schema.json).
+type cloud struct {
+	Auth struct {
+		AuthURL           string `yaml:"auth_url"`
+		Username          string `yaml:"username"`
+		UserID            string `yaml:"user_id"`
+		Password          string `yaml:"password"`
+		UserDomainName    string `yaml:"user_domain_name"`
+		UserDomainID      string `yaml:"user_domain_id"`
+		ProjectName       string `yaml:"project_name"`
+		ProjectID         string `yaml:"project_id"`
+		ProjectDomainName string `yaml:"project_domain_name"`
+		ProjectDomainID   string `yaml:"project_domain_id"`
+		SystemScope       string `yaml:"system_scope"`
+		CredentialID      string `yaml:"application_credential_id"`
+		CredentialName    string `yaml:"application_credential_name"`
+		CredentialSecret  string `yaml:"application_credential_secret"`
+	} `yaml:"auth"`
+	AuthType     string `yaml:"auth_type"`
+	Region       string `yaml:"region_name"`
+	Interface    string `yaml:"interface"`
+	EndpointType string `yaml:"endpoint_type"`
+	Verify       *bool  `yaml:"verify"`
+	CACert       string `yaml:"cacert"`
+	Cert         string `yaml:"cert"`
+	Profile      string `yaml:"profile"`
 }
 
-var _ provisioner.Cloud = (*Clouds)(nil)
-
-// New returns the adapter. It makes no call. timeout bounds one call; 0 means 15 s. reach says where clouds may be; nil
-// means everywhere.
-func New(c clock.PassiveClock, timeout time.Duration, reach *wire.Reach) *Clouds {
-	return &Clouds{clock: c, timeout: cmp.Or(timeout, defaultTimeout), reach: reach, sessions: map[provisioner.CloudAccess]*session{}}
-}
-
-// See implements provisioner.Cloud.
-func (c *Clouds) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
-	s := c.session(access)
-	seen, err := s.sight(ctx)
-	if err != nil {
-		return provisioner.Compute{}, err
+// ParseClouds is the access that an entry of a clouds.yaml describes; ca is the PEM file of the CA, empty for the
+// machine's. Errors are fault.Rejected or fault.Missing, begin with the key and hold nothing of the file but names.
+func ParseClouds(text, ca []byte, entry string) (Access, error) {
+	var file struct {
+		Clouds map[string]cloud `yaml:"clouds"`
 	}
-	compute := seen.Of(host)
-	for i := range compute.Providers {
-		if err := s.stock(ctx, seen, &compute, i); err != nil {
-			return provisioner.Compute{}, err
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		return Access{}, fault.New(fault.Rejected, "key clouds.yaml is not a clouds.yaml as openstacksdk reads it%s: correct it", where(err))
+	}
+	c, ok := file.Clouds[entry]
+	switch {
+	case len(file.Clouds) == 0:
+		return Access{}, fault.New(fault.Rejected, "key clouds.yaml has no clouds: put the cloud under clouds.%s", entry)
+	case !ok:
+		return Access{}, fault.New(fault.Missing, "key clouds.yaml has no cloud %s, but %s: correct spec.openstack.cloud",
+			entry, strings.Join(slices.Sorted(maps.Keys(file.Clouds)), ", "))
+	}
+	if wrong := c.wrong(string(ca)); wrong != "" {
+		return Access{}, fault.New(fault.Rejected, "key clouds.yaml, cloud %s: %s", entry, wrong)
+	}
+	return c.access(string(ca)), nil
+}
+
+// wrong says what keeps the entry from being used; "" when nothing does.
+func (c *cloud) wrong(ca string) string {
+	for _, check := range []func() string{
+		c.wrongPlace, c.refused, func() string { return c.wrongTrust(ca) }, c.wrongCredential, c.wrongUser, c.wrongProject,
+	} {
+		if wrong := check(); wrong != "" {
+			return wrong
 		}
 	}
-	return compute, nil
+	return ""
 }
 
-// Servers implements provisioner.Cloud.
-func (c *Clouds) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*c.timeout)
-	defer cancel()
-	a, err := c.session(access).login(ctx)
-	if err != nil {
-		return nil, err
+func (c *cloud) wrongPlace() string {
+	target, err := url.Parse(c.Auth.AuthURL)
+	switch {
+	case err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") || target.User != nil:
+		return "auth.auth_url must look like https://keystone.example.com:5000/v3"
+	case !slices.Contains([]string{"", "public", "internal", "admin"}, c.iface()):
+		return "interface must be public, internal or admin"
 	}
-	rows, err := list[struct {
-		Name string `json:"name"`
-	}](ctx, a.compute, "servers", "servers?all_tenants=1&host="+url.QueryEscape(host))
-	if err != nil {
-		rules := &blame{access: access}
-		return nil, rules.classify("list the servers of all projects", err)
-	}
-	names := make([]string, 0, len(rows))
-	for _, r := range rows {
-		names = append(names, r.Name)
-	}
-	slices.Sort(names)
-	return names, nil
+	return ""
 }
 
-// session is the one of an access. Those nobody asks for any more are dropped.
-func (c *Clouds) session(access provisioner.CloudAccess) *session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.clock.Now()
-	for key, s := range c.sessions {
-		if now.Sub(s.used) > forgotten {
-			delete(c.sessions, key)
-		}
+// refused is what would otherwise be ignored.
+func (c *cloud) refused() string {
+	switch {
+	case !slices.Contains([]string{"", "password", "v3password", "v3applicationcredential"}, c.AuthType):
+		return "auth_type " + c.AuthType + " is not known here: use password or v3applicationcredential"
+	case c.Profile != "":
+		return "profile is not read: write the values out"
+	case c.Cert != "":
+		return "cert names a file, which is not read: client certificates are not supported"
 	}
-	s := c.sessions[access]
-	if s == nil {
-		s = &session{clouds: c, access: access, stocks: map[string]stock{}}
-		c.sessions[access] = s
-	}
-	s.used = now
-	return s
+	return ""
 }
 
-// session is what is known of one cloud.
-type session struct {
-	clouds *Clouds
-	access provisioner.CloudAccess
-	used   time.Time // guarded by clouds.mu
-
-	entry sync.Mutex // held while logging in, so that nobody else does
-	gate  gate
-
-	mu      sync.Mutex
-	api     *api             // nil until logged in
-	last    *answer          // nil after a Do
-	epoch   int              // counts Dos: an answer that was fetched across one is not kept
-	fetched chan struct{}    // closed when the survey under way ends; nil when there is none
-	stocks  map[string]stock // by provider
+func (c *cloud) wrongTrust(ca string) string {
+	switch {
+	case c.Verify != nil && !*c.Verify:
+		return "verify: false is refused: put the CA's certificate into the key ca.crt instead"
+	case c.CACert != "" && ca == "":
+		return "cacert names a file, which is not read: put the certificate into the key ca.crt"
+	}
+	return ""
 }
 
-// answer is what a survey brought.
-type answer struct {
-	survey *survey
-	err    error
-	at     time.Time
+// credential reports whether an application credential is used; it knows its user and project.
+func (c *cloud) credential() bool {
+	return c.AuthType == "v3applicationcredential" || c.Auth.CredentialID != "" || c.Auth.CredentialName != ""
 }
 
-// sight is an answer that is fresh enough.
-func (s *session) sight(ctx context.Context) (*survey, error) {
-	for {
-		last, fetched, mine, epoch := s.turn()
-		switch {
-		case last != nil:
-			return last.survey, last.err
-		case mine:
-			return s.fetch(ctx, epoch)
-		}
-		select {
-		case <-fetched:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+func (c *cloud) wrongCredential() string {
+	a := &c.Auth
+	switch {
+	case !c.credential():
+		return ""
+	case a.CredentialID == "" && a.CredentialName == "":
+		return "auth.application_credential_id is missing"
+	case a.CredentialSecret == "":
+		return "auth.application_credential_secret is missing"
+	case a.CredentialID == "" && a.Username == "" && a.UserID == "":
+		return "auth.application_credential_name needs the user it belongs to: add auth.username with its domain, or use auth.application_credential_id"
+	}
+	return ""
+}
+
+func (c *cloud) wrongUser() string {
+	a := &c.Auth
+	switch {
+	case c.credential():
+		return ""
+	case a.Username == "" && a.UserID == "":
+		return "auth.username is missing"
+	case a.Password == "":
+		return "auth.password is missing"
+	case a.UserID == "" && a.UserDomainName == "" && a.UserDomainID == "":
+		return "auth.user_domain_name is missing (usually Default)"
+	}
+	return ""
+}
+
+func (c *cloud) wrongProject() string {
+	a := &c.Auth
+	switch {
+	case c.credential() || a.SystemScope == "all":
+		return ""
+	case a.SystemScope != "":
+		return "auth.system_scope must be all"
+	case a.ProjectName == "" && a.ProjectID == "":
+		return "auth.project_name is missing"
+	case a.ProjectID == "" && a.ProjectDomainName == "" && a.ProjectDomainID == "":
+		return "auth.project_domain_name is missing (usually Default)"
+	}
+	return ""
+}
+
+// iface is the catalog's interface; endpoint_type is its old name, with values such as publicURL.
+func (c *cloud) iface() string {
+	return strings.TrimSuffix(cmp.Or(c.Interface, c.EndpointType), "URL")
+}
+
+func (c *cloud) access(ca string) Access {
+	a := &c.Auth
+	return Access{
+		AuthURL: a.AuthURL, Username: a.Username, UserID: a.UserID, UserDomainName: a.UserDomainName, UserDomainID: a.UserDomainID,
+		Password: secret.Value(a.Password), ProjectName: a.ProjectName, ProjectID: a.ProjectID,
+		ProjectDomainName: a.ProjectDomainName, ProjectDomainID: a.ProjectDomainID, SystemScope: a.SystemScope,
+		ApplicationCredentialID: a.CredentialID, ApplicationCredentialName: a.CredentialName,
+		ApplicationCredentialSecret: secret.Value(a.CredentialSecret),
+		Region:                      c.Region, Interface: c.iface(), CA: ca,
 	}
 }
 
-// turn is a usable answer, else the survey under way to wait for; mine when the caller has to make it.
-func (s *session) turn() (last *answer, fetched chan struct{}, mine bool, epoch int) { //nolint:revive // four results that belong together, for one caller
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.last != nil {
-		age, limit := s.clouds.clock.Since(s.last.at), fresh
-		if s.last.err != nil {
-			limit = freshFailure
-		}
-		if errors.Is(s.last.err, errFlood) {
-			limit = freshFlood
-		}
-		if age < limit || (s.fetched != nil && age < bearable) {
-			return s.last, nil, false, 0
-		}
-	}
-	if s.fetched != nil {
-		return nil, s.fetched, false, 0
-	}
-	s.fetched = make(chan struct{})
-	return nil, s.fetched, true, s.epoch
-}
+var lineNumber = regexp.MustCompile(`line \d+`)
 
-// fetch makes a survey and keeps it, unless the caller gave up or something was done meanwhile.
-func (s *session) fetch(ctx context.Context, epoch int) (*survey, error) {
-	made, err := s.survey(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.fetched)
-	s.fetched = nil
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+// where is the place an error of the parser names. Its other words may quote the file, which holds passwords.
+func where(err error) string {
+	if place := lineNumber.FindString(err.Error()); place != "" {
+		return " (" + place + ")"
 	}
-	if err != nil {
-		s.api = nil // logs in anew: token, catalog or endpoints may have changed
-	}
-	if epoch == s.epoch {
-		s.last = &answer{made, err, s.clouds.clock.Now()}
-	}
-	return made, err
-}
-
-// forget drops the last answer.
-func (s *session) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.epoch++
-	s.last = nil
-}
-
-// login is the logged-in API.
-func (s *session) login(ctx context.Context) (*api, error) {
-	s.entry.Lock()
-	defer s.entry.Unlock()
-	s.mu.Lock()
-	known := s.api
-	s.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
-	made, err := s.enter(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.api = made
-	return made, nil
+	return ""
 }

@@ -27,7 +27,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controlplane"
-	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/api"
 	"github.com/rackplane/rackplane/playbooks"
 	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/ssh"
@@ -246,7 +246,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	}
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: ledCloud{openstack.New(realClock, 0, reach), lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{}, Clock: realClock}, Examiner: ssh.Examiner{}, Cloud: ledCloud{api.New(realClock, 0, reach), lead}, Leases: held, Random: rand.Reader}).Setup,
 		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, lead}, Leases: held, Collection: playbooks.Hash()}).Setup,
 	}
 	if service != nil {

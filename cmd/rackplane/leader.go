@@ -14,6 +14,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -166,12 +167,12 @@ func (p ledProvisioner) Do(ctx context.Context, want provisioner.Want, action pr
 
 // ledCloud acts while this engine leads.
 type ledCloud struct {
-	provisioner.Cloud
+	openstack.Cloud
 	lead *leadership
 }
 
-// Do implements provisioner.Cloud.
-func (c ledCloud) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+// Do implements openstack.Cloud.
+func (c ledCloud) Do(ctx context.Context, access openstack.Access, action openstack.Action) error {
 	if err := c.lead.check(string(action.Verb)); err != nil {
 		return err
 	}

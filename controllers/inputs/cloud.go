@@ -20,8 +20,8 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/join"
 	"github.com/rackplane/rackplane/secret"
 )
 
@@ -35,19 +35,19 @@ const (
 const defaultCloud = "default"
 
 // ReadCloud reads how the cloud of a set is reached. The set must have spec.openstack.
-func ReadCloud(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (provisioner.CloudAccess, error) {
+func ReadCloud(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (openstack.Access, error) {
 	spec := set.Spec.OpenStack
 	entry := cmp.Or(spec.Cloud, defaultCloud)
 	data, where, err := readSecret(ctx, r, set, secretField{spec.CloudsSecret, "spec.openstack.cloudsSecret", []string{keyClouds}})
 	if err != nil {
-		return provisioner.CloudAccess{}, err
+		return openstack.Access{}, err
 	}
 	if ca := data[keyCA]; len(ca) > 0 && !isPEM(ca) {
-		return provisioner.CloudAccess{}, fault.New(fault.Rejected, "%s: key %s holds no PEM certificate: correct it", where, keyCA)
+		return openstack.Access{}, fault.New(fault.Rejected, "%s: key %s holds no PEM certificate: correct it", where, keyCA)
 	}
-	access, err := join.ParseClouds(data[keyClouds], data[keyCA], entry)
+	access, err := openstack.ParseClouds(data[keyClouds], data[keyCA], entry)
 	if err != nil {
-		return provisioner.CloudAccess{}, fault.Wrap(fault.KindOf(err), err, "%s", where)
+		return openstack.Access{}, fault.Wrap(fault.KindOf(err), err, "%s", where)
 	}
 	access.Source = fmt.Sprintf("Secret %s/%s, cloud %s", set.Namespace, spec.CloudsSecret, entry)
 	if spec.Southbound != nil {
@@ -57,14 +57,14 @@ func ReadCloud(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (pro
 }
 
 // cloudID identifies a cloud by where its Keystone is and the region, without anything secret.
-func cloudID(access provisioner.CloudAccess) string {
+func cloudID(access openstack.Access) string {
 	sum := sha256.Sum256([]byte(strings.ToLower(strings.TrimRight(access.AuthURL, "/")) + " " + access.Region))
 	return hex.EncodeToString(sum[:])[:16]
 }
 
-func readSouthbound(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (provisioner.SouthboundAccess, error) {
+func readSouthbound(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (openstack.SouthboundAccess, error) {
 	spec := set.Spec.OpenStack.Southbound
-	access := provisioner.SouthboundAccess{
+	access := openstack.SouthboundAccess{
 		Source:    fmt.Sprintf("spec.openstack.southbound.endpoints of NodeSet %s/%s", set.Namespace, set.Name),
 		Endpoints: strings.Join(spec.Endpoints, ","),
 	}

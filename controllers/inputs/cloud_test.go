@@ -13,7 +13,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/openstack/join"
 )
 
 const clouds = `{clouds: {default: {auth: {auth_url: "https://keystone.example.com/v3", username: admin, password: hunter2,

@@ -16,6 +16,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/network"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -28,7 +29,7 @@ type Reconciler struct {
 	// Prober logs in to nodes.
 	Prober provisioner.Prober
 	// Cloud is asked about nodes whose set has spec.openstack.
-	Cloud provisioner.Cloud
+	Cloud openstack.Cloud
 	// Examiner looks at pre-provisioned nodes before anything runs on them.
 	Examiner provisioner.Examiner
 	// Leases of the nodes.

@@ -19,7 +19,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
-	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/openstack/join"
 )
 
 const (

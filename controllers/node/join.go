@@ -13,8 +13,8 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/join"
 )
 
 const (
@@ -103,7 +103,7 @@ func (p *pass) heard() bool {
 }
 
 // place does what puts the compute where the set wants it. The next pass sees whether it is there.
-func (p *pass) place(ctx context.Context, access provisioner.CloudAccess, decision join.Decision) (step.Outcome, error) {
+func (p *pass) place(ctx context.Context, access openstack.Access, decision join.Decision) (step.Outcome, error) {
 	for _, action := range decision.Actions {
 		err := p.Cloud.Do(ctx, access, action)
 		if fault.Is(err, fault.Transient) && p.heard() {

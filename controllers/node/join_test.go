@@ -21,8 +21,8 @@ import (
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
-	"github.com/rackplane/rackplane/provisioner"
 )
 
 const cloudsYAML = `clouds:
@@ -156,12 +156,12 @@ func TestPlacesTheCompute(t *testing.T) {
 	r.expect(configured + "-Joined:WaitingForAggregates")
 	r.pass()
 	r.expect(configured + "+Joined")
-	want := []provisioner.CloudAction{
-		{Verb: provisioner.MakeAggregate, Aggregate: "rack7", Zone: "rack7"},
-		{Verb: provisioner.JoinAggregate, Aggregate: "rack7", Host: hostName},
-		{Verb: provisioner.MakeAggregate, Aggregate: "gpu"},
-		{Verb: provisioner.JoinAggregate, Aggregate: "gpu", Host: hostName},
-		{Verb: provisioner.SetTrait, Provider: "hypervisor-" + hostName, Trait: "CUSTOM_RACK7"},
+	want := []openstack.Action{
+		{Verb: openstack.MakeAggregate, Aggregate: "rack7", Zone: "rack7"},
+		{Verb: openstack.JoinAggregate, Aggregate: "rack7", Host: hostName},
+		{Verb: openstack.MakeAggregate, Aggregate: "gpu"},
+		{Verb: openstack.JoinAggregate, Aggregate: "gpu", Host: hostName},
+		{Verb: openstack.SetTrait, Provider: "hypervisor-" + hostName, Trait: "CUSTOM_RACK7"},
 	}
 	if diff := cmp.Diff(want, r.cloud.Effects()); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
@@ -395,7 +395,7 @@ func TestServersOnTheHostHoldItsRelease(t *testing.T) {
 	if h := r.host(); h.Spec.Image == nil || !h.Spec.Online {
 		t.Fatalf("host %+v: switched off under its servers", h.Spec)
 	}
-	want := []provisioner.CloudAction{{Verb: provisioner.DisableService, Service: "service-" + hostName, Host: hostName}}
+	want := []openstack.Action{{Verb: openstack.DisableService, Service: "service-" + hostName, Host: hostName}}
 	if diff := cmp.Diff(want, r.cloud.Effects()); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
 	}
@@ -424,9 +424,9 @@ func TestServersOnTheHostHoldItsRelease(t *testing.T) {
 }
 
 // halfDeaf is a cloud that shows its services and fails whatever is asked about one of them.
-type halfDeaf struct{ provisioner.Cloud }
+type halfDeaf struct{ openstack.Cloud }
 
-func (halfDeaf) Servers(context.Context, provisioner.CloudAccess, string) ([]string, error) {
+func (halfDeaf) Servers(context.Context, openstack.Access, string) ([]string, error) {
 	return nil, fault.New(fault.Transient, "Nova at https://nova.example.com answers 503")
 }
 

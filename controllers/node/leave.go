@@ -12,21 +12,21 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/join"
 )
 
 // farewell is what the release of a node needs to take leave of its cloud; nil when there is none to take.
 type farewell struct {
-	access provisioner.CloudAccess
-	host   provisioner.CloudHost
+	access openstack.Access
+	host   openstack.Host
 	join.Leaving
 }
 
 // drained waits until nothing of the cloud's is on the host: switching it off is final for what runs on it. A node that
 // was there before Rackplane stays on, and is left to its cloud as it is.
 func (p *pass) drained(ctx context.Context) (step.Outcome, error) {
-	return p.leave(ctx, func(f *farewell, seen provisioner.Compute) (step.Outcome, error) {
+	return p.leave(ctx, func(f *farewell, seen openstack.Compute) (step.Outcome, error) {
 		var servers []string
 		if host := f.Host(seen); host != "" {
 			var err error
@@ -54,13 +54,13 @@ func (p *pass) departed(ctx context.Context) (step.Outcome, error) {
 	if len(p.hosts) == 0 {
 		return step.Outcome{}, nil // nothing was switched off
 	}
-	return p.leave(ctx, func(f *farewell, seen provisioner.Compute) (step.Outcome, error) {
+	return p.leave(ctx, func(f *farewell, seen openstack.Compute) (step.Outcome, error) {
 		return p.do(ctx, f, join.Depart(f.Leaving, seen))
 	})
 }
 
 // leave looks at the cloud and goes on from there; it is done when there is no leave to take.
-func (p *pass) leave(ctx context.Context, next func(*farewell, provisioner.Compute) (step.Outcome, error)) (step.Outcome, error) {
+func (p *pass) leave(ctx context.Context, next func(*farewell, openstack.Compute) (step.Outcome, error)) (step.Outcome, error) {
 	f, err := p.farewell(ctx)
 	switch {
 	case inputs.IsProblem(err):
@@ -79,7 +79,7 @@ func (p *pass) leave(ctx context.Context, next func(*farewell, provisioner.Compu
 	return next(f, seen)
 }
 
-func (p *pass) do(ctx context.Context, f *farewell, actions []provisioner.CloudAction) (step.Outcome, error) {
+func (p *pass) do(ctx context.Context, f *farewell, actions []openstack.Action) (step.Outcome, error) {
 	for _, action := range actions {
 		if err := p.Cloud.Do(ctx, f.access, action); err != nil {
 			return p.unasked(ctx, err)

@@ -7,18 +7,18 @@ import (
 	"testing"
 
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 )
 
 // Subject is what the conformance suite runs against: a cloud and one compute in it.
 type Subject struct {
-	Cloud provisioner.Cloud
+	Cloud openstack.Cloud
 	// Access is right, southbound database included, and its user an administrator.
-	Access provisioner.CloudAccess
+	Access openstack.Access
 	// Host is a compute that is up, mapped, and in no availability zone of its own, with a chassis.
-	Host provisioner.CloudHost
+	Host openstack.Host
 	// Silent makes the access one where nothing listens.
-	Silent func(provisioner.CloudAccess) provisioner.CloudAccess
+	Silent func(openstack.Access) openstack.Access
 	// Stop makes nova-compute on the host end, Start makes it run again.
 	Stop, Start func(t *testing.T)
 	// Unique is part of the names of what the suite makes; nothing of that name is there yet. Capital letters and digits.
@@ -29,7 +29,7 @@ type Subject struct {
 	Patience int
 }
 
-// Conformance checks the contract of provisioner.Cloud.
+// Conformance checks the contract of openstack.Cloud.
 func Conformance(t *testing.T, s Subject) {
 	t.Helper()
 	for _, part := range []struct {
@@ -62,21 +62,21 @@ func Departure(t *testing.T, s Subject) {
 		t.Fatalf("servers %v, %v; want none", servers, err)
 	}
 	for range 2 {
-		v.do(provisioner.CloudAction{Verb: provisioner.DisableService, Service: service.ID, Host: service.Host})
+		v.do(openstack.Action{Verb: openstack.DisableService, Service: service.ID, Host: service.Host})
 		if seen := v.see(s.Host); len(seen.Services) != 1 || !seen.Services[0].Disabled || seen.Services[0].DisabledReason == "" {
 			t.Fatalf("services %+v, want one that is disabled, with a reason", seen.Services)
 		}
 	}
 	agents := v.see(s.Host).Agents
 	for range 2 {
-		v.do(provisioner.CloudAction{Verb: provisioner.DeleteService, Service: service.ID, Host: service.Host})
+		v.do(openstack.Action{Verb: openstack.DeleteService, Service: service.ID, Host: service.Host})
 		for _, a := range agents {
 			if a.Binary == "ovn-controller" {
-				v.do(provisioner.CloudAction{Verb: provisioner.DeleteAgent, Agent: a.ID, Host: a.Host})
+				v.do(openstack.Action{Verb: openstack.DeleteAgent, Agent: a.ID, Host: a.Host})
 			}
 		}
 	}
-	v.wantFault(provisioner.CloudAction{Verb: provisioner.DisableService, Service: service.ID, Host: service.Host}, fault.Missing)
+	v.wantFault(openstack.Action{Verb: openstack.DisableService, Service: service.ID, Host: service.Host}, fault.Missing)
 	seen := v.see(s.Host)
 	if len(seen.Services)+len(seen.Hypervisors)+len(seen.Providers)+len(seen.Chassis) > 0 {
 		t.Errorf("%+v is left", seen)
@@ -93,7 +93,7 @@ type visitor struct {
 	s Subject
 }
 
-func (v *visitor) see(host provisioner.CloudHost) provisioner.Compute {
+func (v *visitor) see(host openstack.Host) openstack.Compute {
 	v.Helper()
 	seen, err := v.s.Cloud.See(v.Context(), v.s.Access, host)
 	if err != nil {
@@ -102,7 +102,7 @@ func (v *visitor) see(host provisioner.CloudHost) provisioner.Compute {
 	return seen
 }
 
-func (v *visitor) do(action provisioner.CloudAction) {
+func (v *visitor) do(action openstack.Action) {
 	v.Helper()
 	if err := v.s.Cloud.Do(v.Context(), v.s.Access, action); err != nil {
 		v.Fatalf("%+v: %s: %v", action, fault.KindOf(err), err)
@@ -110,7 +110,7 @@ func (v *visitor) do(action provisioner.CloudAction) {
 }
 
 // wantFault checks kind and form of what an action fails with.
-func (v *visitor) wantFault(action provisioner.CloudAction, kind fault.Kind) {
+func (v *visitor) wantFault(action openstack.Action, kind fault.Kind) {
 	v.Helper()
 	v.checkFault(v.s.Cloud.Do(v.Context(), v.s.Access, action), kind)
 }
@@ -128,7 +128,7 @@ func (v *visitor) checkFault(err error, kind fault.Kind) {
 
 // stranger: what is not there is empty and no error.
 func (v *visitor) stranger() {
-	seen := v.see(provisioner.CloudHost{Names: []string{"no-such-host.example.com", "no-such-host"}, EncapIP: "203.0.113.254", Chassis: "no-such-chassis"})
+	seen := v.see(openstack.Host{Names: []string{"no-such-host.example.com", "no-such-host"}, EncapIP: "203.0.113.254", Chassis: "no-such-chassis"})
 	if len(seen.Services)+len(seen.Hypervisors)+len(seen.Providers)+len(seen.Agents)+len(seen.Chassis) > 0 {
 		v.Errorf("of a host that is not there: %+v", seen)
 	}
@@ -154,7 +154,7 @@ func (v *visitor) compute() {
 		v.Fatalf("resource providers %+v, want the hypervisor's", seen.Providers)
 	}
 	v.provider(seen.Providers[0])
-	if !slices.ContainsFunc(seen.Agents, func(a provisioner.NetworkAgent) bool { return a.Binary == "ovn-controller" && a.Alive }) {
+	if !slices.ContainsFunc(seen.Agents, func(a openstack.NetworkAgent) bool { return a.Binary == "ovn-controller" && a.Alive }) {
 		v.Errorf("agents %+v, want ovn-controller alive", seen.Agents)
 	}
 	if len(seen.Chassis) != 1 || seen.Chassis[0].Name == "" || len(seen.Chassis[0].EncapIPs) == 0 {
@@ -163,13 +163,13 @@ func (v *visitor) compute() {
 	v.withoutSouthbound()
 }
 
-func (v *visitor) up(s provisioner.ComputeService) {
+func (v *visitor) up(s openstack.ComputeService) {
 	if !s.Up || s.Disabled || s.ID == "" || !slices.Contains(v.s.Host.Names, s.Host) {
 		v.Errorf("service %+v, want one that is up", s)
 	}
 }
 
-func (v *visitor) provider(p provisioner.ResourceProvider) {
+func (v *visitor) provider(p openstack.ResourceProvider) {
 	for _, class := range []string{"VCPU", "MEMORY_MB", "DISK_GB"} {
 		if p.Usable[class] <= 0 {
 			v.Errorf("%s is %d, want some", class, p.Usable[class])
@@ -182,7 +182,7 @@ func (v *visitor) provider(p provisioner.ResourceProvider) {
 
 func (v *visitor) withoutSouthbound() {
 	access := v.s.Access
-	access.Southbound = provisioner.SouthboundAccess{}
+	access.Southbound = openstack.SouthboundAccess{}
 	seen, err := v.s.Cloud.See(v.Context(), access, v.s.Host)
 	if err != nil || len(seen.Chassis) > 0 || len(seen.Services) != 1 {
 		v.Errorf("without a southbound database: %+v, %v", seen, err)
@@ -192,7 +192,7 @@ func (v *visitor) withoutSouthbound() {
 // impostors: a chassis is found by its name and by its address too.
 func (v *visitor) impostors() {
 	c := v.see(v.s.Host).Chassis[0]
-	for _, host := range []provisioner.CloudHost{
+	for _, host := range []openstack.Host{
 		{Names: []string{"no-such-host"}, Chassis: c.Name}, {Names: []string{"no-such-host"}, EncapIP: c.EncapIPs[0]},
 	} {
 		if seen := v.see(host); len(seen.Chassis) != 1 || seen.Chassis[0].Name != c.Name {
@@ -217,16 +217,16 @@ func (v *visitor) members(aggregate string) []string {
 // aggregates: made and joined once, however often it is asked for, and seen at once.
 func (v *visitor) aggregates() {
 	name, host := "plain-"+v.s.Unique, v.host()
-	v.wantFault(provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: name, Host: host}, fault.Missing)
+	v.wantFault(openstack.Action{Verb: openstack.JoinAggregate, Aggregate: name, Host: host}, fault.Missing)
 	for range 2 {
-		v.do(provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: name})
+		v.do(openstack.Action{Verb: openstack.MakeAggregate, Aggregate: name})
 		if members := v.members(name); len(members) > 0 {
 			v.Errorf("members %v of a new aggregate", members)
 		}
 	}
-	v.wantFault(provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: name, Host: "no-such-host"}, fault.Missing)
+	v.wantFault(openstack.Action{Verb: openstack.JoinAggregate, Aggregate: name, Host: "no-such-host"}, fault.Missing)
 	for range 2 {
-		v.do(provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: name, Host: host})
+		v.do(openstack.Action{Verb: openstack.JoinAggregate, Aggregate: name, Host: host})
 		if members := v.members(name); !slices.Equal(members, []string{host}) {
 			v.Errorf("members %v, want %s alone", members, host)
 		}
@@ -237,12 +237,12 @@ func (v *visitor) aggregates() {
 func (v *visitor) zones() {
 	one, other, host := "zone-"+v.s.Unique, "other-"+v.s.Unique, v.host()
 	for range 2 {
-		v.do(provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: one, Zone: one})
+		v.do(openstack.Action{Verb: openstack.MakeAggregate, Aggregate: one, Zone: one})
 	}
-	v.do(provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: other, Zone: other})
-	v.wantFault(provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: one, Zone: other}, fault.Rejected)
-	v.do(provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: one, Host: host})
-	v.wantFault(provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: other, Host: host}, fault.Rejected)
+	v.do(openstack.Action{Verb: openstack.MakeAggregate, Aggregate: other, Zone: other})
+	v.wantFault(openstack.Action{Verb: openstack.MakeAggregate, Aggregate: one, Zone: other}, fault.Rejected)
+	v.do(openstack.Action{Verb: openstack.JoinAggregate, Aggregate: one, Host: host})
+	v.wantFault(openstack.Action{Verb: openstack.JoinAggregate, Aggregate: other, Host: host}, fault.Rejected)
 	if members := v.members(other); len(members) > 0 {
 		v.Errorf("members %v of the other zone", members)
 	}
@@ -258,14 +258,14 @@ func (v *visitor) traits() {
 	before := v.see(v.s.Host).Providers[0]
 	trait := "CUSTOM_RACKPLANE_" + v.s.Unique
 	for range 2 {
-		v.do(provisioner.CloudAction{Verb: provisioner.SetTrait, Provider: before.ID, Trait: trait})
+		v.do(openstack.Action{Verb: openstack.SetTrait, Provider: before.ID, Trait: trait})
 		after := v.see(v.s.Host).Providers[0]
 		if want := slices.Sorted(slices.Values(append(slices.Clone(before.Traits), trait))); !slices.Equal(after.Traits, want) {
 			v.Errorf("traits %v, want %v", after.Traits, want)
 		}
 	}
-	v.wantFault(provisioner.CloudAction{Verb: provisioner.SetTrait, Provider: before.ID, Trait: "HW_NO_SUCH_TRAIT"}, fault.Rejected)
-	v.wantFault(provisioner.CloudAction{Verb: provisioner.SetTrait, Provider: "6f0b9c6e-0000-4000-8000-000000000000", Trait: trait}, fault.Missing)
+	v.wantFault(openstack.Action{Verb: openstack.SetTrait, Provider: before.ID, Trait: "HW_NO_SUCH_TRAIT"}, fault.Rejected)
+	v.wantFault(openstack.Action{Verb: openstack.SetTrait, Provider: "6f0b9c6e-0000-4000-8000-000000000000", Trait: trait}, fault.Missing)
 }
 
 // credentials: a wrong password is refused, and nobody is told either.
@@ -277,7 +277,7 @@ func (v *visitor) credentials() {
 	if !strings.Contains(err.Error(), v.s.Access.Source) {
 		v.Errorf("does not name %s: %v", v.s.Access.Source, err)
 	}
-	v.checkFault(v.s.Cloud.Do(v.Context(), wrong, provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: "never"}), fault.Denied)
+	v.checkFault(v.s.Cloud.Do(v.Context(), wrong, openstack.Action{Verb: openstack.MakeAggregate, Aggregate: "never"}), fault.Denied)
 	v.see(v.s.Host) // the right one still does
 }
 

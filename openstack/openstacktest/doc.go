@@ -1,5 +1,5 @@
 // Package openstacktest holds a simulator of a cloud and the conformance
-// suite that every provisioner.Cloud must pass.
+// suite that every openstack.Cloud must pass.
 //
 // The simulator is in process and has no time: what its world holds is what
 // is seen. Faults are injected by call. Every effect is logged.

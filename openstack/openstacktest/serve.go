@@ -12,11 +12,11 @@ import (
 	"testing"
 
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/secret"
 )
 
-// Server is a simulated cloud behind HTTP, as far as package openstack uses Keystone, Nova, Placement and Neutron
+// Server is a simulated cloud behind HTTP, as far as package api uses Keystone, Nova, Placement and Neutron
 // (2025.1: paths, fields and status codes from their API references).
 type Server struct {
 	*Simulator
@@ -83,9 +83,9 @@ func (s *Server) handler() http.Handler {
 		"GET /compute/v2.1/{$}":                              s.version("v2.1", "/compute/v2.1/"),
 		"GET /compute/v2.1/os-services":                      s.list("services", s.services),
 		"PUT /compute/v2.1/os-services/{id}":                 s.disable,
-		"DELETE /compute/v2.1/os-services/{id}":              s.remove(provisioner.DeleteService),
+		"DELETE /compute/v2.1/os-services/{id}":              s.remove(openstack.DeleteService),
 		"GET /compute/v2.1/servers":                          s.servers,
-		"DELETE /network/v2.0/agents/{id}":                   s.remove(provisioner.DeleteAgent),
+		"DELETE /network/v2.0/agents/{id}":                   s.remove(openstack.DeleteAgent),
 		"GET /compute/v2.1/os-hypervisors/detail":            s.list("hypervisors", s.hypervisors),
 		"GET /compute/v2.1/os-aggregates":                    s.list("aggregates", s.aggregates),
 		"POST /compute/v2.1/os-aggregates":                   s.createAggregate,
@@ -255,7 +255,7 @@ func (s *Server) aggregates(w *World) []any {
 	return rows
 }
 
-func aggregateRow(i int, a provisioner.HostAggregate) map[string]any {
+func aggregateRow(i int, a openstack.HostAggregate) map[string]any {
 	row := map[string]any{
 		"id": i + 1, "uuid": fmt.Sprintf("aggregate-%d", i), "name": a.Name, "hosts": append([]string{}, a.Hosts...), "metadata": map[string]string{},
 		"availability_zone": nil, "deleted": false, "created_at": "2026-01-01T00:00:00.000000", "updated_at": nil, "deleted_at": nil,
@@ -292,13 +292,13 @@ func (s *Server) generation(provider string) int {
 }
 
 // provider is a copy of the one the path names; false after a 404 was answered.
-func (s *Server) provider(w http.ResponseWriter, r *http.Request) (provisioner.ResourceProvider, bool) {
+func (s *Server) provider(w http.ResponseWriter, r *http.Request) (openstack.ResourceProvider, bool) {
 	s.Simulator.mu.Lock()
 	defer s.Simulator.mu.Unlock()
-	i := slices.IndexFunc(s.world.Providers, func(p provisioner.ResourceProvider) bool { return p.ID == r.PathValue("id") })
+	i := slices.IndexFunc(s.world.Providers, func(p openstack.ResourceProvider) bool { return p.ID == r.PathValue("id") })
 	if i < 0 {
 		reply(w, http.StatusNotFound, map[string]any{"errors": []any{map[string]any{"status": 404, "detail": "No resource provider with uuid " + r.PathValue("id") + " found"}}})
-		return provisioner.ResourceProvider{}, false
+		return openstack.ResourceProvider{}, false
 	}
 	return s.world.Providers[i], true
 }
@@ -335,7 +335,7 @@ func (s *Server) setTraits(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, trait := range asked.Traits {
-		if !s.act(w, provisioner.CloudAction{Verb: provisioner.SetTrait, Provider: p.ID, Trait: trait}) {
+		if !s.act(w, openstack.Action{Verb: openstack.SetTrait, Provider: p.ID, Trait: trait}) {
 			return
 		}
 	}
@@ -360,8 +360,8 @@ func (s *Server) createAggregate(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusConflict, map[string]any{"conflictingRequest": map[string]any{"code": 409, "message": "Aggregate " + asked.Aggregate.Name + " already exists."}})
 		return
 	}
-	if s.act(w, provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: asked.Aggregate.Name, Zone: asked.Aggregate.Zone}) {
-		reply(w, http.StatusOK, map[string]any{"aggregate": aggregateRow(0, provisioner.HostAggregate{Name: asked.Aggregate.Name, Zone: asked.Aggregate.Zone})})
+	if s.act(w, openstack.Action{Verb: openstack.MakeAggregate, Aggregate: asked.Aggregate.Name, Zone: asked.Aggregate.Zone}) {
+		reply(w, http.StatusOK, map[string]any{"aggregate": aggregateRow(0, openstack.HostAggregate{Name: asked.Aggregate.Name, Zone: asked.Aggregate.Zone})})
 	}
 }
 
@@ -375,7 +375,7 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.Atoi(r.PathValue("id"))
 	s.Simulator.mu.Lock()
 	known := err == nil && id >= 1 && id <= len(s.world.Aggregates)
-	var a provisioner.HostAggregate
+	var a openstack.HostAggregate
 	if known {
 		a = s.world.Aggregates[id-1]
 	}
@@ -385,7 +385,7 @@ func (s *Server) addHost(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusNotFound, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": "Aggregate could not be found."}})
 	case slices.Contains(a.Hosts, asked.AddHost.Host):
 		reply(w, http.StatusConflict, map[string]any{"conflictingRequest": map[string]any{"code": 409, "message": "Aggregate already has host " + asked.AddHost.Host + "."}})
-	case s.act(w, provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: a.Name, Host: asked.AddHost.Host}):
+	case s.act(w, openstack.Action{Verb: openstack.JoinAggregate, Aggregate: a.Name, Host: asked.AddHost.Host}):
 		reply(w, http.StatusOK, map[string]any{"aggregate": aggregateRow(id-1, a)})
 	}
 }
@@ -410,30 +410,30 @@ func (s *Server) disable(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.PathValue("id")
-	if s.act(w, provisioner.CloudAction{Verb: provisioner.DisableService, Service: id}) {
+	if s.act(w, openstack.Action{Verb: openstack.DisableService, Service: id}) {
 		reply(w, http.StatusOK, map[string]any{"service": map[string]any{"id": id, "binary": "nova-compute", "status": "disabled"}})
 	}
 }
 
 // remove deletes what the path names; what is not there is not found.
-func (s *Server) remove(verb provisioner.CloudVerb) http.HandlerFunc {
+func (s *Server) remove(verb openstack.Verb) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		s.Simulator.mu.Lock()
-		there := slices.ContainsFunc(s.world.Services, func(c provisioner.ComputeService) bool { return c.ID == id }) ||
-			slices.ContainsFunc(s.world.Agents, func(a provisioner.NetworkAgent) bool { return a.ID == id })
+		there := slices.ContainsFunc(s.world.Services, func(c openstack.ComputeService) bool { return c.ID == id }) ||
+			slices.ContainsFunc(s.world.Agents, func(a openstack.NetworkAgent) bool { return a.ID == id })
 		s.Simulator.mu.Unlock()
 		switch {
 		case !there:
 			reply(w, http.StatusNotFound, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": id + " not found."}})
-		case s.act(w, provisioner.CloudAction{Verb: verb, Service: id, Agent: id}):
+		case s.act(w, openstack.Action{Verb: verb, Service: id, Agent: id}):
 			w.WriteHeader(http.StatusNoContent)
 		}
 	}
 }
 
 // act does what the simulator does, or answers with the status its fault stands for.
-func (s *Server) act(w http.ResponseWriter, action provisioner.CloudAction) bool {
+func (s *Server) act(w http.ResponseWriter, action openstack.Action) bool {
 	s.Simulator.mu.Lock()
 	changed, err := s.do(action)
 	if changed {
@@ -444,7 +444,7 @@ func (s *Server) act(w http.ResponseWriter, action provisioner.CloudAction) bool
 		return true
 	}
 	status := map[fault.Kind]int{fault.Missing: http.StatusNotFound, fault.Rejected: http.StatusConflict, fault.Busy: http.StatusConflict}[fault.KindOf(err)]
-	if action.Verb == provisioner.SetTrait && status == http.StatusConflict {
+	if action.Verb == openstack.SetTrait && status == http.StatusConflict {
 		status = http.StatusBadRequest
 	}
 	reply(w, status, map[string]any{"errors": []any{map[string]any{"status": status, "detail": err.Error()}}})

@@ -7,15 +7,15 @@ import (
 	"sync"
 
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/secret"
 )
 
-var _ provisioner.Cloud = (*Simulator)(nil)
+var _ openstack.Cloud = (*Simulator)(nil)
 
 // World is all a cloud holds.
 type World struct {
-	provisioner.Compute
+	openstack.Compute
 	// Traits that Placement knows.
 	Traits []string
 	// Servers by compute host.
@@ -29,7 +29,7 @@ type Simulator struct {
 	authURL  string
 	password secret.Value
 	failure  error
-	effects  []provisioner.CloudAction
+	effects  []openstack.Action
 }
 
 // New returns a cloud without computes, whose Keystone is at authURL and admits the password; nothing answers elsewhere.
@@ -52,7 +52,7 @@ func (s *Simulator) Fail(err error) {
 }
 
 // Effects are the actions that changed something, in order.
-func (s *Simulator) Effects() []provisioner.CloudAction {
+func (s *Simulator) Effects() []openstack.Action {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.effects)
@@ -61,28 +61,28 @@ func (s *Simulator) Effects() []provisioner.CloudAction {
 // Start lets nova-compute and the network agents of a host report, with a chassis of one encapsulation address. The
 // compute is not mapped. What the host is already is left as it is.
 func (w *World) Start(host, encapIP string, mappings ...string) {
-	if !slices.ContainsFunc(w.Services, func(s provisioner.ComputeService) bool { return s.Host == host }) {
-		w.Services = append(w.Services, provisioner.ComputeService{ID: "service-" + host, Host: host, Up: true})
+	if !slices.ContainsFunc(w.Services, func(s openstack.ComputeService) bool { return s.Host == host }) {
+		w.Services = append(w.Services, openstack.ComputeService{ID: "service-" + host, Host: host, Up: true})
 	}
 	for _, binary := range []string{"ovn-controller", "neutron-ovn-metadata-agent"} {
-		if !slices.ContainsFunc(w.Agents, func(a provisioner.NetworkAgent) bool { return a.Host == host && a.Binary == binary }) {
-			w.Agents = append(w.Agents, provisioner.NetworkAgent{ID: binary + "-" + host, Binary: binary, Host: host, Alive: true})
+		if !slices.ContainsFunc(w.Agents, func(a openstack.NetworkAgent) bool { return a.Host == host && a.Binary == binary }) {
+			w.Agents = append(w.Agents, openstack.NetworkAgent{ID: binary + "-" + host, Binary: binary, Host: host, Alive: true})
 		}
 	}
-	if !slices.ContainsFunc(w.Chassis, func(c provisioner.Chassis) bool { return c.Host == host }) {
-		w.Chassis = append(w.Chassis, provisioner.Chassis{Name: "chassis-" + host, Host: host, EncapIPs: []string{encapIP}, BridgeMappings: mappings})
+	if !slices.ContainsFunc(w.Chassis, func(c openstack.Chassis) bool { return c.Host == host }) {
+		w.Chassis = append(w.Chassis, openstack.Chassis{Name: "chassis-" + host, Host: host, EncapIPs: []string{encapIP}, BridgeMappings: mappings})
 	}
 }
 
 // Discover maps every compute that is up into its cell, as nova-manage cell_v2 discover_hosts does.
 func (w *World) Discover() {
 	for _, s := range w.Services {
-		if !s.Up || slices.ContainsFunc(w.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ServiceHost == s.Host }) {
+		if !s.Up || slices.ContainsFunc(w.Hypervisors, func(h openstack.Hypervisor) bool { return h.ServiceHost == s.Host }) {
 			continue
 		}
 		id := "hypervisor-" + s.Host
-		w.Hypervisors = append(w.Hypervisors, provisioner.Hypervisor{ID: id, Name: s.Host, ServiceHost: s.Host, Up: true})
-		w.Providers = append(w.Providers, provisioner.ResourceProvider{
+		w.Hypervisors = append(w.Hypervisors, openstack.Hypervisor{ID: id, Name: s.Host, ServiceHost: s.Host, Up: true})
+		w.Providers = append(w.Providers, openstack.ResourceProvider{
 			ID: id, Name: s.Host, Usable: map[string]int{"VCPU": 8, "MEMORY_MB": 15872, "DISK_GB": 100}, Traits: []string{"COMPUTE_NODE"},
 		})
 	}
@@ -97,12 +97,12 @@ func (w *World) Report(host string, up bool) {
 	}
 }
 
-// See implements provisioner.Cloud.
-func (s *Simulator) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
+// See implements openstack.Cloud.
+func (s *Simulator) See(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admit(ctx, access); err != nil {
-		return provisioner.Compute{}, err
+		return openstack.Compute{}, err
 	}
 	seen := s.world.Of(host)
 	if access.Southbound.Endpoints == "" {
@@ -110,7 +110,7 @@ func (s *Simulator) See(ctx context.Context, access provisioner.CloudAccess, hos
 	}
 	for i := range seen.Providers {
 		p := &seen.Providers[i]
-		if !slices.ContainsFunc(seen.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ID == p.ID }) {
+		if !slices.ContainsFunc(seen.Hypervisors, func(h openstack.Hypervisor) bool { return h.ID == p.ID }) {
 			p.Usable, p.Traits = nil, nil
 		}
 		p.Traits = slices.Sorted(slices.Values(p.Traits))
@@ -122,7 +122,7 @@ func (s *Simulator) See(ctx context.Context, access provisioner.CloudAccess, hos
 	return seen, nil
 }
 
-func (s *Simulator) admit(ctx context.Context, access provisioner.CloudAccess) error {
+func (s *Simulator) admit(ctx context.Context, access openstack.Access) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -136,8 +136,8 @@ func (s *Simulator) admit(ctx context.Context, access provisioner.CloudAccess) e
 	return nil
 }
 
-// Do implements provisioner.Cloud.
-func (s *Simulator) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+// Do implements openstack.Cloud.
+func (s *Simulator) Do(ctx context.Context, access openstack.Access, action openstack.Action) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admit(ctx, access); err != nil {
@@ -150,36 +150,36 @@ func (s *Simulator) Do(ctx context.Context, access provisioner.CloudAccess, acti
 	return err
 }
 
-func (s *Simulator) do(action provisioner.CloudAction) (changed bool, err error) {
+func (s *Simulator) do(action openstack.Action) (changed bool, err error) {
 	switch action.Verb {
-	case provisioner.MakeAggregate:
+	case openstack.MakeAggregate:
 		return s.makeAggregate(action)
-	case provisioner.JoinAggregate:
+	case openstack.JoinAggregate:
 		return s.joinAggregate(action)
-	case provisioner.SetTrait:
+	case openstack.SetTrait:
 		return s.setTrait(action)
-	case provisioner.DisableService:
+	case openstack.DisableService:
 		return s.disableService(action)
-	case provisioner.DeleteService:
+	case openstack.DeleteService:
 		return s.deleteService(action)
-	case provisioner.DeleteAgent:
+	case openstack.DeleteAgent:
 		return s.deleteAgent(action), nil
 	}
 	return false, fault.New(fault.Unsupported, "no cloud knows the action %q", action.Verb)
 }
 
-func (s *Simulator) makeAggregate(action provisioner.CloudAction) (bool, error) {
+func (s *Simulator) makeAggregate(action openstack.Action) (bool, error) {
 	if there := s.aggregate(action.Aggregate); there != nil {
 		if action.Zone != "" && there.Zone != action.Zone {
 			return false, fault.New(fault.Rejected, "host aggregate %s is there and of availability zone %q, not %s", there.Name, there.Zone, action.Zone)
 		}
 		return false, nil
 	}
-	s.world.Aggregates = append(s.world.Aggregates, provisioner.HostAggregate{Name: action.Aggregate, Zone: action.Zone})
+	s.world.Aggregates = append(s.world.Aggregates, openstack.HostAggregate{Name: action.Aggregate, Zone: action.Zone})
 	return true, nil
 }
 
-func (s *Simulator) aggregate(name string) *provisioner.HostAggregate {
+func (s *Simulator) aggregate(name string) *openstack.HostAggregate {
 	for i := range s.world.Aggregates {
 		if s.world.Aggregates[i].Name == name {
 			return &s.world.Aggregates[i]
@@ -188,14 +188,14 @@ func (s *Simulator) aggregate(name string) *provisioner.HostAggregate {
 	return nil
 }
 
-func (s *Simulator) joinAggregate(action provisioner.CloudAction) (bool, error) {
+func (s *Simulator) joinAggregate(action openstack.Action) (bool, error) {
 	there := s.aggregate(action.Aggregate)
 	switch {
 	case there == nil:
 		return false, fault.New(fault.Missing, "there is no host aggregate %s", action.Aggregate)
 	case slices.Contains(there.Hosts, action.Host):
 		return false, nil
-	case !slices.ContainsFunc(s.world.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ServiceHost == action.Host }):
+	case !slices.ContainsFunc(s.world.Hypervisors, func(h openstack.Hypervisor) bool { return h.ServiceHost == action.Host }):
 		return false, fault.New(fault.Missing, "there is no compute host %s", action.Host)
 	}
 	for _, other := range s.world.Aggregates {
@@ -207,8 +207,8 @@ func (s *Simulator) joinAggregate(action provisioner.CloudAction) (bool, error) 
 	return true, nil
 }
 
-func (s *Simulator) setTrait(action provisioner.CloudAction) (bool, error) {
-	i := slices.IndexFunc(s.world.Providers, func(p provisioner.ResourceProvider) bool { return p.ID == action.Provider })
+func (s *Simulator) setTrait(action openstack.Action) (bool, error) {
+	i := slices.IndexFunc(s.world.Providers, func(p openstack.ResourceProvider) bool { return p.ID == action.Provider })
 	switch {
 	case i < 0:
 		return false, fault.New(fault.Missing, "there is no resource provider %s", action.Provider)
@@ -225,8 +225,8 @@ func (s *Simulator) setTrait(action provisioner.CloudAction) (bool, error) {
 	return true, nil
 }
 
-// Servers implements provisioner.Cloud.
-func (s *Simulator) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
+// Servers implements openstack.Cloud.
+func (s *Simulator) Servers(ctx context.Context, access openstack.Access, host string) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.admit(ctx, access); err != nil {
@@ -236,11 +236,11 @@ func (s *Simulator) Servers(ctx context.Context, access provisioner.CloudAccess,
 }
 
 // service is the index of the action's service; -1 when there is none.
-func (s *Simulator) service(action provisioner.CloudAction) int {
-	return slices.IndexFunc(s.world.Services, func(c provisioner.ComputeService) bool { return c.ID == action.Service })
+func (s *Simulator) service(action openstack.Action) int {
+	return slices.IndexFunc(s.world.Services, func(c openstack.ComputeService) bool { return c.ID == action.Service })
 }
 
-func (s *Simulator) disableService(action provisioner.CloudAction) (bool, error) {
+func (s *Simulator) disableService(action openstack.Action) (bool, error) {
 	i := s.service(action)
 	switch {
 	case i < 0:
@@ -253,7 +253,7 @@ func (s *Simulator) disableService(action provisioner.CloudAction) (bool, error)
 }
 
 // deleteService does as Nova 31 does: nova/api/openstack/compute/services.py, delete.
-func (s *Simulator) deleteService(action provisioner.CloudAction) (bool, error) {
+func (s *Simulator) deleteService(action openstack.Action) (bool, error) {
 	i := s.service(action)
 	if i < 0 {
 		return false, nil
@@ -267,23 +267,23 @@ func (s *Simulator) deleteService(action provisioner.CloudAction) (bool, error) 
 	}
 	for _, h := range w.Hypervisors {
 		if h.ServiceHost == host {
-			w.Providers = slices.DeleteFunc(w.Providers, func(p provisioner.ResourceProvider) bool { return p.ID == h.ID })
+			w.Providers = slices.DeleteFunc(w.Providers, func(p openstack.ResourceProvider) bool { return p.ID == h.ID })
 		}
 	}
-	w.Hypervisors = slices.DeleteFunc(w.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ServiceHost == host })
+	w.Hypervisors = slices.DeleteFunc(w.Hypervisors, func(h openstack.Hypervisor) bool { return h.ServiceHost == host })
 	w.Services = slices.Delete(w.Services, i, i+1)
 	return true, nil
 }
 
 // deleteAgent does as ML2/OVN 26 does: the chassis goes, and every agent with it.
-func (s *Simulator) deleteAgent(action provisioner.CloudAction) bool {
+func (s *Simulator) deleteAgent(action openstack.Action) bool {
 	w := &s.world
-	i := slices.IndexFunc(w.Agents, func(a provisioner.NetworkAgent) bool { return a.ID == action.Agent })
+	i := slices.IndexFunc(w.Agents, func(a openstack.NetworkAgent) bool { return a.ID == action.Agent })
 	if i < 0 {
 		return false
 	}
 	host := w.Agents[i].Host
-	w.Agents = slices.DeleteFunc(w.Agents, func(a provisioner.NetworkAgent) bool { return a.Host == host })
-	w.Chassis = slices.DeleteFunc(w.Chassis, func(c provisioner.Chassis) bool { return c.Host == host })
+	w.Agents = slices.DeleteFunc(w.Agents, func(a openstack.NetworkAgent) bool { return a.Host == host })
+	w.Chassis = slices.DeleteFunc(w.Chassis, func(c openstack.Chassis) bool { return c.Host == host })
 	return true
 }

@@ -3,8 +3,8 @@ package openstacktest_test
 import (
 	"testing"
 
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
-	"github.com/rackplane/rackplane/provisioner"
 )
 
 func TestSimulatorConforms(t *testing.T) {
@@ -15,12 +15,12 @@ func TestSimulatorConforms(t *testing.T) {
 	})
 	subject := openstacktest.Subject{
 		Cloud: s,
-		Access: provisioner.CloudAccess{
+		Access: openstack.Access{
 			Source: "Secret site/clouds, cloud default", AuthURL: "https://keystone.example.com/v3", Password: "secret",
-			Southbound: provisioner.SouthboundAccess{Endpoints: "tcp:192.0.2.1:6642"},
+			Southbound: openstack.SouthboundAccess{Endpoints: "tcp:192.0.2.1:6642"},
 		},
-		Host: provisioner.CloudHost{Names: []string{"c0.example.com", "c0"}, EncapIP: "192.0.2.10"},
-		Silent: func(a provisioner.CloudAccess) provisioner.CloudAccess {
+		Host: openstack.Host{Names: []string{"c0.example.com", "c0"}, EncapIP: "192.0.2.10"},
+		Silent: func(a openstack.Access) openstack.Access {
 			a.AuthURL = "https://nowhere.example.com/v3"
 			return a
 		},

@@ -20,9 +20,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/api"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/join"
 	"github.com/rackplane/rackplane/test/login"
 	"github.com/rackplane/rackplane/test/rack"
 )
@@ -45,17 +44,17 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	access, err := join.ParseClouds(cloud.CloudsYAML, nil, "default")
+	access, err := openstack.ParseClouds(cloud.CloudsYAML, nil, "default")
 	if err != nil {
 		t.Fatal(err)
 	}
 	access.Source = "Secret cloud-admin"
-	access.Southbound = provisioner.SouthboundAccess{Source: "spec.openstack.southbound", Endpoints: cloud.SBConnection}
+	access.Southbound = openstack.SouthboundAccess{Source: "spec.openstack.southbound", Endpoints: cloud.SBConnection}
 	subject := openstacktest.Subject{
 		// Nova waits a minute for a dead compute's answer before it disables its service (rpc_response_timeout).
-		Cloud: openstack.New(clock.RealClock{}, 2*time.Minute, nil), Access: access,
-		Host: provisioner.CloudHost{Names: []string{host.Name}, EncapIP: host.Address.String()},
-		Silent: func(access provisioner.CloudAccess) provisioner.CloudAccess {
+		Cloud: api.New(clock.RealClock{}, 2*time.Minute, nil), Access: access,
+		Host: openstack.Host{Names: []string{host.Name}, EncapIP: host.Address.String()},
+		Silent: func(access openstack.Access) openstack.Access {
 			access.AuthURL = "http://" + net.JoinHostPort(rack.Gateway, "9") + "/v3"
 			return access
 		},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -138,16 +139,16 @@ func (i ironic) Observe(ctx context.Context, host provisioner.HostID) (provision
 
 // cloud makes what a Cloud does acts of the engine.
 type cloud struct {
-	provisioner.Cloud
+	openstack.Cloud
 	observer
 }
 
-func (c cloud) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+func (c cloud) Do(ctx context.Context, access openstack.Access, action openstack.Action) error {
 	return c.act(Cloud, fmt.Sprintf("%+v", action), func() error { return c.Cloud.Do(ctx, access, action) })
 }
 
-func (c cloud) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
-	return ask(c.observer, fmt.Sprintf("see %s", host.Names), func() (provisioner.Compute, error) { return c.Cloud.See(ctx, access, host) })
+func (c cloud) See(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
+	return ask(c.observer, fmt.Sprintf("see %s", host.Names), func() (openstack.Compute, error) { return c.Cloud.See(ctx, access, host) })
 }
 
 // runner makes what an ansible.Runner does acts of the engine.

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
 )
@@ -93,7 +94,7 @@ func (w *World) checkOnce(tb testing.TB) {
 			tb.Errorf("%s was deployed %d times, want once", host, n)
 		}
 	}
-	done := map[provisioner.CloudAction]int{}
+	done := map[openstack.Action]int{}
 	for _, effect := range w.Cloud.Effects() {
 		if done[effect]++; done[effect] > 1 {
 			tb.Errorf("%+v had an effect %d times, want once", effect, done[effect])
@@ -237,14 +238,14 @@ func (w *World) dump(tb testing.TB) string {
 }
 
 // aggregates are the cloud's, in order.
-func (w *World) aggregates() (all []provisioner.HostAggregate) {
+func (w *World) aggregates() (all []openstack.HostAggregate) {
 	w.Cloud.Edit(func(c *openstacktest.World) {
 		for _, a := range c.Aggregates {
 			a.Hosts = slices.Sorted(slices.Values(a.Hosts))
 			all = append(all, a)
 		}
 	})
-	slices.SortFunc(all, func(a, b provisioner.HostAggregate) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b openstack.HostAggregate) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

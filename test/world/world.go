@@ -25,6 +25,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/ansibletest"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
@@ -185,14 +186,14 @@ const (
   user_domain_name: Default, project_name: admin, project_domain_name: Default}}}}`
 )
 
-// See implements provisioner.Cloud: nova-compute runs on a node once the last service has run on it, and a Job that was
+// See implements openstack.Cloud: nova-compute runs on a node once the last service has run on it, and a Job that was
 // made to discover computes does so.
-func (w *World) See(ctx context.Context, access provisioner.CloudAccess, host provisioner.CloudHost) (provisioner.Compute, error) {
+func (w *World) See(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
 	var nodes v1alpha1.DataPlaneNodeList
 	var hosts metal3v1alpha1.BareMetalHostList
 	var jobs batchv1.JobList
 	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts), w.API.List(ctx, &jobs)); err != nil {
-		return provisioner.Compute{}, err
+		return openstack.Compute{}, err
 	}
 	for _, n := range nodes.Items {
 		if len(n.Status.Services) == len(services()) && runs(hosts.Items, n.UID) {
@@ -210,19 +211,19 @@ func (w *World) See(ctx context.Context, access provisioner.CloudAccess, host pr
 		}
 		job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.Clock.Now())}}
 		if err := w.API.Status().Update(ctx, job); err != nil {
-			return provisioner.Compute{}, err
+			return openstack.Compute{}, err
 		}
 	}
 	return w.Cloud.See(ctx, access, host)
 }
 
-// Servers implements provisioner.Cloud.
-func (w *World) Servers(ctx context.Context, access provisioner.CloudAccess, host string) ([]string, error) {
+// Servers implements openstack.Cloud.
+func (w *World) Servers(ctx context.Context, access openstack.Access, host string) ([]string, error) {
 	return w.Cloud.Servers(ctx, access, host)
 }
 
-// Do implements provisioner.Cloud.
-func (w *World) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+// Do implements openstack.Cloud.
+func (w *World) Do(ctx context.Context, access openstack.Access, action openstack.Action) error {
 	return w.Cloud.Do(ctx, access, action)
 }
 

@@ -1,4 +1,4 @@
-package openstack
+package api
 
 import (
 	"context"
@@ -17,12 +17,12 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/wire"
 )
 
 // blame turns what a call answered into a fault. Its texts are one line and stay the same while nothing changes.
-type blame struct{ access provisioner.CloudAccess }
+type blame struct{ access openstack.Access }
 
 // loggingIn is what is being done while Keystone is asked for a token.
 const loggingIn = "log in"

@@ -1,4 +1,4 @@
-package openstack
+package api
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/traits"
 
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 )
 
-// Do implements provisioner.Cloud.
-func (c *Clouds) Do(ctx context.Context, access provisioner.CloudAccess, action provisioner.CloudAction) error {
+// Do implements openstack.Cloud.
+func (c *Clouds) Do(ctx context.Context, access openstack.Access, action openstack.Action) error {
 	s := c.session(access)
 	defer s.forget() // also after a failure: the answer may have been lost
 	ctx, cancel := context.WithTimeout(ctx, 2*c.timeout)
@@ -29,18 +29,18 @@ func (c *Clouds) Do(ctx context.Context, access provisioner.CloudAccess, action 
 	}
 	d := doer{api: a, blame: blame{access: access}, action: action}
 	switch action.Verb {
-	case provisioner.MakeAggregate:
+	case openstack.MakeAggregate:
 		return d.makeAggregate(ctx)
-	case provisioner.JoinAggregate:
+	case openstack.JoinAggregate:
 		return d.joinAggregate(ctx)
-	case provisioner.SetTrait:
+	case openstack.SetTrait:
 		return d.setTrait(ctx)
-	case provisioner.DisableService:
+	case openstack.DisableService:
 		return d.disableService(ctx)
-	case provisioner.DeleteService:
+	case openstack.DeleteService:
 		err := services.Delete(ctx, d.compute, action.Service).ExtractErr()
 		return d.gone("delete the compute service of host "+action.Host, err)
-	case provisioner.DeleteAgent:
+	case openstack.DeleteAgent:
 		err := agents.Delete(ctx, d.network, action.Agent).ExtractErr()
 		return d.gone("delete the network agent of host "+action.Host, err)
 	}
@@ -51,7 +51,7 @@ func (c *Clouds) Do(ctx context.Context, access provisioner.CloudAccess, action 
 type doer struct {
 	*api
 	blame
-	action provisioner.CloudAction
+	action openstack.Action
 }
 
 // aggregate finds the action's aggregate; nil when there is none.

@@ -1,4 +1,4 @@
-package openstack_test
+package api_test
 
 import (
 	"crypto/ecdsa"
@@ -22,8 +22,8 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/api"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
-	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/wire"
 	"github.com/rackplane/rackplane/wire/wiretest"
@@ -170,7 +170,7 @@ func TestKeystoneFaults(t *testing.T) {
 
 func TestSlowKeystone(t *testing.T) {
 	s := newStage(t)
-	s.clouds = openstack.New(s.clock, 50*time.Millisecond, nil)
+	s.clouds = api.New(s.clock, 50*time.Millisecond, nil)
 	release := make(chan struct{})
 	s.at(t, func(http.ResponseWriter, *http.Request) { <-release })
 	t.Cleanup(func() { close(release) })
@@ -239,7 +239,7 @@ func TestSouthboundTLS(t *testing.T) {
 	l := tls.NewListener(listen(t), &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12})
 	openstacktest.ServeSouthbound(t, l, "OVN_Southbound", s.Simulator)
 	s.Edit(func(w *openstacktest.World) { w.Start("c0", "192.0.2.10", "a:br-a", "b:br-b") })
-	s.access.Southbound = provisioner.SouthboundAccess{
+	s.access.Southbound = openstack.SouthboundAccess{
 		Source: s.access.Southbound.Source, Endpoints: "ssl:" + l.Addr().String(), Certificate: text, Key: secret.Value(key), CA: caText,
 	}
 	seen, err := s.clouds.See(t.Context(), s.access, host("c0", ""))
@@ -314,7 +314,7 @@ func TestWrongPasswordLocksNobodyOut(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			action := provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: "a"}
+			action := openstack.Action{Verb: openstack.MakeAggregate, Aggregate: "a"}
 			if err := s.clouds.Do(t.Context(), s.access, action); !fault.Is(err, fault.Denied) {
 				t.Fatal(err)
 			}
@@ -387,7 +387,7 @@ func TestReach(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newStage(t)
-	s.clouds = openstack.New(s.clock, 5*time.Second, reach)
+	s.clouds = api.New(s.clock, 5*time.Second, reach)
 	s.wantFault(t, fault.Denied, "127.0.0.1", "the engine's own machine", "--cloud-endpoints", s.access.Source)
 	if calls := s.Calls(); len(calls) != 0 {
 		t.Errorf("asked: %v", calls)
@@ -401,7 +401,7 @@ func TestReach(t *testing.T) {
 		if reach, err = wire.NewReach([]string{"127.0.0.1"}, nil); err != nil {
 			t.Fatal(err)
 		}
-		s.clouds = openstack.New(s.clock, 5*time.Second, reach)
+		s.clouds = api.New(s.clock, 5*time.Second, reach)
 		if elsewhere == "southbound" {
 			s.access.Southbound.Endpoints = "tcp:[::1]:6642"
 		} else {
@@ -499,7 +499,7 @@ func TestCloudsConcurrently(t *testing.T) {
 			var err error
 			for range 20 {
 				if i%8 == 0 {
-					err = s.clouds.Do(t.Context(), s.access, provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: "a"})
+					err = s.clouds.Do(t.Context(), s.access, openstack.Action{Verb: openstack.MakeAggregate, Aggregate: "a"})
 				} else {
 					_, err = s.clouds.See(t.Context(), s.access, host("c0", ""))
 				}

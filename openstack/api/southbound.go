@@ -1,4 +1,4 @@
-package openstack
+package api
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/wire"
 )
 
@@ -19,7 +19,7 @@ const southboundDatabase = "OVN_Southbound"
 
 // chassis reads all chassis; nil when the access names no endpoint. A connection serves one reading: what is kept open
 // has to be watched, and a reading a few times a minute costs less than that. The first endpoint that answers is taken.
-func (s *session) chassis(ctx context.Context) ([]provisioner.Chassis, error) {
+func (s *session) chassis(ctx context.Context) ([]openstack.Chassis, error) {
 	access := s.access.Southbound
 	if access.Endpoints == "" {
 		return nil, nil
@@ -45,7 +45,7 @@ func (s *session) chassis(ctx context.Context) ([]provisioner.Chassis, error) {
 }
 
 // readSouthbound asks one endpoint.
-func readSouthbound(ctx context.Context, reach *wire.Reach, endpoint string, config *tls.Config) ([]provisioner.Chassis, error) {
+func readSouthbound(ctx context.Context, reach *wire.Reach, endpoint string, config *tls.Config) ([]openstack.Chassis, error) {
 	scheme, address, _ := strings.Cut(endpoint, ":")
 	if _, _, err := net.SplitHostPort(address); err != nil || (scheme != "tcp" && scheme != "ssl") || (scheme == "ssl" && config == nil) {
 		return nil, errEndpoint
@@ -79,7 +79,7 @@ var (
 
 // southboundTLS trusts whom the CA signed, whatever the certificate names, as OVN's own clients do (ovs-pki makes
 // certificates without host names).
-func southboundTLS(access provisioner.SouthboundAccess) (*tls.Config, error) {
+func southboundTLS(access openstack.SouthboundAccess) (*tls.Config, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM([]byte(access.CA)) {
 		return nil, fault.New(fault.Rejected, "%s: the key ca.crt holds no PEM certificate: correct it", access.Source)
@@ -103,7 +103,7 @@ func southboundTLS(access provisioner.SouthboundAccess) (*tls.Config, error) {
 }
 
 // southboundFault is what a reading failed with: what all endpoints said, in their order.
-func southboundFault(access provisioner.SouthboundAccess, err error) error {
+func southboundFault(access openstack.SouthboundAccess, err error) error {
 	var untrusted *tls.CertificateVerificationError
 	var closed *wire.ForbiddenError
 	said := oneLine(strings.ReplaceAll(err.Error(), "\n", "; "))

@@ -6,14 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/join"
 )
 
 func leaving() join.Leaving { return join.Leaving{ServiceID: "s0", Name: us} }
 
 func TestDrain(t *testing.T) {
-	disable := []provisioner.CloudAction{{Verb: provisioner.DisableService, Service: "s0", Host: us}}
+	disable := []openstack.Action{{Verb: openstack.DisableService, Service: "s0", Host: us}}
 	seen := whole()
 	if got := join.Drain(leaving(), seen, nil); got.Reason != "" || cmp.Diff(disable, got.Actions) != "" {
 		t.Errorf("%+v, want it disabled", got)
@@ -30,7 +30,7 @@ func TestDrain(t *testing.T) {
 	if got := join.Drain(leaving(), seen, nil); got.Reason == "" || !strings.Contains(got.Message, "cell") {
 		t.Errorf("%+v, want it held", got)
 	}
-	if got := join.Drain(leaving(), provisioner.Compute{}, nil); got.Reason != "" || len(got.Actions) > 0 {
+	if got := join.Drain(leaving(), openstack.Compute{}, nil); got.Reason != "" || len(got.Actions) > 0 {
 		t.Errorf("%+v of a host the cloud does not know", got)
 	}
 }
@@ -42,7 +42,7 @@ func TestOnlyOursLeaves(t *testing.T) {
 	if got := l.Host(whole()); got != us {
 		t.Errorf("by its canonical name: %q", got)
 	}
-	seen := provisioner.Compute{Services: []provisioner.ComputeService{{ID: "s9", Host: "c0"}}}
+	seen := openstack.Compute{Services: []openstack.ComputeService{{ID: "s9", Host: "c0"}}}
 	if got := join.Depart(l, seen); len(got) > 0 || l.Host(seen) != "" {
 		t.Errorf("%+v of another machine", got)
 	}
@@ -54,8 +54,8 @@ func TestOnlyOursLeaves(t *testing.T) {
 func TestDepart(t *testing.T) {
 	seen := whole()
 	seen.Agents[0].ID, seen.Agents[1].ID = "a0", "a1"
-	seen.Agents = append(seen.Agents, provisioner.NetworkAgent{ID: "a2", Binary: "ovn-controller", Host: "c1"})
-	want := []provisioner.CloudAction{{Verb: provisioner.DeleteService, Service: "s0", Host: us}, {Verb: provisioner.DeleteAgent, Agent: "a0", Host: us}}
+	seen.Agents = append(seen.Agents, openstack.NetworkAgent{ID: "a2", Binary: "ovn-controller", Host: "c1"})
+	want := []openstack.Action{{Verb: openstack.DeleteService, Service: "s0", Host: us}, {Verb: openstack.DeleteAgent, Agent: "a0", Host: us}}
 	if diff := cmp.Diff(want, join.Depart(leaving(), seen)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

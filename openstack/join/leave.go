@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 )
 
 // Leaving is a host that is about to be switched off for good.
@@ -19,7 +19,7 @@ type Leaving struct {
 }
 
 // service is the leaving host's; nil when the cloud has none.
-func (l Leaving) service(seen provisioner.Compute) *provisioner.ComputeService {
+func (l Leaving) service(seen openstack.Compute) *openstack.ComputeService {
 	for _, s := range sorted(seen).Services {
 		if s.ID == l.ServiceID || (l.ServiceID == "" && s.Host == l.Name) {
 			return &s
@@ -29,7 +29,7 @@ func (l Leaving) service(seen provisioner.Compute) *provisioner.ComputeService {
 }
 
 // Host is the name the host's compute service runs under; "" when the cloud has none.
-func (l Leaving) Host(seen provisioner.Compute) string {
+func (l Leaving) Host(seen openstack.Compute) string {
 	if s := l.service(seen); s != nil {
 		return s.Host
 	}
@@ -38,14 +38,14 @@ func (l Leaving) Host(seen provisioner.Compute) string {
 
 // Drain decides what comes before a host is switched off: nothing may be on it, and nothing may come. servers are the
 // virtual machines on it. Reason is empty when it may be switched off.
-func Drain(l Leaving, seen provisioner.Compute, servers []string) Decision {
+func Drain(l Leaving, seen openstack.Compute, servers []string) Decision {
 	var out Decision
 	s := l.service(seen)
 	if s == nil {
 		return out
 	}
 	if !s.Disabled && !s.Unknown {
-		out.Actions = []provisioner.CloudAction{{Verb: provisioner.DisableService, Service: s.ID, Host: s.Host}}
+		out.Actions = []openstack.Action{{Verb: openstack.DisableService, Service: s.ID, Host: s.Host}}
 	}
 	switch {
 	case s.Unknown:
@@ -59,16 +59,16 @@ func Drain(l Leaving, seen provisioner.Compute, servers []string) Decision {
 }
 
 // Depart decides what makes the cloud forget a host that was switched off.
-func Depart(l Leaving, seen provisioner.Compute) []provisioner.CloudAction {
-	var actions []provisioner.CloudAction
+func Depart(l Leaving, seen openstack.Compute) []openstack.Action {
+	var actions []openstack.Action
 	seen = sorted(seen)
 	if s := l.service(seen); s != nil {
-		actions = append(actions, provisioner.CloudAction{Verb: provisioner.DeleteService, Service: s.ID, Host: s.Host})
+		actions = append(actions, openstack.Action{Verb: openstack.DeleteService, Service: s.ID, Host: s.Host})
 		l.Name = s.Host
 	}
 	for _, a := range seen.Agents {
 		if a.Binary == ovnController && a.Host == l.Name {
-			actions = append(actions, provisioner.CloudAction{Verb: provisioner.DeleteAgent, Agent: a.ID, Host: a.Host})
+			actions = append(actions, openstack.Action{Verb: openstack.DeleteAgent, Agent: a.ID, Host: a.Host})
 		}
 	}
 	return actions

@@ -1,4 +1,4 @@
-package openstack
+package api
 
 import (
 	"cmp"
@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack"
+	gopheropenstack "github.com/gophercloud/gophercloud/v2/openstack"
 
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/wire"
 )
 
@@ -35,7 +35,7 @@ type api struct {
 func (s *session) enter(ctx context.Context) (*api, error) {
 	access := s.access
 	rules := &blame{access: access}
-	provider, err := openstack.NewClient(access.AuthURL)
+	provider, err := gopheropenstack.NewClient(access.AuthURL)
 	if err != nil {
 		return nil, fault.New(fault.Rejected, "%s: auth.auth_url is no URL: correct it", access.Source)
 	}
@@ -44,7 +44,7 @@ func (s *session) enter(ctx context.Context) (*api, error) {
 		return nil, fault.New(fault.Rejected, "%s: the key ca.crt: %s: correct it", access.Source, err)
 	}
 	provider.UserAgent.Prepend("rackplane")
-	err = s.gate.try(s.clouds.clock.Now(), func() error { return openstack.Authenticate(ctx, provider, authOptions(access)) })
+	err = s.gate.try(s.clouds.clock.Now(), func() error { return gopheropenstack.Authenticate(ctx, provider, authOptions(access)) })
 	if err != nil {
 		return nil, rules.classify(loggingIn, err)
 	}
@@ -61,9 +61,9 @@ func (s *session) enter(ctx context.Context) (*api, error) {
 		into          **gophercloud.ServiceClient
 		open          func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)
 	}{
-		{"compute", computeVersion, &a.compute, openstack.NewComputeV2},
-		{"placement", placementVersion, &a.placement, openstack.NewPlacementV1},
-		{"network", "", &a.network, openstack.NewNetworkV2},
+		{"compute", computeVersion, &a.compute, gopheropenstack.NewComputeV2},
+		{"placement", placementVersion, &a.placement, gopheropenstack.NewPlacementV1},
+		{"network", "", &a.network, gopheropenstack.NewNetworkV2},
 	} {
 		client, err := service.open(provider, where)
 		if err != nil {
@@ -75,7 +75,7 @@ func (s *session) enter(ctx context.Context) (*api, error) {
 	return &a, nil
 }
 
-func authOptions(access provisioner.CloudAccess) gophercloud.AuthOptions {
+func authOptions(access openstack.Access) gophercloud.AuthOptions {
 	o := gophercloud.AuthOptions{
 		IdentityEndpoint: access.AuthURL, AllowReauth: true,
 		Username: access.Username, UserID: access.UserID, DomainID: access.UserDomainID,

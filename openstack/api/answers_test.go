@@ -1,4 +1,4 @@
-package openstack_test
+package api_test
 
 import (
 	"io"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack/api"
 )
 
 // checkShown: whatever an other side said, what is told of it is one line of a known kind without the password.
@@ -47,7 +47,7 @@ func FuzzAnswers(f *testing.F) {
 	}))
 	f.Cleanup(keystone.Close)
 	access := s.access
-	access.AuthURL, access.Password, access.Southbound = keystone.URL+"/v3", "hunter2-secret", provisioner.SouthboundAccess{}
+	access.AuthURL, access.Password, access.Southbound = keystone.URL+"/v3", "hunter2-secret", openstack.SouthboundAccess{}
 	f.Add(200, `{"services": [{"id": "1", "host": "c0", "state": "up"}], "hypervisors": [{"id": "h", "service": null}], "aggregates": [{"hosts": [null]}],
 		"resource_providers": [{"uuid": "h", "generation": "x"}], "agents": [], "servers": [{"id": 1}]}`)
 	f.Add(200, `{"services": [], "services_links": [{"rel": "next", "href": "`+server.URL+`/os-services?marker=1"}]}`)
@@ -61,13 +61,13 @@ func FuzzAnswers(f *testing.F) {
 		mu.Lock()
 		code, body = status, text
 		mu.Unlock()
-		clouds := openstack.New(s.clock, 2*time.Second, nil)
+		clouds := api.New(s.clock, 2*time.Second, nil)
 		_, seen := clouds.See(t.Context(), access, host("c0", "192.0.2.1"))
 		checkShown(t, seen)
 		_, servers := clouds.Servers(t.Context(), access, "c0")
 		checkShown(t, servers)
-		checkShown(t, clouds.Do(t.Context(), access, provisioner.CloudAction{Verb: provisioner.SetTrait, Provider: "h", Trait: "CUSTOM_X"}))
-		checkShown(t, clouds.Do(t.Context(), access, provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: "a", Host: "c0"}))
+		checkShown(t, clouds.Do(t.Context(), access, openstack.Action{Verb: openstack.SetTrait, Provider: "h", Trait: "CUSTOM_X"}))
+		checkShown(t, clouds.Do(t.Context(), access, openstack.Action{Verb: openstack.JoinAggregate, Aggregate: "a", Host: "c0"}))
 	})
 }
 

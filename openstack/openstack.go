@@ -1,4 +1,4 @@
-package provisioner
+package openstack
 
 import (
 	"context"
@@ -17,16 +17,16 @@ import (
 type Cloud interface {
 	// See tells what the cloud knows of a host. It has no side effect. Nothing found is an empty Compute, no error. The
 	// answer may be some seconds old, but never older than the last Do through the same Cloud.
-	See(ctx context.Context, access CloudAccess, host CloudHost) (Compute, error)
+	See(ctx context.Context, access Access, host Host) (Compute, error)
 	// Servers are the names of virtual machines of all projects that are on a compute host, called as its compute service
 	// is; sorted. It has no side effect, and is never old.
-	Servers(ctx context.Context, access CloudAccess, host string) ([]string, error)
+	Servers(ctx context.Context, access Access, host string) ([]string, error)
 	// Do makes one thing so and returns when it is. It is idempotent: what already is so succeeds without a second effect.
-	Do(ctx context.Context, access CloudAccess, action CloudAction) error
+	Do(ctx context.Context, access Access, action Action) error
 }
 
-// CloudAccess is how a cloud is reached. It is comparable: two equal values reach the same cloud the same way.
-type CloudAccess struct {
+// Access is how a cloud is reached. It is comparable: two equal values reach the same cloud the same way.
+type Access struct {
 	// Source names the Secret and the entry the access is from, for messages.
 	Source string
 	// AuthURL is Keystone's.
@@ -63,8 +63,8 @@ type SouthboundAccess struct {
 	Key             secret.Value
 }
 
-// CloudHost is whom See looks for.
-type CloudHost struct {
+// Host is whom See looks for.
+type Host struct {
 	// Names the host may have in the cloud, the best first: its canonical name, and the same without its domain.
 	Names []string
 	// Chassis it was last seen as, and EncapIP it should have; either may be empty. They only find impostors.
@@ -88,7 +88,7 @@ type Compute struct {
 }
 
 // Of is what a Compute that holds a whole cloud has of one host.
-func (c Compute) Of(host CloudHost) Compute {
+func (c Compute) Of(host Host) Compute {
 	named := func(name string) bool { return slices.Contains(host.Names, name) }
 	out := Compute{
 		Services:   keep(c.Services, func(s ComputeService) bool { return named(s.Host) }),
@@ -180,30 +180,30 @@ type Chassis struct {
 	BridgeMappings []string
 }
 
-// CloudVerb is something Cloud.Do can do.
-type CloudVerb string
+// Verb is something Cloud.Do can do.
+type Verb string
 
 // The verbs.
 const (
 	// MakeAggregate creates the host aggregate Aggregate with the availability zone Zone, if not empty. Rejected when
 	// there is one of that name in another zone.
-	MakeAggregate CloudVerb = "MakeAggregate"
+	MakeAggregate Verb = "MakeAggregate"
 	// JoinAggregate makes Host a member of Aggregate. Rejected when it is in another availability zone already.
-	JoinAggregate CloudVerb = "JoinAggregate"
+	JoinAggregate Verb = "JoinAggregate"
 	// SetTrait sets Trait on Provider, and makes it first when it is a custom one nobody knows.
-	SetTrait CloudVerb = "SetTrait"
+	SetTrait Verb = "SetTrait"
 	// DisableService keeps the scheduler from Service. Missing when there is none.
-	DisableService CloudVerb = "DisableService"
+	DisableService Verb = "DisableService"
 	// DeleteService makes Nova and Placement forget Service: its membership of aggregates, mapping, hypervisor and
 	// resource provider. Busy while virtual machines or migrations are on it. One whose nova-compute runs comes back.
-	DeleteService CloudVerb = "DeleteService"
+	DeleteService Verb = "DeleteService"
 	// DeleteAgent makes Neutron forget Agent; with OVN its chassis, and with it every agent there. One that runs comes back.
-	DeleteAgent CloudVerb = "DeleteAgent"
+	DeleteAgent Verb = "DeleteAgent"
 )
 
-// CloudAction is one thing to make so. Fields not named by the verb are empty.
-type CloudAction struct {
-	Verb CloudVerb
+// Action is one thing to make so. Fields not named by the verb are empty.
+type Action struct {
+	Verb Verb
 	// Aggregate is its name, Zone its availability zone.
 	Aggregate, Zone string
 	// Host as its compute service is called.

@@ -1,4 +1,4 @@
-package openstack
+package api
 
 import (
 	"context"
@@ -8,13 +8,13 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
 
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 )
 
 // survey is a whole cloud at one moment, as far as computes are concerned.
 type survey struct {
 	// Compute holds all there is; its providers are not filled in.
-	provisioner.Compute
+	openstack.Compute
 	// generations of the providers by UUID.
 	generations map[string]int
 }
@@ -70,7 +70,7 @@ func (v *survey) listServices(ctx context.Context, a *api) error {
 		Reason     string `json:"disabled_reason"`
 	}](ctx, a.compute, "services", "os-services?binary=nova-compute")
 	for _, r := range rows {
-		v.Services = append(v.Services, provisioner.ComputeService{
+		v.Services = append(v.Services, openstack.ComputeService{
 			ID: r.ID, Host: r.Host, Up: r.State == "up", Unknown: r.Status == "UNKNOWN",
 			ForcedDown: r.ForcedDown, Disabled: r.Status == "disabled", DisabledReason: r.Reason,
 		})
@@ -88,7 +88,7 @@ func (v *survey) listHypervisors(ctx context.Context, a *api) error {
 		} `json:"service"`
 	}](ctx, a.compute, "hypervisors", "os-hypervisors/detail?limit="+strconv.Itoa(pageSize))
 	for _, r := range rows {
-		v.Hypervisors = append(v.Hypervisors, provisioner.Hypervisor{ID: r.ID, Name: r.Name, ServiceHost: r.Service.Host, Up: r.State == "up"})
+		v.Hypervisors = append(v.Hypervisors, openstack.Hypervisor{ID: r.ID, Name: r.Name, ServiceHost: r.Service.Host, Up: r.State == "up"})
 	}
 	return err
 }
@@ -101,7 +101,7 @@ func (v *survey) listAgents(ctx context.Context, a *api) error {
 		Alive  bool   `json:"alive"`
 	}](ctx, a.network, "agents", "agents?fields=id&fields=binary&fields=host&fields=alive")
 	for _, r := range rows {
-		v.Agents = append(v.Agents, provisioner.NetworkAgent(r))
+		v.Agents = append(v.Agents, openstack.NetworkAgent(r))
 	}
 	return err
 }
@@ -114,7 +114,7 @@ func (v *survey) listProviders(ctx context.Context, a *api) error {
 	}](ctx, a.placement, "resource_providers", "resource_providers")
 	v.generations = make(map[string]int, len(rows))
 	for _, r := range rows {
-		v.Providers = append(v.Providers, provisioner.ResourceProvider{ID: r.UUID, Name: r.Name})
+		v.Providers = append(v.Providers, openstack.ResourceProvider{ID: r.UUID, Name: r.Name})
 		v.generations[r.UUID] = r.Generation
 	}
 	return err
@@ -123,7 +123,7 @@ func (v *survey) listProviders(ctx context.Context, a *api) error {
 func (v *survey) listAggregates(ctx context.Context, a *api) error {
 	rows, err := listAggregates(ctx, a)
 	for _, r := range rows {
-		v.Aggregates = append(v.Aggregates, provisioner.HostAggregate{Name: r.Name, Zone: r.Zone, Hosts: r.Hosts})
+		v.Aggregates = append(v.Aggregates, openstack.HostAggregate{Name: r.Name, Zone: r.Zone, Hosts: r.Hosts})
 	}
 	return err
 }
@@ -149,9 +149,9 @@ type stock struct {
 }
 
 // stock fills in the i-th provider of compute, if its UUID is one of the hypervisors'.
-func (s *session) stock(ctx context.Context, v *survey, compute *provisioner.Compute, i int) error {
+func (s *session) stock(ctx context.Context, v *survey, compute *openstack.Compute, i int) error {
 	p := &compute.Providers[i]
-	if !slices.ContainsFunc(compute.Hypervisors, func(h provisioner.Hypervisor) bool { return h.ID == p.ID }) {
+	if !slices.ContainsFunc(compute.Hypervisors, func(h openstack.Hypervisor) bool { return h.ID == p.ID }) {
 		return nil
 	}
 	generation := v.generations[p.ID]

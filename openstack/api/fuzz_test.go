@@ -1,4 +1,4 @@
-package openstack
+package api
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/wire"
 )
 
@@ -32,7 +32,7 @@ func FuzzSouthbound(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said string) {
 		read, err := askSouthbound(conversation{strings.NewReader(said)})
 		if err != nil {
-			shown := southboundFault(provisioner.SouthboundAccess{Source: "s", Endpoints: "e"}, err).Error()
+			shown := southboundFault(openstack.SouthboundAccess{Source: "s", Endpoints: "e"}, err).Error()
 			if strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%q", shown)
 			}
@@ -52,7 +52,7 @@ func FuzzErrorAnswers(f *testing.F) {
 	f.Add(409, `{"errors": [{"detail": "http://u:HUNTER2@h/\u001b[2J"}]}`)
 	f.Add(500, `{"NeutronError": {"message": "a\nb"}, "x": [`)
 	f.Fuzz(func(t *testing.T, code int, body string) {
-		rules := &blame{access: provisioner.CloudAccess{Source: "s", AuthURL: "http://keystone"}}
+		rules := &blame{access: openstack.Access{Source: "s", AuthURL: "http://keystone"}}
 		err := rules.classify("do it", gophercloud.ErrUnexpectedResponseCode{URL: "http://u:HUNTER2@nova/x?y", Actual: code, Body: []byte(body)})
 		if shown := err.Error(); strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) || len(shown) > 1000 {
 			t.Errorf("%q", shown)

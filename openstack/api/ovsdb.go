@@ -1,4 +1,4 @@
-package openstack
+package api
 
 import (
 	"cmp"
@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/wire"
 )
 
@@ -32,7 +32,7 @@ const (
 const bridgeMappings = "ovn-bridge-mappings"
 
 // askSouthbound reads the chassis in one transaction (RFC 7047, 4.1.3 and 5.2.2). Encapsulations come first: chassis name them.
-func askSouthbound(conn io.ReadWriter) ([]provisioner.Chassis, error) {
+func askSouthbound(conn io.ReadWriter) ([]openstack.Chassis, error) {
 	read := func(table string, columns ...string) map[string]any {
 		return map[string]any{"op": "select", "table": table, "where": []any{}, "columns": columns}
 	}
@@ -66,7 +66,7 @@ type tables struct {
 	source  *metered
 	kept    int
 	address map[string]string // by the UUID of an Encap
-	chassis []provisioner.Chassis
+	chassis []openstack.Chassis
 }
 
 func newTables(r io.Reader) *tables {
@@ -252,7 +252,7 @@ func (t *tables) chassisRow() error {
 	if err := t.in.Decode(&row); err != nil {
 		return err
 	}
-	c := provisioner.Chassis{Name: row.Name, Host: row.Hostname}
+	c := openstack.Chassis{Name: row.Name, Host: row.Hostname}
 	for _, encap := range row.Encaps {
 		if ip := t.address[encap]; ip != "" {
 			c.EncapIPs = append(c.EncapIPs, ip)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/line"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/openstack"
 )
 
 // Want is what a node's set asks of its cloud.
@@ -16,7 +16,7 @@ type Want struct {
 	// Set names the NodeSet, for messages.
 	Set string
 	// Host to look for. Host.EncapIP empty: any encapsulation address will do.
-	Host provisioner.CloudHost
+	Host openstack.Host
 	// Chassis: the host's chassis is looked for. Without it EncapIP and BridgeMappings are not compared.
 	Chassis bool
 	// BridgeMappings the chassis has at least, as network:bridge.
@@ -38,7 +38,7 @@ type Decision struct {
 	// Discover: the compute waits to be mapped into its cell.
 	Discover bool
 	// Actions make so what is missing, in this order.
-	Actions []provisioner.CloudAction
+	Actions []openstack.Action
 	// Status is what the cloud calls the host, as far as that is known.
 	Status v1alpha1.ComputeStatus
 }
@@ -47,7 +47,7 @@ type Decision struct {
 func (d Decision) Joined() bool { return d.Reason == "" }
 
 // Next decides. Slices of want and seen are not changed, and their order is of no matter.
-func Next(want Want, seen provisioner.Compute) Decision {
+func Next(want Want, seen openstack.Compute) Decision {
 	s := sight{want: want, seen: sorted(seen)}
 	for _, check := range []func(*sight) bool{
 		(*sight).registered, (*sight).alone, (*sight).up, (*sight).mapped, (*sight).stocked, (*sight).connected, (*sight).served, (*sight).placed,
@@ -62,12 +62,12 @@ func Next(want Want, seen provisioner.Compute) Decision {
 // sight is a want beside what was seen. Fields are filled by the checks in order.
 type sight struct {
 	want Want
-	seen provisioner.Compute
+	seen openstack.Compute
 	out  Decision
 
-	service    provisioner.ComputeService   // by registered
-	hypervisor provisioner.Hypervisor       // by mapped
-	provider   provisioner.ResourceProvider // by stocked
+	service    openstack.ComputeService   // by registered
+	hypervisor openstack.Hypervisor       // by mapped
+	provider   openstack.ResourceProvider // by stocked
 }
 
 // no says why not.
@@ -84,7 +84,7 @@ func (s *sight) isUs(name string) bool { return slices.Contains(s.want.Host.Name
 // registered finds the compute service, by the best name that there is one of.
 func (s *sight) registered() bool {
 	for _, name := range s.want.Host.Names {
-		var found []provisioner.ComputeService
+		var found []openstack.ComputeService
 		for _, service := range s.seen.Services {
 			if service.Host == name {
 				found = append(found, service)
@@ -152,7 +152,7 @@ func (s *sight) mapped() bool {
 
 // stocked looks at what Placement has of the hypervisor.
 func (s *sight) stocked() bool {
-	var clash *provisioner.ResourceProvider
+	var clash *openstack.ResourceProvider
 	for i, p := range s.seen.Providers {
 		switch {
 		case p.ID == s.hypervisor.ID:
@@ -188,7 +188,7 @@ func (s *sight) connected() bool {
 	if !s.want.Chassis {
 		return true
 	}
-	var ours, others []provisioner.Chassis
+	var ours, others []openstack.Chassis
 	for _, c := range s.seen.Chassis {
 		if s.isUs(c.Host) {
 			ours = append(ours, c)
@@ -219,7 +219,7 @@ func (s *sight) connected() bool {
 }
 
 // unrivalled looks for chassis that keep the host's from being the only one.
-func (s *sight) unrivalled(ours, others []provisioner.Chassis) bool {
+func (s *sight) unrivalled(ours, others []openstack.Chassis) bool {
 	if len(ours) > 1 {
 		return s.no(v1alpha1.ReasonNameClash, "host %s has %d chassis (%s): delete those of earlier installations (ovn-sbctl chassis-del NAME)",
 			ours[0].Host, len(ours), names(ours))
@@ -241,7 +241,7 @@ func (s *sight) unrivalled(ours, others []provisioner.Chassis) bool {
 // served looks for the network agents.
 func (s *sight) served() bool {
 	for _, binary := range slices.Sorted(slices.Values(s.want.Agents)) {
-		i := slices.IndexFunc(s.seen.Agents, func(a provisioner.NetworkAgent) bool { return a.Binary == binary })
+		i := slices.IndexFunc(s.seen.Agents, func(a openstack.NetworkAgent) bool { return a.Binary == binary })
 		switch {
 		case i < 0:
 			return s.no(v1alpha1.ReasonWaitingForAgent, "Neutron has no agent %s of host %s: its journal on the node tells why", binary, s.host())
@@ -263,7 +263,7 @@ func (s *sight) placed() bool {
 	}
 	for _, trait := range slices.Compact(slices.Sorted(slices.Values(s.want.Traits))) {
 		if !slices.Contains(s.provider.Traits, trait) {
-			s.act(provisioner.CloudAction{Verb: provisioner.SetTrait, Provider: s.provider.ID, Trait: trait})
+			s.act(openstack.Action{Verb: openstack.SetTrait, Provider: s.provider.ID, Trait: trait})
 		}
 	}
 	if len(s.out.Actions) > 0 {
@@ -278,7 +278,7 @@ func (s *sight) zoned() bool {
 	if zone == "" {
 		return true
 	}
-	var candidates []provisioner.HostAggregate
+	var candidates []openstack.HostAggregate
 	for _, a := range s.seen.Aggregates {
 		switch {
 		case a.Zone == "":
@@ -293,52 +293,52 @@ func (s *sight) zoned() bool {
 				"set its zone, or correct spec.openstack.availabilityZone of %s", a.Name, zone, s.want.Set)
 		}
 	}
-	if slices.ContainsFunc(candidates, func(a provisioner.HostAggregate) bool { return slices.Contains(a.Hosts, s.service.Host) }) {
+	if slices.ContainsFunc(candidates, func(a openstack.HostAggregate) bool { return slices.Contains(a.Hosts, s.service.Host) }) {
 		return true
 	}
 	name := zone
-	if len(candidates) > 0 && !slices.ContainsFunc(candidates, func(a provisioner.HostAggregate) bool { return a.Name == zone }) {
+	if len(candidates) > 0 && !slices.ContainsFunc(candidates, func(a openstack.HostAggregate) bool { return a.Name == zone }) {
 		name = candidates[0].Name
 	}
 	if len(candidates) == 0 {
-		s.act(provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: name, Zone: zone})
+		s.act(openstack.Action{Verb: openstack.MakeAggregate, Aggregate: name, Zone: zone})
 	}
-	s.act(provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: name, Host: s.service.Host})
+	s.act(openstack.Action{Verb: openstack.JoinAggregate, Aggregate: name, Host: s.service.Host})
 	return true
 }
 
 // member decides what makes the host a member of the aggregate.
 func (s *sight) member(name string) {
-	join := provisioner.CloudAction{Verb: provisioner.JoinAggregate, Aggregate: name, Host: s.service.Host}
+	join := openstack.Action{Verb: openstack.JoinAggregate, Aggregate: name, Host: s.service.Host}
 	if slices.Contains(s.out.Actions, join) {
 		return // the zone's
 	}
-	i := slices.IndexFunc(s.seen.Aggregates, func(a provisioner.HostAggregate) bool { return a.Name == name })
+	i := slices.IndexFunc(s.seen.Aggregates, func(a openstack.HostAggregate) bool { return a.Name == name })
 	switch {
 	case i < 0:
-		s.act(provisioner.CloudAction{Verb: provisioner.MakeAggregate, Aggregate: name})
+		s.act(openstack.Action{Verb: openstack.MakeAggregate, Aggregate: name})
 		s.act(join)
 	case !slices.Contains(s.seen.Aggregates[i].Hosts, s.service.Host):
 		s.act(join)
 	}
 }
 
-func (s *sight) act(a provisioner.CloudAction) { s.out.Actions = append(s.out.Actions, a) }
+func (s *sight) act(a openstack.Action) { s.out.Actions = append(s.out.Actions, a) }
 
 // sorted is what was seen in a fixed order.
-func sorted(c provisioner.Compute) provisioner.Compute {
-	return provisioner.Compute{
-		Services:    by(c.Services, func(s provisioner.ComputeService) string { return s.ID }),
-		Hypervisors: by(c.Hypervisors, func(h provisioner.Hypervisor) string { return h.Name + " " + h.ID }),
-		Providers:   by(c.Providers, func(p provisioner.ResourceProvider) string { return p.Name + " " + p.ID }),
-		Aggregates:  by(c.Aggregates, func(a provisioner.HostAggregate) string { return a.Name }),
-		Agents: by(c.Agents, func(a provisioner.NetworkAgent) string {
+func sorted(c openstack.Compute) openstack.Compute {
+	return openstack.Compute{
+		Services:    by(c.Services, func(s openstack.ComputeService) string { return s.ID }),
+		Hypervisors: by(c.Hypervisors, func(h openstack.Hypervisor) string { return h.Name + " " + h.ID }),
+		Providers:   by(c.Providers, func(p openstack.ResourceProvider) string { return p.Name + " " + p.ID }),
+		Aggregates:  by(c.Aggregates, func(a openstack.HostAggregate) string { return a.Name }),
+		Agents: by(c.Agents, func(a openstack.NetworkAgent) string {
 			if a.Alive { // of two agents with one name the live one counts
 				return a.Binary + " 0 " + a.Host
 			}
 			return a.Binary + " 1 " + a.Host
 		}),
-		Chassis: by(c.Chassis, func(c provisioner.Chassis) string { return c.Name }),
+		Chassis: by(c.Chassis, func(c openstack.Chassis) string { return c.Name }),
 	}
 }
 
@@ -346,7 +346,7 @@ func by[T any](in []T, key func(T) string) []T {
 	return slices.SortedStableFunc(slices.Values(in), func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 }
 
-func names(chassis []provisioner.Chassis) string {
+func names(chassis []openstack.Chassis) string {
 	var out []string
 	for _, c := range chassis {
 		out = append(out, c.Name)

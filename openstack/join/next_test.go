@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/join"
+	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/openstack/join"
 )
 
 const us = "c0.example.com"
@@ -20,23 +20,23 @@ const us = "c0.example.com"
 func want() join.Want {
 	return join.Want{
 		Set:     "NodeSet site/rack",
-		Host:    provisioner.CloudHost{Names: []string{us, "c0"}, Chassis: "system-0", EncapIP: "192.0.2.10"},
+		Host:    openstack.Host{Names: []string{us, "c0"}, Chassis: "system-0", EncapIP: "192.0.2.10"},
 		Chassis: true, BridgeMappings: []string{"datacentre:br-ex"}, Agents: []string{"ovn-controller", "neutron-ovn-metadata-agent"},
 		Zone: "rack7", Aggregates: []string{"gpu"}, Traits: []string{"CUSTOM_RACK7"},
 	}
 }
 
 // whole is a compute as wanted.
-func whole() provisioner.Compute {
-	return provisioner.Compute{
-		Services:    []provisioner.ComputeService{{ID: "s0", Host: us, Up: true}},
-		Hypervisors: []provisioner.Hypervisor{{ID: "h0", Name: us, ServiceHost: us, Up: true}},
-		Providers: []provisioner.ResourceProvider{{
+func whole() openstack.Compute {
+	return openstack.Compute{
+		Services:    []openstack.ComputeService{{ID: "s0", Host: us, Up: true}},
+		Hypervisors: []openstack.Hypervisor{{ID: "h0", Name: us, ServiceHost: us, Up: true}},
+		Providers: []openstack.ResourceProvider{{
 			ID: "h0", Name: us, Usable: map[string]int{"VCPU": 8, "MEMORY_MB": 1024, "DISK_GB": 10}, Traits: []string{"COMPUTE_NODE", "CUSTOM_RACK7"},
 		}},
-		Aggregates: []provisioner.HostAggregate{{Name: "rack7", Zone: "rack7", Hosts: []string{us}}, {Name: "gpu", Hosts: []string{"c9", us}}, {Name: "else", Zone: "else"}},
-		Agents:     []provisioner.NetworkAgent{{Binary: "ovn-controller", Host: us, Alive: true}, {Binary: "neutron-ovn-metadata-agent", Host: us, Alive: true}},
-		Chassis:    []provisioner.Chassis{{Name: "system-0", Host: us, EncapIPs: []string{"192.0.2.10"}, BridgeMappings: []string{"datacentre:br-ex", "other:br-other"}}},
+		Aggregates: []openstack.HostAggregate{{Name: "rack7", Zone: "rack7", Hosts: []string{us}}, {Name: "gpu", Hosts: []string{"c9", us}}, {Name: "else", Zone: "else"}},
+		Agents:     []openstack.NetworkAgent{{Binary: "ovn-controller", Host: us, Alive: true}, {Binary: "neutron-ovn-metadata-agent", Host: us, Alive: true}},
+		Chassis:    []openstack.Chassis{{Name: "system-0", Host: us, EncapIPs: []string{"192.0.2.10"}, BridgeMappings: []string{"datacentre:br-ex", "other:br-other"}}},
 	}
 }
 
@@ -51,7 +51,7 @@ func TestJoined(t *testing.T) {
 }
 
 func TestNotJoined(t *testing.T) {
-	type compute = provisioner.Compute
+	type compute = openstack.Compute
 	for name, c := range map[string]struct {
 		change func(*join.Want, *compute)
 		reason string
@@ -61,7 +61,7 @@ func TestNotJoined(t *testing.T) {
 		"two cells":   {func(_ *join.Want, c *compute) { c.Services = append(c.Services, c.Services[0]) }, v1alpha1.ReasonNameClash, []string{"2 compute services", us}},
 		"down":        {func(_ *join.Want, c *compute) { c.Services[0].Up = false }, v1alpha1.ReasonServiceDown, []string{"nova-compute", us}},
 		"forced down": {func(_ *join.Want, c *compute) { c.Services[0].ForcedDown = true }, v1alpha1.ReasonServiceDown, []string{"openstack compute service set --up " + us}},
-		"cell down":   {func(_ *join.Want, c *compute) { c.Services[0] = provisioner.ComputeService{Host: us, Unknown: true} }, v1alpha1.ReasonTransient, []string{"cell"}},
+		"cell down":   {func(_ *join.Want, c *compute) { c.Services[0] = openstack.ComputeService{Host: us, Unknown: true} }, v1alpha1.ReasonTransient, []string{"cell"}},
 		"disabled": {func(_ *join.Want, c *compute) {
 			c.Services[0].Disabled = true
 			c.Services[0].DisabledReason = "bad\nDIMM"
@@ -69,10 +69,10 @@ func TestNotJoined(t *testing.T) {
 		"no reason": {func(_ *join.Want, c *compute) { c.Services[0].Disabled = true }, v1alpha1.ReasonServiceDisabled, []string{"no reason given"}},
 		"unmapped":  {func(_ *join.Want, c *compute) { c.Hypervisors, c.Providers = nil, nil }, v1alpha1.ReasonWaitingForMapping, []string{"not mapped"}},
 		"same name": {func(_ *join.Want, c *compute) {
-			c.Hypervisors = append(c.Hypervisors, provisioner.Hypervisor{ID: "h1", Name: us, ServiceHost: "c1"})
+			c.Hypervisors = append(c.Hypervisors, openstack.Hypervisor{ID: "h1", Name: us, ServiceHost: "c1"})
 		}, v1alpha1.ReasonNameClash, []string{"host c1", "rename"}},
 		"its name": {func(_ *join.Want, c *compute) {
-			c.Hypervisors = []provisioner.Hypervisor{{ID: "h1", Name: us, ServiceHost: "c1"}}
+			c.Hypervisors = []openstack.Hypervisor{{ID: "h1", Name: us, ServiceHost: "c1"}}
 		}, v1alpha1.ReasonNameClash, []string{"host c1"}},
 		"no provider":   {func(_ *join.Want, c *compute) { c.Providers = nil }, v1alpha1.ReasonWaitingForInventory, []string{"h0", "Placement"}},
 		"old provider":  {func(_ *join.Want, c *compute) { c.Providers[0].ID = "h9" }, v1alpha1.ReasonNameClash, []string{"h9", "openstack resource provider delete"}},
@@ -81,7 +81,7 @@ func TestNotJoined(t *testing.T) {
 		"no disk":       {func(_ *join.Want, c *compute) { c.Providers[0].Usable["DISK_GB"] = -1 }, v1alpha1.ReasonWaitingForInventory, []string{"DISK_GB"}},
 		"no chassis":    {func(_ *join.Want, c *compute) { c.Chassis = nil }, v1alpha1.ReasonWaitingForChassis, []string{us, "ovn-controller"}},
 		"two chassis": {func(_ *join.Want, c *compute) {
-			c.Chassis = append(c.Chassis, provisioner.Chassis{Name: "old", Host: us})
+			c.Chassis = append(c.Chassis, openstack.Chassis{Name: "old", Host: us})
 		}, v1alpha1.ReasonNameClash, []string{"old, system-0", "chassis-del"}},
 		"cloned id":     {func(_ *join.Want, c *compute) { c.Chassis[0].Host = "c1" }, v1alpha1.ReasonNameClash, []string{"system-id", "c1"}},
 		"taken address": {func(_ *join.Want, c *compute) { c.Chassis[0].Host, c.Chassis[0].Name = "c1", "other" }, v1alpha1.ReasonNameClash, []string{"192.0.2.10", "c1", "chassis-del other"}},
@@ -109,22 +109,22 @@ func TestNotJoined(t *testing.T) {
 }
 
 func TestLenience(t *testing.T) {
-	for name, change := range map[string]func(*join.Want, *provisioner.Compute){
-		"short name": func(_ *join.Want, c *provisioner.Compute) {
+	for name, change := range map[string]func(*join.Want, *openstack.Compute){
+		"short name": func(_ *join.Want, c *openstack.Compute) {
 			c.Services[0].Host, c.Hypervisors[0].ServiceHost = "c0", "c0"
 			c.Aggregates[0].Hosts, c.Aggregates[1].Hosts = []string{"c0"}, []string{"c0"}
 		},
-		"pinned processors": func(_ *join.Want, c *provisioner.Compute) {
+		"pinned processors": func(_ *join.Want, c *openstack.Compute) {
 			c.Providers[0].Usable = map[string]int{"PCPU": 4, "MEMORY_MB": 1, "DISK_GB": 1}
 		},
-		"no southbound database": func(w *join.Want, c *provisioner.Compute) { w.Chassis, c.Chassis = false, nil },
-		"any address": func(w *join.Want, c *provisioner.Compute) {
+		"no southbound database": func(w *join.Want, c *openstack.Compute) { w.Chassis, c.Chassis = false, nil },
+		"any address": func(w *join.Want, c *openstack.Compute) {
 			w.Host.EncapIP, c.Chassis[0].EncapIPs = "", []string{"192.0.2.99"}
 		},
-		"a second agent, dead": func(_ *join.Want, c *provisioner.Compute) {
-			c.Agents = append([]provisioner.NetworkAgent{{Binary: "ovn-controller", Host: us}}, c.Agents...)
+		"a second agent, dead": func(_ *join.Want, c *openstack.Compute) {
+			c.Agents = append([]openstack.NetworkAgent{{Binary: "ovn-controller", Host: us}}, c.Agents...)
 		},
-		"the zone under another name": func(_ *join.Want, c *provisioner.Compute) { c.Aggregates[0].Name = "row-1" },
+		"the zone under another name": func(_ *join.Want, c *openstack.Compute) { c.Aggregates[0].Name = "row-1" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, seen := want(), whole()
@@ -141,58 +141,58 @@ func TestActions(t *testing.T) {
 	seen.Aggregates, seen.Providers[0].Traits = nil, nil
 	w := want()
 	w.Aggregates = []string{"rack7", "gpu"}
-	wanted := []provisioner.CloudAction{
-		{Verb: provisioner.MakeAggregate, Aggregate: "rack7", Zone: "rack7"},
-		{Verb: provisioner.JoinAggregate, Aggregate: "rack7", Host: us},
-		{Verb: provisioner.MakeAggregate, Aggregate: "gpu"},
-		{Verb: provisioner.JoinAggregate, Aggregate: "gpu", Host: us},
-		{Verb: provisioner.SetTrait, Provider: "h0", Trait: "CUSTOM_RACK7"},
+	wanted := []openstack.Action{
+		{Verb: openstack.MakeAggregate, Aggregate: "rack7", Zone: "rack7"},
+		{Verb: openstack.JoinAggregate, Aggregate: "rack7", Host: us},
+		{Verb: openstack.MakeAggregate, Aggregate: "gpu"},
+		{Verb: openstack.JoinAggregate, Aggregate: "gpu", Host: us},
+		{Verb: openstack.SetTrait, Provider: "h0", Trait: "CUSTOM_RACK7"},
 	}
 	if diff := cmp.Diff(wanted, join.Next(w, seen).Actions); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	seen.Aggregates = []provisioner.HostAggregate{{Name: "row-2", Zone: "rack7"}, {Name: "row-1", Zone: "rack7"}, {Name: "gpu"}}
-	wanted = []provisioner.CloudAction{
-		{Verb: provisioner.JoinAggregate, Aggregate: "row-1", Host: us},
-		{Verb: provisioner.MakeAggregate, Aggregate: "rack7"},
-		{Verb: provisioner.JoinAggregate, Aggregate: "rack7", Host: us},
-		{Verb: provisioner.JoinAggregate, Aggregate: "gpu", Host: us},
-		{Verb: provisioner.SetTrait, Provider: "h0", Trait: "CUSTOM_RACK7"},
+	seen.Aggregates = []openstack.HostAggregate{{Name: "row-2", Zone: "rack7"}, {Name: "row-1", Zone: "rack7"}, {Name: "gpu"}}
+	wanted = []openstack.Action{
+		{Verb: openstack.JoinAggregate, Aggregate: "row-1", Host: us},
+		{Verb: openstack.MakeAggregate, Aggregate: "rack7"},
+		{Verb: openstack.JoinAggregate, Aggregate: "rack7", Host: us},
+		{Verb: openstack.JoinAggregate, Aggregate: "gpu", Host: us},
+		{Verb: openstack.SetTrait, Provider: "h0", Trait: "CUSTOM_RACK7"},
 	}
-	slices.SortFunc(wanted[1:4], func(a, b provisioner.CloudAction) int { return strings.Compare(a.Aggregate, b.Aggregate) })
+	slices.SortFunc(wanted[1:4], func(a, b openstack.Action) int { return strings.Compare(a.Aggregate, b.Aggregate) })
 	if diff := cmp.Diff(wanted, join.Next(w, seen).Actions); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 // draw is some world around a few hosts.
-func draw(t *rapid.T) (join.Want, provisioner.Compute) {
+func draw(t *rapid.T) (join.Want, openstack.Compute) {
 	name := rapid.SampledFrom([]string{us, "c0", "c1"})
 	ids := rapid.Permutation([]string{"h0", "h1"}).Draw(t, "ids") // Placement has a UUID once
 	truth := rapid.Bool()
 	some := func(label string) int { return rapid.IntRange(0, 2).Draw(t, label) }
-	var c provisioner.Compute
+	var c openstack.Compute
 	for i := range some("services") {
-		c.Services = append(c.Services, provisioner.ComputeService{
+		c.Services = append(c.Services, openstack.ComputeService{
 			ID: strconv.Itoa(i), Host: name.Draw(t, "host"), Up: !truth.Draw(t, "down") || truth.Draw(t, "up"), Disabled: truth.Draw(t, "a") && truth.Draw(t, "b"),
 		})
 	}
 	for i := range some("hypervisors") {
-		c.Hypervisors = append(c.Hypervisors, provisioner.Hypervisor{ID: fmt.Sprintf("h%d", i), Name: name.Draw(t, "name"), ServiceHost: name.Draw(t, "service")})
+		c.Hypervisors = append(c.Hypervisors, openstack.Hypervisor{ID: fmt.Sprintf("h%d", i), Name: name.Draw(t, "name"), ServiceHost: name.Draw(t, "service")})
 	}
 	for _, id := range ids[:some("providers")] {
-		c.Providers = append(c.Providers, provisioner.ResourceProvider{ID: id, Name: name.Draw(t, "name"), Usable: map[string]int{"VCPU": 1, "MEMORY_MB": 1, "DISK_GB": some("disk")}})
+		c.Providers = append(c.Providers, openstack.ResourceProvider{ID: id, Name: name.Draw(t, "name"), Usable: map[string]int{"VCPU": 1, "MEMORY_MB": 1, "DISK_GB": some("disk")}})
 	}
 	for i, zone := range []string{"", "rack7", "other"} {
 		if truth.Draw(t, "aggregate") {
-			c.Aggregates = append(c.Aggregates, provisioner.HostAggregate{Name: []string{"gpu", "rack7", "x"}[i], Zone: zone, Hosts: rapid.SliceOfN(name, 0, 1).Draw(t, "members")})
+			c.Aggregates = append(c.Aggregates, openstack.HostAggregate{Name: []string{"gpu", "rack7", "x"}[i], Zone: zone, Hosts: rapid.SliceOfN(name, 0, 1).Draw(t, "members")})
 		}
 	}
 	for i := range some("chassis") {
-		c.Chassis = append(c.Chassis, provisioner.Chassis{Name: fmt.Sprintf("system-%d", i), Host: name.Draw(t, "host"), EncapIPs: []string{"192.0.2.10"}, BridgeMappings: []string{"datacentre:br-ex"}})
+		c.Chassis = append(c.Chassis, openstack.Chassis{Name: fmt.Sprintf("system-%d", i), Host: name.Draw(t, "host"), EncapIPs: []string{"192.0.2.10"}, BridgeMappings: []string{"datacentre:br-ex"}})
 	}
 	for _, binary := range []string{"ovn-controller", "neutron-ovn-metadata-agent"} {
-		c.Agents = append(c.Agents, provisioner.NetworkAgent{Binary: binary, Host: us, Alive: true})
+		c.Agents = append(c.Agents, openstack.NetworkAgent{Binary: binary, Host: us, Alive: true})
 	}
 	w := want()
 	w.Chassis = truth.Draw(t, "southbound")
@@ -200,24 +200,24 @@ func draw(t *rapid.T) (join.Want, provisioner.Compute) {
 }
 
 // apply does to a world what the actions say.
-func apply(c provisioner.Compute, actions []provisioner.CloudAction) provisioner.Compute {
+func apply(c openstack.Compute, actions []openstack.Action) openstack.Compute {
 	for _, a := range actions {
 		switch a.Verb {
-		case provisioner.MakeAggregate:
-			c.Aggregates = append(c.Aggregates, provisioner.HostAggregate{Name: a.Aggregate, Zone: a.Zone})
-		case provisioner.JoinAggregate:
+		case openstack.MakeAggregate:
+			c.Aggregates = append(c.Aggregates, openstack.HostAggregate{Name: a.Aggregate, Zone: a.Zone})
+		case openstack.JoinAggregate:
 			for i := range c.Aggregates {
 				if c.Aggregates[i].Name == a.Aggregate {
 					c.Aggregates[i].Hosts = append(c.Aggregates[i].Hosts, a.Host)
 				}
 			}
-		case provisioner.SetTrait:
+		case openstack.SetTrait:
 			for i := range c.Providers {
 				if c.Providers[i].ID == a.Provider {
 					c.Providers[i].Traits = append(c.Providers[i].Traits, a.Trait)
 				}
 			}
-		case provisioner.DisableService, provisioner.DeleteService, provisioner.DeleteAgent: // never among Next's
+		case openstack.DisableService, openstack.DeleteService, openstack.DeleteAgent: // never among Next's
 		}
 	}
 	return c
@@ -235,7 +235,7 @@ func TestProperties(t *testing.T) {
 		case got.Discover && (got.Status.ServiceID == "" || got.Status.HypervisorID != ""):
 			t.Fatalf("%+v: discovers what is not there, or is mapped", got)
 		}
-		shuffled := provisioner.Compute{
+		shuffled := openstack.Compute{
 			Services: rapid.Permutation(seen.Services).Draw(t, "1"), Hypervisors: rapid.Permutation(seen.Hypervisors).Draw(t, "2"),
 			Providers: rapid.Permutation(seen.Providers).Draw(t, "3"), Aggregates: rapid.Permutation(seen.Aggregates).Draw(t, "4"),
 			Agents: rapid.Permutation(seen.Agents).Draw(t, "5"), Chassis: rapid.Permutation(seen.Chassis).Draw(t, "6"),
