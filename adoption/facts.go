@@ -12,7 +12,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
-// Facts are what was read on a node, in the form the script of provisioner/ssh prints. Lists are in no particular order.
+// Facts are what was read on a node, in the form the script of remote/ssh prints. Lists are in no particular order.
 type Facts struct {
 	OS         OS          `json:"os"`
 	Kernel     Kernel      `json:"kernel"`

@@ -1,15 +1,12 @@
-// Package provisioner holds the words and boundary interfaces of everything
-// that acts on servers. Implementations are in its subpackages; decisions are
+// Package provisioner holds the words and the boundary interface of what
+// provisions servers. Implementations are in its subpackages; decisions are
 // in the pure ones (claim, lifecycle).
 package provisioner
 
 import (
 	"context"
-	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
-
-	"github.com/rackplane/rackplane/adoption"
 )
 
 // Provisioner registers, inspects, images and powers servers. Progress is seen only through Observe.
@@ -30,39 +27,4 @@ type Provisioner interface {
 	// Inventory returns what the last inspection found. It has no side effect. fault.Missing when the server is not
 	// registered or was never inspected.
 	Inventory(ctx context.Context, host HostID) (metal3v1alpha1.HardwareDetails, error)
-}
-
-// SSHTarget is a node to log in to.
-type SSHTarget struct {
-	// Address is a host name or IP; Port 0 means 22.
-	Address string
-	Port    int32
-	// User logs in with PrivateKey (OpenSSH or PEM form).
-	User       string
-	PrivateKey []byte
-	// HostKeys are the only public host keys accepted, in authorized_keys form. Empty accepts none.
-	HostKeys []string
-	// MaxAge is how old an answer may be that was got by the same login before; 0 asks the node now.
-	MaxAge time.Duration
-}
-
-// SSHSeen is what a login shows.
-type SSHSeen struct {
-	// NetworkHash is the content of /var/lib/rackplane/network-hash; empty when the file is not there.
-	NetworkHash string
-}
-
-// Prober tells whether a node answers.
-type Prober interface {
-	// Probe logs in at most once and changes nothing. Errors: fault.Transient (no answer), fault.Denied (login refused),
-	// fault.Rejected (another host key answered: it is never trusted; or the key material is malformed).
-	Probe(ctx context.Context, t SSHTarget) (SSHSeen, error)
-}
-
-// Examiner looks at a node that is to be adopted.
-type Examiner interface {
-	// Examine logs in once and reads what the node is like, as root and without changing anything on it; how the node
-	// answers the question is part of the facts. Errors: those of Prober, fault.Denied also when the login cannot become
-	// root, and fault.Unsupported when the answer is no facts.
-	Examine(ctx context.Context, t SSHTarget, q adoption.Question) (adoption.Facts, error)
 }

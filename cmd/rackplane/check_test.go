@@ -17,7 +17,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/report"
 )
 
@@ -55,7 +55,7 @@ status: {services: [{name: bootstrap, inputHash: "1", result: Failed, finishedAt
 // lab answers for two servers by their address.
 type lab struct{ t *testing.T }
 
-func (l lab) Examine(_ context.Context, target provisioner.SSHTarget, _ adoption.Question) (adoption.Facts, error) {
+func (l lab) Examine(_ context.Context, target remote.Target, _ adoption.Question) (adoption.Facts, error) {
 	f := adoption.Facts{
 		OS: adoption.OS{ID: "debian", Version: "13", Name: "Debian GNU/Linux 13 (trixie)"}, Kernel: adoption.Kernel{Running: "6.12.9-amd64", Architecture: "x86_64"},
 		Disks: []adoption.Disk{{Path: "/", FreeBytes: 20 << 30}}, Clock: adoption.Clock{Unix: time.Now().UnixMilli()},

@@ -30,7 +30,7 @@ import (
 	"github.com/rackplane/rackplane/openstack/api"
 	"github.com/rackplane/rackplane/playbooks"
 	"github.com/rackplane/rackplane/provisioner/ironic"
-	"github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/remote/ssh"
 	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/wire"
 )

@@ -25,7 +25,7 @@ import (
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
-	"github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/remote/ssh"
 )
 
 // exitChanges is plan's exit code when something would change.

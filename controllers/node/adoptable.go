@@ -14,7 +14,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
 // adoptPoll is how often a node that is not as wanted is looked at again.
@@ -65,7 +65,7 @@ func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 const begun = "services of Rackplane have run on the node"
 
 // unseen is the outcome of a look that brought no facts.
-func (p *pass) unseen(ctx context.Context, t provisioner.SSHTarget, err error) (step.Outcome, error) {
+func (p *pass) unseen(ctx context.Context, t remote.Target, err error) (step.Outcome, error) {
 	if ctx.Err() != nil {
 		return step.Outcome{}, ctx.Err()
 	}

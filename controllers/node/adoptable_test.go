@@ -16,7 +16,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
 // examiner tells of a server as change leaves it, and counts how often it is asked.
@@ -28,7 +28,7 @@ type examiner struct {
 	question adoption.Question
 }
 
-func (e *examiner) Examine(_ context.Context, _ provisioner.SSHTarget, q adoption.Question) (adoption.Facts, error) {
+func (e *examiner) Examine(_ context.Context, _ remote.Target, q adoption.Question) (adoption.Facts, error) {
 	e.looks++
 	e.question = q
 	facts := adoption.Facts{

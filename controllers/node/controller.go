@@ -17,7 +17,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/openstack"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
 // Reconciler reconciles DataPlaneNodes.
@@ -27,11 +27,11 @@ type Reconciler struct {
 	// Reader reads uncached.
 	Reader client.Reader
 	// Prober logs in to nodes.
-	Prober provisioner.Prober
+	Prober remote.Prober
 	// Cloud is asked about nodes whose set has spec.openstack.
 	Cloud openstack.Cloud
 	// Examiner looks at pre-provisioned nodes before anything runs on them.
-	Examiner provisioner.Examiner
+	Examiner remote.Examiner
 	// Leases of the nodes.
 	Leases *leases.Leases
 	// Random makes host keys; nil is crypto/rand, and nothing less will do outside of tests.
@@ -55,7 +55,7 @@ type pass struct {
 	rendered network.Rendered              // by addressed
 	key      inputs.SSHKey                 // by handOver
 	note     string                        // by handOver: what a user should know of a node that is deployed
-	seen     provisioner.SSHSeen           // by answers
+	seen     remote.Seen                   // by answers
 
 	kept  bool                           // by meant: the server outlives the node
 	hosts []metal3v1alpha1.BareMetalHost // by undeployed: those that carry the claim of a node that is being released

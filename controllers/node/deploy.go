@@ -18,8 +18,8 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/remote"
 )
 
 const (
@@ -193,9 +193,9 @@ func (p *pass) answered() bool {
 }
 
 // target is where and how the node is logged in to; without an address while it has none.
-func (p *pass) target() provisioner.SSHTarget {
+func (p *pass) target() remote.Target {
 	login, _ := inputs.LoginOf(p.set, p.node, p.nets)
-	target := provisioner.SSHTarget{
+	target := remote.Target{
 		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: inputs.HostKeys(p.set, p.node),
 	}
 	if meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionReady) {

@@ -24,7 +24,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
 // metal3Host is shorter.
@@ -32,17 +32,17 @@ type metal3Host = metal3v1alpha1.BareMetalHost
 
 // prober answers as told and remembers what it was asked.
 type prober struct {
-	seen provisioner.SSHSeen
+	seen remote.Seen
 	err  error
-	last provisioner.SSHTarget
+	last remote.Target
 	lose int // how many looks are lost
 }
 
-func (p *prober) Probe(_ context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+func (p *prober) Probe(_ context.Context, target remote.Target) (remote.Seen, error) {
 	p.last = target
 	if p.lose > 0 {
 		p.lose--
-		return provisioner.SSHSeen{}, fault.New(fault.Transient, "lost")
+		return remote.Seen{}, fault.New(fault.Transient, "lost")
 	}
 	return p.seen, p.err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 )
 
-// networkHashFile is where a node keeps the hash of the network it was given; provisioner/ssh and the role read it.
+// networkHashFile is where a node keeps the hash of the network it was given; remote/ssh and the role read it.
 const networkHashFile = "/var/lib/rackplane/network-hash"
 
 // cloudConfig is the user data of a node. Keys are cloud-init's (cloud-init 22.4 and newer, modules set_hostname,

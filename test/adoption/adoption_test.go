@@ -23,8 +23,8 @@ import (
 
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
-	prober "github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/remote"
+	prober "github.com/rackplane/rackplane/remote/ssh"
 	"github.com/rackplane/rackplane/test/login"
 	"github.com/rackplane/rackplane/test/rack"
 )
@@ -306,8 +306,8 @@ func (b *bench) runningVM(t *testing.T) {
 	}
 }
 
-func (b *bench) target() provisioner.SSHTarget {
-	return provisioner.SSHTarget{Address: b.clean.Address.String(), User: "cloud-admin", PrivateKey: b.private, HostKeys: []string{b.clean.HostKey}}
+func (b *bench) target() remote.Target {
+	return remote.Target{Address: b.clean.Address.String(), User: "cloud-admin", PrivateKey: b.private, HostKeys: []string{b.clean.HostKey}}
 }
 
 func (b *bench) examine(t *testing.T) adoption.Facts {

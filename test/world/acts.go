@@ -10,6 +10,7 @@ import (
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
 // Boundary is whom an act of the engine reaches.
@@ -175,10 +176,10 @@ type logins struct {
 	observer
 }
 
-func (n logins) Probe(ctx context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
-	return ask(n.observer, "probe "+target.Address, func() (provisioner.SSHSeen, error) { return n.Logins.Probe(ctx, target) })
+func (n logins) Probe(ctx context.Context, target remote.Target) (remote.Seen, error) {
+	return ask(n.observer, "probe "+target.Address, func() (remote.Seen, error) { return n.Logins.Probe(ctx, target) })
 }
 
-func (n logins) Examine(ctx context.Context, target provisioner.SSHTarget, q adoption.Question) (adoption.Facts, error) {
+func (n logins) Examine(ctx context.Context, target remote.Target, q adoption.Question) (adoption.Facts, error) {
 	return ask(n.observer, "examine "+target.Address, func() (adoption.Facts, error) { return n.Logins.Examine(ctx, target, q) })
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
 // running are two servers that already run: n0, and n1, which its owner puts right after a while. Whatever has begun to
@@ -23,20 +23,20 @@ type running struct {
 	right time.Time
 }
 
-// Probe implements provisioner.Prober.
-func (r running) Probe(ctx context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+// Probe implements remote.Prober.
+func (r running) Probe(ctx context.Context, target remote.Target) (remote.Seen, error) {
 	var n v1alpha1.DataPlaneNode
 	err := r.API.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: target.Address}, &n)
 	for _, result := range n.Status.Services {
 		if result.Name == "network" && result.Result == v1alpha1.ServiceSucceeded {
-			return provisioner.SSHSeen{NetworkHash: n.Status.NetworkHash}, err
+			return remote.Seen{NetworkHash: n.Status.NetworkHash}, err
 		}
 	}
-	return provisioner.SSHSeen{}, err
+	return remote.Seen{}, err
 }
 
-// Examine implements provisioner.Examiner.
-func (r running) Examine(_ context.Context, target provisioner.SSHTarget, _ adoption.Question) (adoption.Facts, error) {
+// Examine implements remote.Examiner.
+func (r running) Examine(_ context.Context, target remote.Target, _ adoption.Question) (adoption.Facts, error) {
 	name := target.Address
 	facts := adoption.Facts{
 		OS: adoption.OS{ID: "debian", Version: "13"}, Kernel: adoption.Kernel{Running: "6.12"}, Clock: adoption.Clock{Unix: r.Clock.Now().UnixMilli()},

@@ -27,8 +27,8 @@ import (
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
-	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
+	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/secret"
 )
 
@@ -56,8 +56,8 @@ type World struct {
 
 // Logins is what logging in to nodes shows.
 type Logins interface {
-	provisioner.Prober
-	provisioner.Examiner
+	remote.Prober
+	remote.Examiner
 }
 
 func (w *World) awaits() bool {
@@ -227,13 +227,13 @@ func (w *World) Do(ctx context.Context, access openstack.Access, action openstac
 	return w.Cloud.Do(ctx, access, action)
 }
 
-// Probe implements provisioner.Prober: a node answers once the host that carries its claim is provisioned and on, and
+// Probe implements remote.Prober: a node answers once the host that carries its claim is provisioned and on, and
 // reports the network it should have once the service network has run on it.
-func (w *World) Probe(ctx context.Context, target provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+func (w *World) Probe(ctx context.Context, target remote.Target) (remote.Seen, error) {
 	var nodes v1alpha1.DataPlaneNodeList
 	var hosts metal3v1alpha1.BareMetalHostList
 	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts)); err != nil {
-		return provisioner.SSHSeen{}, err
+		return remote.Seen{}, err
 	}
 	for _, n := range nodes.Items {
 		if !runs(hosts.Items, n.UID) || len(n.Spec.Networks) == 0 || n.Spec.Networks[0].Address != target.Address {
@@ -241,16 +241,16 @@ func (w *World) Probe(ctx context.Context, target provisioner.SSHTarget) (provis
 		}
 		for _, r := range n.Status.Services {
 			if r.Name == "network" && r.Result == v1alpha1.ServiceSucceeded {
-				return provisioner.SSHSeen{NetworkHash: n.Status.NetworkHash}, nil
+				return remote.Seen{NetworkHash: n.Status.NetworkHash}, nil
 			}
 		}
-		return provisioner.SSHSeen{}, nil
+		return remote.Seen{}, nil
 	}
-	return provisioner.SSHSeen{}, fault.New(fault.Transient, "no answer")
+	return remote.Seen{}, fault.New(fault.Transient, "no answer")
 }
 
-// Examine implements provisioner.Examiner: nothing here runs before it is deployed.
-func (w *World) Examine(_ context.Context, target provisioner.SSHTarget, _ adoption.Question) (adoption.Facts, error) {
+// Examine implements remote.Examiner: nothing here runs before it is deployed.
+func (w *World) Examine(_ context.Context, target remote.Target, _ adoption.Question) (adoption.Facts, error) {
 	return adoption.Facts{}, fault.New(fault.Transient, "no answer from %s", target.Address)
 }
 

@@ -10,16 +10,16 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
-var _ provisioner.Prober = &Recent{}
+var _ remote.Prober = &Recent{}
 
-// Recent answers from the last successful login as long as the caller's SSHTarget.MaxAge allows it: a node whose
+// Recent answers from the last successful login as long as the caller's Target.MaxAge allows it: a node whose
 // services are watched through the cloud every few seconds need not be logged in to that often. Failures are never
 // kept. Losing what it holds costs one login per node.
 type Recent struct {
-	Prober provisioner.Prober
+	Prober remote.Prober
 	Clock  clock.PassiveClock
 
 	mu    sync.Mutex
@@ -29,15 +29,15 @@ type Recent struct {
 
 // answer is what a login showed, and when.
 type answer struct {
-	seen provisioner.SSHSeen
+	seen remote.Seen
 	at   time.Time
 }
 
 // longestKept is after what time an answer is dropped whoever asks, so that nodes that are gone are forgotten.
 const longestKept = time.Hour
 
-// Probe implements provisioner.Prober.
-func (r *Recent) Probe(ctx context.Context, t provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+// Probe implements remote.Prober.
+func (r *Recent) Probe(ctx context.Context, t remote.Target) (remote.Seen, error) {
 	key := identify(t)
 	if known, ok := r.recall(key); ok && r.Clock.Since(known.at) < t.MaxAge {
 		return known.seen, nil
@@ -55,7 +55,7 @@ func (r *Recent) recall(key [sha256.Size]byte) (answer, bool) {
 }
 
 // keep remembers a success and forgets what a failure contradicts.
-func (r *Recent) keep(key [sha256.Size]byte, seen provisioner.SSHSeen, err error) {
+func (r *Recent) keep(key [sha256.Size]byte, seen remote.Seen, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -75,6 +75,6 @@ func (r *Recent) keep(key [sha256.Size]byte, seen provisioner.SSHSeen, err error
 }
 
 // identify tells targets apart without keeping a private key: whatever a login depends on is part of it.
-func identify(t provisioner.SSHTarget) [sha256.Size]byte {
+func identify(t remote.Target) [sha256.Size]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%q %d %q %q %q", t.Address, t.Port, t.User, t.PrivateKey, t.HostKeys))
 }

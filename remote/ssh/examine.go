@@ -15,10 +15,10 @@ import (
 
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
-var _ provisioner.Examiner = Examiner{}
+var _ remote.Examiner = Examiner{}
 
 // Examiner reads facts with one script over one login. The zero value is ready to use.
 type Examiner struct {
@@ -38,8 +38,8 @@ const (
 //go:embed examine.py
 var examineScript string
 
-// Examine implements provisioner.Examiner.
-func (e Examiner) Examine(ctx context.Context, t provisioner.SSHTarget, q adoption.Question) (adoption.Facts, error) {
+// Examine implements remote.Examiner.
+func (e Examiner) Examine(ctx context.Context, t remote.Target, q adoption.Question) (adoption.Facts, error) {
 	timeout := e.Timeout
 	if timeout == 0 {
 		timeout = examineTimeout

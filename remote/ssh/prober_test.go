@@ -17,8 +17,8 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/remote"
+	"github.com/rackplane/rackplane/remote/ssh"
 )
 
 // keyPair is a key in the forms the prober takes.
@@ -69,7 +69,7 @@ type sshd struct {
 	hanging   bool // lets in, and never answers a command
 }
 
-func (s sshd) start(t *testing.T) provisioner.SSHTarget {
+func (s sshd) start(t *testing.T) remote.Target {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,7 +92,7 @@ func (s sshd) start(t *testing.T) provisioner.SSHTarget {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return provisioner.SSHTarget{
+	return remote.Target{
 		Address: "127.0.0.1", Port: int32(number), User: "cloud-admin", PrivateKey: s.known.private, HostKeys: []string{s.host.public},
 	}
 }
@@ -159,18 +159,18 @@ func TestRefusals(t *testing.T) {
 	s := sshd{host: newKey(t), known: newKey(t)}
 	other, ecdsaPin := newKey(t), newECDSAPin(t)
 	for name, c := range map[string]struct {
-		change func(*provisioner.SSHTarget)
+		change func(*remote.Target)
 		kind   fault.Kind
 		text   string
 	}{
-		"another host key": {func(t *provisioner.SSHTarget) { t.HostKeys = []string{other.public} }, fault.Rejected, "is not the pinned one"},
-		"no pin":           {func(t *provisioner.SSHTarget) { t.HostKeys = nil }, fault.Rejected, "no SSH host key is pinned"},
-		"malformed pin":    {func(t *provisioner.SSHTarget) { t.HostKeys = []string{"ssh-ed25519 zzz"} }, fault.Rejected, "cannot be read"},
-		"malformed key":    {func(t *provisioner.SSHTarget) { t.PrivateKey = []byte("secret stuff") }, fault.Rejected, "private key cannot be read"},
-		"another login":    {func(t *provisioner.SSHTarget) { t.PrivateKey = other.private }, fault.Denied, "refuses the SSH login of user cloud-admin"},
-		"nobody there":     {func(t *provisioner.SSHTarget) { t.Port = 1 }, fault.Transient, "connection refused"},
-		"no such name":     {func(t *provisioner.SSHTarget) { t.Address = "node.invalid" }, fault.Transient, "does not answer SSH"},
-		"another kind of host key": {func(t *provisioner.SSHTarget) {
+		"another host key": {func(t *remote.Target) { t.HostKeys = []string{other.public} }, fault.Rejected, "is not the pinned one"},
+		"no pin":           {func(t *remote.Target) { t.HostKeys = nil }, fault.Rejected, "no SSH host key is pinned"},
+		"malformed pin":    {func(t *remote.Target) { t.HostKeys = []string{"ssh-ed25519 zzz"} }, fault.Rejected, "cannot be read"},
+		"malformed key":    {func(t *remote.Target) { t.PrivateKey = []byte("secret stuff") }, fault.Rejected, "private key cannot be read"},
+		"another login":    {func(t *remote.Target) { t.PrivateKey = other.private }, fault.Denied, "refuses the SSH login of user cloud-admin"},
+		"nobody there":     {func(t *remote.Target) { t.Port = 1 }, fault.Transient, "connection refused"},
+		"no such name":     {func(t *remote.Target) { t.Address = "node.invalid" }, fault.Transient, "does not answer SSH"},
+		"another kind of host key": {func(t *remote.Target) {
 			t.HostKeys = []string{ecdsaPin}
 		}, fault.Rejected, "without a host key of the pinned kind"},
 	} {

@@ -8,8 +8,8 @@ import (
 
 	testclock "k8s.io/utils/clock/testing"
 
-	"github.com/rackplane/rackplane/provisioner"
-	"github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/remote"
+	"github.com/rackplane/rackplane/remote/ssh"
 )
 
 // counted counts the logins it stands for.
@@ -18,16 +18,16 @@ type counted struct {
 	err    error
 }
 
-func (c *counted) Probe(context.Context, provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+func (c *counted) Probe(context.Context, remote.Target) (remote.Seen, error) {
 	c.logins++
-	return provisioner.SSHSeen{NetworkHash: "hash"}, c.err
+	return remote.Seen{NetworkHash: "hash"}, c.err
 }
 
 func TestRecentAnswersAsOldAsTheCallerTakes(t *testing.T) {
 	now := testclock.NewFakePassiveClock(time.Unix(1_800_000_000, 0))
 	logins := &counted{}
 	recent := &ssh.Recent{Prober: logins, Clock: now}
-	target := provisioner.SSHTarget{Address: "192.0.2.1", PrivateKey: []byte("key"), HostKeys: []string{"a"}}
+	target := remote.Target{Address: "192.0.2.1", PrivateKey: []byte("key"), HostKeys: []string{"a"}}
 	stale := target
 	stale.MaxAge = 5 * time.Minute
 	other := stale
@@ -35,7 +35,7 @@ func TestRecentAnswersAsOldAsTheCallerTakes(t *testing.T) {
 	steps := []struct {
 		what   string
 		after  time.Duration
-		target provisioner.SSHTarget
+		target remote.Target
 		fails  bool
 		logins int
 	}{

@@ -1,4 +1,4 @@
-// Package ssh is the provisioner.Prober and the provisioner.Examiner over SSH:
+// Package ssh is the remote.Prober and the remote.Examiner over SSH:
 // one login with a private key, one file or one script of facts read. Only the
 // host keys the caller pins are accepted, from the first connection on; nothing
 // is looked up, nothing is changed on a node, and nothing is remembered but by
@@ -21,10 +21,10 @@ import (
 
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
-	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/remote"
 )
 
-var _ provisioner.Prober = Prober{}
+var _ remote.Prober = Prober{}
 
 // Prober probes with golang.org/x/crypto/ssh. The zero value is ready to use.
 type Prober struct {
@@ -43,8 +43,8 @@ const (
 	readHash = "cat /var/lib/rackplane/network-hash 2>/dev/null || true"
 )
 
-// Probe implements provisioner.Prober.
-func (p Prober) Probe(ctx context.Context, t provisioner.SSHTarget) (provisioner.SSHSeen, error) {
+// Probe implements remote.Prober.
+func (p Prober) Probe(ctx context.Context, t remote.Target) (remote.Seen, error) {
 	timeout := p.Timeout
 	if timeout == 0 {
 		timeout = defaultTimeout
@@ -53,18 +53,18 @@ func (p Prober) Probe(ctx context.Context, t provisioner.SSHTarget) (provisioner
 	defer cancel()
 	client, address, err := login(ctx, t)
 	if err != nil {
-		return provisioner.SSHSeen{}, err
+		return remote.Seen{}, err
 	}
 	defer client.Close()
 	hash, err := run(client, readHash)
 	if err != nil {
-		return provisioner.SSHSeen{}, fault.Wrap(fault.Transient, err, "%s: command", address)
+		return remote.Seen{}, fault.Wrap(fault.Transient, err, "%s: command", address)
 	}
-	return provisioner.SSHSeen{NetworkHash: hash}, nil
+	return remote.Seen{NetworkHash: hash}, nil
 }
 
-// login connects and logs in; the client ends with ctx. Errors are those of provisioner.Prober.
-func login(ctx context.Context, t provisioner.SSHTarget) (client *ssh.Client, address string, err error) {
+// login connects and logs in; the client ends with ctx. Errors are those of remote.Prober.
+func login(ctx context.Context, t remote.Target) (client *ssh.Client, address string, err error) {
 	address = net.JoinHostPort(t.Address, strconv.Itoa(port(t.Port)))
 	keys, err := newPins(t.HostKeys)
 	if err != nil {

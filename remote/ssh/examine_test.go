@@ -13,7 +13,7 @@ import (
 
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/provisioner/ssh"
+	"github.com/rackplane/rackplane/remote/ssh"
 )
 
 // facts are the least a node tells, as one line.
