@@ -13,6 +13,7 @@ import (
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/manifest"
 	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/report"
 )
@@ -40,7 +41,7 @@ const checkers = 16
 
 // check looks at every planned node of the pre-provisioned sets, with the engine's own eyes and rules. It fails only when
 // it is interrupted.
-func (p *plan) check(ctx context.Context, m *manifests, examiner remote.Examiner) error {
+func (p *plan) check(ctx context.Context, m *manifest.Reader, examiner remote.Examiner) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(checkers)
 	for i := range p.NodeSets {
@@ -62,7 +63,7 @@ func (p *plan) check(ctx context.Context, m *manifests, examiner remote.Examiner
 	return group.Wait()
 }
 
-func checkNode(ctx context.Context, m *manifests, in *inputs.Set, node *v1alpha1.DataPlaneNode, examiner remote.Examiner) *nodeCheck {
+func checkNode(ctx context.Context, m *manifest.Reader, in *inputs.Set, node *v1alpha1.DataPlaneNode, examiner remote.Examiner) *nodeCheck {
 	login, addressed := inputs.LoginOf(in.NodeSet, node, in.Networks)
 	c := &nodeCheck{Login: login.User + "@" + login.Address, Result: resultConfigured}
 	switch {

@@ -17,6 +17,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/manifest"
 	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/report"
 )
@@ -79,7 +80,7 @@ func (l lab) Examine(_ context.Context, target remote.Target, _ adoption.Questio
 // checked is the plan of the lab's manifests after a look.
 func checked(t *testing.T) plan {
 	t.Helper()
-	m, err := readManifests(newScheme(), strings.NewReader(running), "", []string{"-"})
+	m, err := manifest.Read(newScheme(), strings.NewReader(running), "", []string{"-"})
 	if err != nil {
 		t.Fatal(err)
 	}

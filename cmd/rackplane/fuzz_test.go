@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/rackplane/rackplane/manifest"
 )
 
 // FuzzManifests reads anything as manifests: it is refused by a message, or planned.
@@ -12,11 +14,11 @@ func FuzzManifests(f *testing.F) {
 	f.Add("apiVersion: dataplane.rackplane.dev/v1alpha1\nkind: NetConfig\nspec: {networks: [{name: a, subnets: [{cidr: x}]}]}\n")
 	f.Add("- a\n---\n&a [*a]\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := readManifests(newScheme(), strings.NewReader(text), "site", []string{"-"})
+		m, err := manifest.Read(newScheme(), strings.NewReader(text), "site", []string{"-"})
 		if err != nil {
 			return
 		}
-		for _, obj := range m.objects {
+		for _, obj := range m.Objects() {
 			if obj.GetNamespace() == "" {
 				t.Errorf("%T %s has no namespace", obj, obj.GetName())
 			}

@@ -23,6 +23,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/line"
+	"github.com/rackplane/rackplane/manifest"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/remote/ssh"
@@ -116,9 +117,9 @@ refused is an error: 1, after everything was printed.`,
 }
 
 // read reads what is planned with, and why the engine of the cluster is paused.
-func (f *planFlags) read(cmd *cobra.Command) (m *manifests, paused string, err error) {
+func (f *planFlags) read(cmd *cobra.Command) (m *manifest.Reader, paused string, err error) {
 	if len(f.files) > 0 {
-		m, err = readManifests(newScheme(), cmd.InOrStdin(), f.namespace, f.files)
+		m, err = manifest.Read(newScheme(), cmd.InOrStdin(), f.namespace, f.files)
 		return m, "", err
 	}
 	cfg, _, err := f.kube.config()
@@ -129,7 +130,7 @@ func (f *planFlags) read(cmd *cobra.Command) (m *manifests, paused string, err e
 	if err != nil {
 		return nil, "", err
 	}
-	m, err = readCluster(cmd.Context(), c)
+	m, err = manifest.FromCluster(cmd.Context(), c)
 	return m, epoch.WhyPaused(cmd.Context(), c, engineNamespace), err
 }
 
@@ -168,7 +169,7 @@ func (f *planFlags) run(cmd *cobra.Command) error {
 }
 
 // makePlan decides as the engine's NodeSet controller does, with the same code, over what the files hold.
-func makePlan(ctx context.Context, m *manifests) (plan, error) {
+func makePlan(ctx context.Context, m *manifest.Reader) (plan, error) {
 	p := plan{Assumed: assumeHosts(m), HostProblems: hostProblems(m), Held: heldHosts(m)}
 	world, err := inputs.Read(ctx, m)
 	if err != nil {
@@ -197,7 +198,7 @@ func makePlan(ctx context.Context, m *manifests) (plan, error) {
 }
 
 // readSets reads what the sets' runs are made from, and adds the nodes that the engine would make.
-func readSets(ctx context.Context, m *manifests, world *inputs.World) ([]inputs.Set, error) {
+func readSets(ctx context.Context, m *manifest.Reader, world *inputs.World) ([]inputs.Set, error) {
 	var sets []inputs.Set
 	var added []v1alpha1.DataPlaneNode
 	for i := range world.NodeSets {
@@ -224,9 +225,9 @@ func readSets(ctx context.Context, m *manifests, world *inputs.World) ([]inputs.
 }
 
 // hostProblems is what the engine refuses in a host's spec when it comes to it.
-func hostProblems(m *manifests) []string {
+func hostProblems(m *manifest.Reader) []string {
 	var problems []string
-	for _, obj := range m.objects {
+	for _, obj := range m.Objects() {
 		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
 		if !ok {
 			continue
@@ -247,9 +248,9 @@ func hostProblems(m *manifests) []string {
 }
 
 // assumeHosts takes hosts that have no status in the files to be available, and gives every host an identity.
-func assumeHosts(m *manifests) []string {
+func assumeHosts(m *manifest.Reader) []string {
 	var assumed []string
-	for _, obj := range m.objects {
+	for _, obj := range m.Objects() {
 		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
 		if !ok {
 			continue
@@ -353,9 +354,9 @@ func leaving(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) nodePlan {
 }
 
 // heldHosts tells of hosts that nothing is done to before a person decides.
-func heldHosts(m *manifests) []string {
+func heldHosts(m *manifest.Reader) []string {
 	var held []string
-	for _, obj := range m.objects {
+	for _, obj := range m.Objects() {
 		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
 		if ok && h.Status.OperationalStatus == metal3v1alpha1.OperationalStatusError && h.Status.ErrorType == "" && h.Status.ErrorMessage != "" {
 			held = append(held, fmt.Sprintf("BareMetalHost %s/%s: %s", h.Namespace, h.Name, line.Of(h.Status.ErrorMessage)))

@@ -1,4 +1,6 @@
-package main
+// Package manifest reads objects from files, or from a cluster at one moment, so
+// that what plans for an API server can plan for them with the same code.
+package manifest
 
 import (
 	"bufio"
@@ -29,39 +31,39 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
-// maxManifest bounds one manifest file, in bytes: what is larger is no manifest.
-const maxManifest = 64 << 20
+// maxFile bounds one file, in bytes: what is larger is no manifest.
+const maxFile = 64 << 20
 
-// manifests are objects from files, readable like an API server that holds nothing else.
-type manifests struct {
+// Reader holds objects and is readable like an API server that holds nothing else.
+type Reader struct {
 	scheme  *runtime.Scheme
 	objects []client.Object
 }
 
-var _ client.Reader = (*manifests)(nil)
+var _ client.Reader = (*Reader)(nil)
 
-// readManifests reads files, folders (their *.yaml, *.yml and *.json, sorted) and "-" for in.
+// Read reads files, folders (their *.yaml, *.yml and *.json, sorted) and "-" for in.
 // Objects without a namespace go to the given one; if that is empty, to the first NodeSet's, else to "default".
-func readManifests(scheme *runtime.Scheme, in io.Reader, namespace string, paths []string) (*manifests, error) {
-	m := &manifests{scheme: scheme}
+func Read(scheme *runtime.Scheme, in io.Reader, namespace string, paths []string) (*Reader, error) {
+	r := &Reader{scheme: scheme}
 	for _, path := range paths {
 		files, err := expand(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, file := range files {
-			if err := m.readFile(in, file); err != nil {
+			if err := r.readFile(in, file); err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
 		}
 	}
-	m.settle(namespace)
-	return m, nil
+	r.settle(namespace)
+	return r, nil
 }
 
-// readCluster reads what a plan needs of a cluster, in all namespaces: a host may serve another one.
-func readCluster(ctx context.Context, c client.Client) (*manifests, error) {
-	m := &manifests{scheme: c.Scheme()}
+// FromCluster reads what a plan needs of a cluster, in all namespaces: a host may serve another one.
+func FromCluster(ctx context.Context, c client.Client) (*Reader, error) {
+	r := &Reader{scheme: c.Scheme()}
 	for _, list := range []client.ObjectList{
 		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneServiceList{}, &v1alpha1.NetConfigList{},
 		&v1alpha1.HostClaimPolicyList{}, &metal3v1alpha1.BareMetalHostList{}, &metal3v1alpha1.HardwareDataList{},
@@ -72,7 +74,7 @@ func readCluster(ctx context.Context, c client.Client) (*manifests, error) {
 		}
 		err := meta.EachListItem(list, func(o runtime.Object) error {
 			if obj, ok := o.(client.Object); ok {
-				m.objects = append(m.objects, obj)
+				r.objects = append(r.objects, obj)
 			}
 			return nil
 		})
@@ -80,17 +82,20 @@ func readCluster(ctx context.Context, c client.Client) (*manifests, error) {
 			return nil, fmt.Errorf("read the cluster: %w", err)
 		}
 	}
-	return m, nil
+	return r, nil
 }
 
+// Objects returns all objects in the order they were read, to be changed in place.
+func (r *Reader) Objects() []client.Object { return r.objects }
+
 // settle gives objects without a namespace theirs.
-func (m *manifests) settle(namespace string) {
-	for _, obj := range m.objects {
+func (r *Reader) settle(namespace string) {
+	for _, obj := range r.objects {
 		if _, is := obj.(*v1alpha1.NodeSet); is && namespace == "" {
 			namespace = obj.GetNamespace()
 		}
 	}
-	for _, obj := range m.objects {
+	for _, obj := range r.objects {
 		if obj.GetNamespace() == "" {
 			obj.SetNamespace(cmp.Or(namespace, metav1.NamespaceDefault))
 		}
@@ -118,7 +123,7 @@ func expand(path string) ([]string, error) {
 	return files, nil
 }
 
-func (m *manifests) readFile(in io.Reader, path string) error {
+func (r *Reader) readFile(in io.Reader, path string) error {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
@@ -127,7 +132,7 @@ func (m *manifests) readFile(in io.Reader, path string) error {
 		defer f.Close()
 		in = f
 	}
-	reader := yaml.NewYAMLReader(bufio.NewReader(io.LimitReader(in, maxManifest)))
+	reader := yaml.NewYAMLReader(bufio.NewReader(io.LimitReader(in, maxFile)))
 	for i := 1; ; i++ {
 		doc, err := reader.Read()
 		switch {
@@ -138,7 +143,7 @@ func (m *manifests) readFile(in io.Reader, path string) error {
 		case strings.TrimSpace(withoutComments(string(doc))) == "":
 			continue
 		}
-		if err := m.add(doc); err != nil {
+		if err := r.add(doc); err != nil {
 			return fmt.Errorf("document %d: %w", i, err)
 		}
 	}
@@ -153,8 +158,8 @@ func withoutComments(doc string) string {
 }
 
 // add decodes strictly: an unknown field is an error here as it is with kubectl, not silently lost.
-func (m *manifests) add(doc []byte) error {
-	decoder := serializer.NewCodecFactory(m.scheme, serializer.EnableStrict).UniversalDeserializer()
+func (r *Reader) add(doc []byte) error {
+	decoder := serializer.NewCodecFactory(r.scheme, serializer.EnableStrict).UniversalDeserializer()
 	decoded, gvk, err := decoder.Decode(doc, nil, nil)
 	switch {
 	case runtime.IsMissingKind(err), runtime.IsMissingVersion(err):
@@ -164,13 +169,13 @@ func (m *manifests) add(doc []byte) error {
 		return err
 	}
 	if meta.IsListType(decoded) {
-		return meta.EachListItem(decoded, m.keep)
+		return meta.EachListItem(decoded, r.keep)
 	}
 	decoded.GetObjectKind().SetGroupVersionKind(*gvk)
-	return m.keep(decoded)
+	return r.keep(decoded)
 }
 
-func (m *manifests) keep(decoded runtime.Object) error {
+func (r *Reader) keep(decoded runtime.Object) error {
 	obj, ok := decoded.(client.Object)
 	if !ok {
 		return fmt.Errorf("%T is not an object", decoded)
@@ -178,7 +183,7 @@ func (m *manifests) keep(decoded runtime.Object) error {
 	if secret, ok := obj.(*corev1.Secret); ok {
 		mergeStringData(secret)
 	}
-	m.objects = append(m.objects, obj)
+	r.objects = append(r.objects, obj)
 	return nil
 }
 
@@ -194,14 +199,14 @@ func mergeStringData(s *corev1.Secret) {
 }
 
 // Get finds an object by name.
-func (m *manifests) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
-	for _, obj := range m.objects {
+func (r *Reader) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	for _, obj := range r.objects {
 		if reflect.TypeOf(obj) == reflect.TypeOf(into) && client.ObjectKeyFromObject(obj) == key {
 			reflect.ValueOf(into).Elem().Set(reflect.ValueOf(obj.DeepCopyObject()).Elem())
 			return nil
 		}
 	}
-	gvk, err := apiutil.GVKForObject(into, m.scheme)
+	gvk, err := apiutil.GVKForObject(into, r.scheme)
 	if err != nil {
 		return err
 	}
@@ -209,17 +214,17 @@ func (m *manifests) Get(_ context.Context, key client.ObjectKey, into client.Obj
 }
 
 // List finds objects by kind, namespace and labels.
-func (m *manifests) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
+func (r *Reader) List(_ context.Context, into client.ObjectList, opts ...client.ListOption) error {
 	o := client.ListOptions{}
 	o.ApplyOptions(opts)
-	gvk, err := apiutil.GVKForObject(into, m.scheme)
+	gvk, err := apiutil.GVKForObject(into, r.scheme)
 	if err != nil {
 		return err
 	}
 	kind := gvk.GroupVersion().WithKind(strings.TrimSuffix(gvk.Kind, "List"))
 	var found []runtime.Object
-	for _, obj := range m.objects {
-		is, err := apiutil.GVKForObject(obj, m.scheme)
+	for _, obj := range r.objects {
+		is, err := apiutil.GVKForObject(obj, r.scheme)
 		if err != nil {
 			return err
 		}
