@@ -70,6 +70,8 @@ func hatch(t *testing.T, l *lab, r *Runner) canary {
 			"the collection": "/run/rackplane/collections/ansible_collections/osp/edpm/galaxy.yml", "its own inputs": fileInventory,
 			"programs": "/usr/bin/canary", "settings": "/etc/canary", "the kernel": "/proc/sys/kernel/core_pattern",
 		},
+		"hold up": {"its nodes": fileLimit, "its key": fileKey},
+		"open up": {"its nodes": fileLimit, "its events": fileEvents},
 		"connect": {"a port of this machine": []any{"127.0.0.1", port}, "a node": []any{"127.0.0.1", l.port}},
 		"unix":    {"abstract": abstract, "the engine's socket": socket},
 		"dial":    {"the API server": fmt.Sprintf("127.0.0.1:%d", port), "a node": fmt.Sprintf("127.0.0.1:%d", l.port)},

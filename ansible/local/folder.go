@@ -163,7 +163,8 @@ func (f folder) begin(ctx context.Context, p prepared) error {
 	return nil
 }
 
-// writeWork writes what the run sees, for its owner alone to read.
+// writeWork writes what the run sees, for its user alone to read. It never owns any of it: with a lease on a file of its
+// own it would keep the engine waiting that opens it (fcntl(2), F_SETLEASE). OpenSSH takes a key of another owner as it is.
 func (f folder) writeWork(p prepared) error {
 	if err := os.Mkdir(f.work(""), 0o700); err != nil {
 		return err
@@ -186,14 +187,21 @@ func (f folder) writeWork(p prepared) error {
 			return err
 		}
 	}
-	if p.owner == nobodyElse {
+	if p.user == nobodyElse {
 		return nil
 	}
-	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return root.Lchown(path, p.owner, p.owner)
+		mode := fs.FileMode(0o640)
+		switch {
+		case entry.IsDir():
+			mode = 0o750
+		case path == fileEvents:
+			mode = 0o660
+		}
+		return errors.Join(root.Lchown(path, -1, p.user), root.Chmod(path, mode))
 	})
 }
 

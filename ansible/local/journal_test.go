@@ -208,7 +208,7 @@ func TestFolderIsLaidOutPrivately(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.writeWork(prepared{files: files, owner: testUsers}); err != nil {
+	if err := f.writeWork(prepared{files: files, user: testUsers}); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{fileKey: "key\n", fileLimit: "a\nb\n", filepath.Join(dirData, "tls/ca.crt"): "c"} {
@@ -224,7 +224,9 @@ func TestFolderIsLaidOutPrivately(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || info.Mode().Perm()&0o077 != 0 || owner.Uid != testUsers || owner.Gid != testUsers {
+		// What it does not own it can neither lease nor open up to others.
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || info.Mode().Perm()&0o007 != 0 || owner.Uid == testUsers || owner.Gid != testUsers ||
+			(info.Mode().Perm()&0o020 != 0) != (entry.Name() == fileEvents) {
 			t.Errorf("%s: %v of %+v", path, info.Mode(), owner)
 		}
 		return nil

@@ -46,14 +46,14 @@ const (
 	scratchBytes     = 256 << 20
 )
 
-// nobodyElse is the owner of runs without walls: whoever the engine is.
+// nobodyElse is the user of runs without walls: whoever the engine is.
 const nobodyElse = -1
 
 // prepared is a run that can be laid down and started.
 type prepared struct {
 	files map[string][]byte
-	// owner of the files, or nobodyElse.
-	owner      int
+	// user that may read the files, or nobodyElse.
+	user       int
 	order      order
 	supervisor []string
 }
@@ -72,7 +72,7 @@ func (c Config) prepare(f folder, r ansible.Run, id int) (prepared, error) {
 	if err != nil {
 		return prepared{}, err
 	}
-	p := prepared{files: files, owner: id, supervisor: slices.Concat(c.Supervisor, []string{f.dir})}
+	p := prepared{files: files, user: id, supervisor: slices.Concat(c.Supervisor, []string{f.dir})}
 	p.order.Spec = sandbox.Spec{Command: argv, Environment: append(environment(v, r), f.marker()), Dir: v.work}
 	p.order.Bounds, p.order.Hold = boundsOf(r), holdOf(r)
 	if id == nobodyElse {

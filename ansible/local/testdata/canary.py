@@ -1,4 +1,5 @@
 """Tries what nobody may do in a sandbox, given as JSON, and prints what it could do."""
+import fcntl
 import glob
 import json
 import os
@@ -27,6 +28,18 @@ def reads(path):
 def writes(path):
     with open(path, "ab") as f:
         f.write(b"x")
+    return True
+
+
+def holds_up(path):
+    """Whether whoever opens the file, be it root, waits for this process (fcntl(2): F_SETLEASE)."""
+    with open(path, "rb") as f:
+        fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    return True
+
+
+def opens_up(path):
+    os.chmod(path, 0o777)
     return True
 
 
@@ -61,6 +74,10 @@ for name, path in want["read"].items():
     attempt("read " + name, lambda: reads(path))
 for name, path in want["write"].items():
     attempt("write " + name, lambda: writes(path))
+for name, path in want["hold up"].items():
+    attempt("hold up " + name, lambda: holds_up(path))
+for name, path in want["open up"].items():
+    attempt("open up " + name, lambda: opens_up(path))
 for name, (host, port) in want["connect"].items():
     attempt("connect " + name, lambda: connects(socket.AF_INET, (host, port)))
 for name, path in want["unix"].items():
