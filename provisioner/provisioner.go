@@ -27,4 +27,16 @@ type Provisioner interface {
 	// Inventory returns what the last inspection found. It has no side effect. fault.Missing when the server is not
 	// registered or was never inspected.
 	Inventory(ctx context.Context, host HostID) (metal3v1alpha1.HardwareDetails, error)
+	// Words returns the service's words for texts that people read. They never change.
+	Words() Words
+}
+
+// Words are what a service is called, and what a person does there by hand. {node} in a command stands for the server's ID.
+type Words struct {
+	// Service is its name, such as Ironic.
+	Service string
+	// Delete makes the service forget a server, EndMaintenance lets it care for one again.
+	Delete, EndMaintenance string
+	// Unhold goes on after a step that holds, Unrescue and Abort end rescue mode and servicing.
+	Unhold, Unrescue, Abort string
 }

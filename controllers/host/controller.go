@@ -127,7 +127,7 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 	if err != nil && !fault.Is(err, fault.Missing) {
 		return p.unreachable(ctx, err)
 	}
-	d := lifecycle.Next(p.want, p.seen, p.past, p.now)
+	d := lifecycle.Next(p.Provisioner.Words(), p.want, p.seen, p.past, p.now)
 	if d.Kind == lifecycle.Settled && p.want.Deleting {
 		return 0, p.release(ctx)
 	}
@@ -174,7 +174,7 @@ func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, er
 		return p.unreachable(ctx, err)
 	case fault.Rejected, fault.Unsupported:
 	}
-	failure := lifecycle.Refused(p.want, d, err.Error())
+	failure := lifecycle.Refused(p.Provisioner.Words(), p.want, d, err.Error())
 	p.past = p.past.Count(failure, p.now)
 	p.showFailure(failure)
 	return lifecycle.Backoff(p.past.Failures), p.writeStatus(ctx)

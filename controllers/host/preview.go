@@ -26,7 +26,7 @@ func (p *pass) preview(ctx context.Context, why string) error {
 		_, err = p.unreachable(ctx, err)
 		return err
 	}
-	d := lifecycle.Next(p.want, p.seen, p.past, p.now)
+	d := lifecycle.Next(p.Provisioner.Words(), p.want, p.seen, p.past, p.now)
 	shown := lifecycle.Decision{
 		Kind: lifecycle.Hold, State: cmp.Or(p.host.Status.Provisioning.State, metal3v1alpha1.StateRegistering),
 		Reason: fmt.Sprintf("the engine is paused (%s); `rackplane resume` lets it go on with: %s", why, d),

@@ -75,6 +75,14 @@ type Client struct {
 
 var _ provisioner.Provisioner = (*Client)(nil)
 
+// Words implements provisioner.Provisioner.
+func (c *Client) Words() provisioner.Words {
+	return provisioner.Words{
+		Service: "Ironic", Delete: "baremetal node delete {node}", EndMaintenance: "baremetal node maintenance unset",
+		Unhold: "baremetal node unhold", Unrescue: "baremetal node unrescue", Abort: "baremetal node abort",
+	}
+}
+
 // New returns the adapter. It makes no call: an Ironic that is down now may be up later. Errors name the setting.
 func New(c Config) (*Client, error) {
 	root := strings.TrimSuffix(strings.TrimRight(c.Endpoint, "/"), "/v1")

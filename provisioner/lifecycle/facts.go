@@ -13,9 +13,11 @@ import (
 
 // facts are what conditions speak of.
 type facts struct {
-	want provisioner.Want
-	seen provisioner.Observation
-	past Past
+	// words are the service's, for texts.
+	words provisioner.Words
+	want  provisioner.Want
+	seen  provisioner.Observation
+	past  Past
 	// now by the service's clock.
 	now time.Time
 	// answers holds the answer to every condition.

@@ -22,9 +22,11 @@ const (
 	pollSettled = time.Minute
 )
 
-// Next decides what to do next with the server. It always decides: a state that no row knows is held, with its name.
-func Next(want provisioner.Want, seen provisioner.Observation, past Past, now time.Time) Decision {
+// Next decides what to do next with the server, and says so in the service's words. It always decides: a state that no
+// row knows is held, with its name.
+func Next(words provisioner.Words, want provisioner.Want, seen provisioner.Observation, past Past, now time.Time) Decision {
 	f := gather(want, seen, past, now)
+	f.words = words
 	for _, r := range table() {
 		if r.fits(f) {
 			return r.decide(f, now)
@@ -32,7 +34,7 @@ func Next(want provisioner.Want, seen provisioner.Observation, past Past, now ti
 	}
 	return Decision{
 		Kind: Hold, State: f.shown(), Poll: pollSettled,
-		Reason: fmt.Sprintf("Ironic shows the node in state %q, which is not known here", seen.State),
+		Reason: fmt.Sprintf("%s shows the node in state %q, which is not known here", words.Service, seen.State),
 	}
 }
 
@@ -44,6 +46,18 @@ func (f facts) tell(text string) string {
 		"{owner}", string(f.seen.HostUID),
 		"{node}", f.seen.ID,
 		"{host}", "-n "+f.want.Host.Namespace+" "+f.want.Host.Name,
+	).Replace(spoken(f.words, text))
+}
+
+// spoken fills those of a service in.
+func spoken(words provisioner.Words, text string) string {
+	return strings.NewReplacer(
+		"{service}", words.Service,
+		"{delete}", words.Delete,
+		"{endMaintenance}", words.EndMaintenance,
+		"{unhold}", words.Unhold,
+		"{unrescue}", words.Unrescue,
+		"{abort}", words.Abort,
 	).Replace(text)
 }
 
@@ -70,10 +84,10 @@ func (r row) decide(f facts, now time.Time) Decision {
 	case r.do != "" && !r.soon && f.past.due(now) > 0:
 		d.Kind, d.Reason, d.Poll = Wait, "it failed; tried again after a while", f.past.due(now)
 	case r.do != "":
-		d.Kind, d.Action, d.Reason, d.Poll = Act, r.do, r.why, pollAct
+		d.Kind, d.Action, d.Reason, d.Poll = Act, r.do, f.tell(r.why), pollAct
 		d.Retry = r.fails == powerManagement
 	case r.record != "":
-		d.Kind, d.Record, d.Reason, d.Poll = Write, r.record, r.why, pollAct
+		d.Kind, d.Record, d.Reason, d.Poll = Write, r.record, f.tell(r.why), pollAct
 	case r.wait != "":
 		r.waits(f, &d)
 	case r.hold != "":
@@ -82,7 +96,7 @@ func (r row) decide(f facts, now time.Time) Decision {
 			d.Holding = f.seen.Holding()
 		}
 	default:
-		d.Kind, d.Reason, d.Poll = Settled, r.done, pollSettled
+		d.Kind, d.Reason, d.Poll = Settled, f.tell(r.done), pollSettled
 	}
 	return d
 }
@@ -102,7 +116,7 @@ func (r row) uncounted(f facts) bool {
 }
 
 func (r row) waits(f facts, d *Decision) {
-	d.Kind, d.Reason, d.Poll = Wait, r.wait, cmp.Or(r.poll, pollWork)
+	d.Kind, d.Reason, d.Poll = Wait, f.tell(r.wait), cmp.Or(r.poll, pollWork)
 	if r.within == 0 {
 		return
 	}
@@ -111,10 +125,10 @@ func (r row) waits(f facts, d *Decision) {
 	case f.now.Before(d.Deadline):
 	case r.exit != "":
 		d.Kind, d.Action, d.Poll = Act, r.exit, pollAct
-		d.Reason = fmt.Sprintf("no sign of life for %s while %s", r.within, r.wait)
+		d.Reason = fmt.Sprintf("no sign of life for %s while %s", r.within, d.Reason)
 	case !f.past.counted(f.seen.Since):
 		r.fails = errorOf(d.State)
-		d.Failure = r.failure(f, fmt.Sprintf("no progress for %s while %s", r.within, r.wait))
+		d.Failure = r.failure(f, fmt.Sprintf("no progress for %s while %s", r.within, d.Reason))
 	}
 }
 
@@ -127,7 +141,7 @@ func (r row) failure(f facts, cause string) *Failure {
 	if r.fails == powerManagement {
 		fail.When = time.Time{}
 	}
-	fail.Message = Explain(f.want, fail.Type, cause)
+	fail.Message = Explain(f.words, f.want, fail.Type, cause)
 	return &fail
 }
 
@@ -146,16 +160,16 @@ func errorOf(s metal3v1alpha1.ProvisioningState) metal3v1alpha1.ErrorType {
 }
 
 // Refused is the failure of an action the service would not start, for the caller to count. cause is one line.
-func Refused(want provisioner.Want, d Decision, cause string) Failure {
+func Refused(words provisioner.Words, want provisioner.Want, d Decision, cause string) Failure {
 	t := errorOf(d.State)
 	if d.Action == provisioner.SwitchOn || d.Action == provisioner.SwitchOff {
 		t = metal3v1alpha1.PowerManagementError
 	}
-	return Failure{Type: t, Message: Explain(want, t, cause)}
+	return Failure{Type: t, Message: Explain(words, want, t, cause)}
 }
 
 // Explain puts object, field and remedy to a cause. Addresses are shown without logins.
-func Explain(want provisioner.Want, t metal3v1alpha1.ErrorType, cause string) string {
+func Explain(words provisioner.Words, want provisioner.Want, t metal3v1alpha1.ErrorType, cause string) string {
 	var remedy string
 	switch t {
 	case metal3v1alpha1.RegistrationError, metal3v1alpha1.ProvisionedRegistrationError:
@@ -175,7 +189,7 @@ func Explain(want provisioner.Want, t metal3v1alpha1.ErrorType, cause string) st
 	case metal3v1alpha1.DetachError, metal3v1alpha1.ServicingError:
 	}
 	if cause == "" {
-		cause = "Ironic gave no reason"
+		cause = words.Service + " gave no reason"
 	}
 	return fmt.Sprintf("BareMetalHost %s: %s: %s", want.Host, line.Of(cause), remedy)
 }

@@ -36,6 +36,9 @@ func newWorld(stepTime time.Duration) *world {
 	return w
 }
 
+// words are those of the simulator, which plays Ironic.
+func words() provisioner.Words { return (*provisionertest.Simulator)(nil).Words() }
+
 func want() provisioner.Want {
 	return provisioner.Want{
 		Host:     provisioner.HostID{Namespace: "metal", Name: "h1", UID: provisionertest.AnyUID(1)},
@@ -52,8 +55,8 @@ func (w *world) pass(tb errorer) lifecycle.Decision {
 		w.now = w.now.Add(5 * time.Second)
 		return lifecycle.Decision{}
 	}
-	d := lifecycle.Next(w.want, seen, w.past, w.now)
-	if again := lifecycle.Next(w.want, seen, w.past, w.now); d.String() != again.String() {
+	d := lifecycle.Next(words(), w.want, seen, w.past, w.now)
+	if again := lifecycle.Next(words(), w.want, seen, w.past, w.now); d.String() != again.String() {
 		tb.Fatalf("not deterministic: %s then %s", d, again)
 	}
 	w.past = w.past.Record(d, w.now)
@@ -71,7 +74,7 @@ func (w *world) pass(tb errorer) lifecycle.Decision {
 	if d.Kind == lifecycle.Act {
 		mustBeAllowed(tb, w.want, seen, d.Action)
 		if err := w.sim.Do(ctx, w.want, d.Action); fault.Is(err, fault.Rejected) {
-			w.past = w.past.Count(lifecycle.Refused(w.want, d, err.Error()), w.now)
+			w.past = w.past.Count(lifecycle.Refused(words(), w.want, d, err.Error()), w.now)
 		}
 	}
 	if d.Poll <= 0 {
@@ -298,7 +301,7 @@ func everyID(t *testing.T, want provisioner.Want, seen provisioner.Observation) 
 				for _, givenUp := range []string{"", seen.ID, "a"}[:2+len(recorded)] {
 					want.Image, want.Deployment, want.GivenUp, seen.Deployment = wanted, decided, givenUp, recorded
 					seen.Image = image("http://images/a")
-					if d := lifecycle.Next(want, seen, lifecycle.Past{}, time.Unix(0, 0)); d.Kind == lifecycle.Act {
+					if d := lifecycle.Next(words(), want, seen, lifecycle.Past{}, time.Unix(0, 0)); d.Kind == lifecycle.Act {
 						mustBeAllowed(t, want, seen, d.Action)
 						acted++
 					}
@@ -423,7 +426,7 @@ func TestClockThatRanAhead(t *testing.T) {
 	seen := provisioner.Observation{ID: "n", State: provisioner.StateEnroll, Since: now, Registration: want().Registration(), HostUID: want().Host.UID}
 	for ahead, wait := range map[time.Duration]bool{365 * 24 * time.Hour: false, 5 * time.Minute: true} {
 		past := lifecycle.Past{Failures: 2, At: now.Add(ahead), Error: metal3v1alpha1.RegistrationError}
-		d := lifecycle.Next(want(), seen, past, now)
+		d := lifecycle.Next(words(), want(), seen, past, now)
 		if (d.Kind == lifecycle.Wait) != wait || d.Poll > lifecycle.BackoffMax {
 			t.Errorf("failed %s ahead: %s, again in %s", ahead, d, d.Poll)
 		}
@@ -443,11 +446,11 @@ func TestDeadlinesAreByTheServicesClock(t *testing.T) {
 				ID: "n", Deployment: "a", State: state, Since: service.Add(-time.Minute), Now: service,
 				Registration: w.Registration(), HostUID: w.Host.UID, Image: w.Image,
 			}
-			if d := lifecycle.Next(w, seen, lifecycle.Past{}, service.Add(skew)); d.Kind != lifecycle.Wait || d.Failure != nil {
+			if d := lifecycle.Next(words(), w, seen, lifecycle.Past{}, service.Add(skew)); d.Kind != lifecycle.Wait || d.Failure != nil {
 				t.Errorf("%s, engine %s ahead: %s", state, skew, d)
 			}
 			seen.Since = service.Add(-36 * time.Minute)
-			if d := lifecycle.Next(w, seen, lifecycle.Past{}, service.Add(skew)); d.Action != provisioner.Abort {
+			if d := lifecycle.Next(words(), w, seen, lifecycle.Past{}, service.Add(skew)); d.Action != provisioner.Abort {
 				t.Errorf("%s, engine %s ahead, without a sign of life: %s", state, skew, d)
 			}
 		}
@@ -461,7 +464,7 @@ func TestExplainShowsNoLogin(t *testing.T) {
 	w.BMC.Address = "redfish://admin:HUNTER2@bmc1/redfish"
 	w.Image = image("https://admin:HUNTER2@images/a")
 	for _, kind := range []metal3v1alpha1.ErrorType{metal3v1alpha1.RegistrationError, metal3v1alpha1.ProvisioningError, metal3v1alpha1.PowerManagementError} {
-		text := lifecycle.Explain(w, kind, "cannot reach https://admin:HUNTER2@bmc1\x1b[2J\nnow")
+		text := lifecycle.Explain(words(), w, kind, "cannot reach https://admin:HUNTER2@bmc1\x1b[2J\nnow")
 		if strings.Contains(text, "HUNTER2") || strings.ContainsAny(text, "\x1b\n") || !strings.Contains(text, "[redacted]@") {
 			t.Errorf("%s: %q", kind, text)
 		}

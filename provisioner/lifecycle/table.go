@@ -17,7 +17,7 @@ type row struct {
 	when []condition
 	// show is the Metal3 state; empty means the one that facts.shown gives.
 	show metal3v1alpha1.ProvisioningState
-	// do is started, or record written, because of why.
+	// do is started, or record written, because of why. In all texts, words in {braces} are filled in by facts.tell.
 	do     provisioner.Action
 	record Record
 	why    string
@@ -90,11 +90,11 @@ const (
 	wayOn     = ": if the server is to keep running, `rackplane keep {host}`; if what is on it may be erased, `rackplane release --force {host}`"
 	untouched = "; the server is left as it is"
 
-	holdOther = "Ironic's node holds deployment {recorded}, and this host's record (annotation dataplane.rackplane.dev/deployment) is {decided}" + untouched + wayOn
-	holdLost  = "this host's record says that deployment {decided} is on the server, no image is wanted (spec.image), and Ironic has no record of it" + untouched + wayOn
-	holdOwner = "Ironic's node was made for an earlier host of this name (UID {owner}) and holds deployment {recorded}, and this host's record is {decided}" + untouched + wayOn
-	holdAlien = "Ironic's node was made for another host of this name (UID {owner}), with another BMC or boot MAC address" + untouched +
-		": if that host is gone, `baremetal node delete {node}`, else give this host another name"
+	holdOther = "{service}'s node holds deployment {recorded}, and this host's record (annotation dataplane.rackplane.dev/deployment) is {decided}" + untouched + wayOn
+	holdLost  = "this host's record says that deployment {decided} is on the server, no image is wanted (spec.image), and {service} has no record of it" + untouched + wayOn
+	holdOwner = "{service}'s node was made for an earlier host of this name (UID {owner}) and holds deployment {recorded}, and this host's record is {decided}" + untouched + wayOn
+	holdAlien = "{service}'s node was made for another host of this name (UID {owner}), with another BMC or boot MAC address" + untouched +
+		": if that host is gone, `{delete}`, else give this host another name"
 	holdDelete = "the host is deleted and its image (spec.image) was never taken off" + untouched + wayOn
 	holdTheirs = "someone else put on the server what is there, before it was externally provisioned" + untouched +
 		": set spec.externallyProvisioned to true again; if what is on it may be erased, `rackplane release --force {host}`"
@@ -135,14 +135,14 @@ func ownerRows() []row {
 
 func registerRows() []row {
 	return []row{
-		{when: when{deleting, retained, recorded}, show: deletingState, done: "the server and its Ironic node stay as they are"},
+		{when: when{deleting, retained, recorded}, show: deletingState, done: "the server and its {service} node stay as they are"},
 		{when: when{deleting, detached}, show: deletingState, do: provisioner.Delete, why: "the detached host is deleted", soon: true},
 
 		{in: in{enroll, manageable}, when: when{not(deleting), changed}, show: registering, do: provisioner.Register, why: whyChanged},
 		{in: in{available, active, cleanFail, adoptFail, inspectFail, deployFail}, when: when{not(deleting), changed}, do: provisioner.Register, why: whyChanged},
 		{in: in{enroll}, when: when{not(deleting), failed}, show: registering, fails: registration, do: provisioner.Manage, why: "try the BMC again"},
 		{in: in{enroll}, when: when{not(deleting)}, show: registering, do: provisioner.Manage, why: "the BMC access is not verified"},
-		{in: in{provisioner.StateVerifying}, show: registering, wait: "Ironic verifies the BMC access", within: quickWithin, poll: pollQuick},
+		{in: in{provisioner.StateVerifying}, show: registering, wait: "{service} verifies the BMC access", within: quickWithin, poll: pollQuick},
 	}
 }
 
@@ -150,9 +150,9 @@ func registerRows() []row {
 func healthRows() []row {
 	stable := in{manageable, available, active}
 	return []row{
-		{in: stable, when: when{not(deleting), powerFault}, fails: powerManagement, wait: "Ironic tries to reach the BMC", poll: pollSlow},
+		{in: stable, when: when{not(deleting), powerFault}, fails: powerManagement, wait: "{service} tries to reach the BMC", poll: pollSlow},
 		{in: stable, when: when{not(deleting), faulted}, do: provisioner.Repair, why: "a fault left the node in maintenance"},
-		{in: stable, when: when{not(deleting), maintenance}, hold: "someone put the Ironic node in maintenance; end it with: baremetal node maintenance unset"},
+		{in: stable, when: when{not(deleting), maintenance}, hold: "someone put the {service} node in maintenance; end it with: {endMaintenance}"},
 		{in: in{manageable, available}, when: when{deleting, powerMoving}, show: poweringOff, wait: "the power state is changing", poll: pollQuick},
 		{in: stable, when: when{powerMoving}, wait: "the power state is changing", poll: pollQuick},
 	}
@@ -176,7 +176,7 @@ func guardRows() []row {
 	}
 	theirs := slices.Concat(running, in{manageable, available, adoptFail})
 	return []row{
-		{in: inUse(), when: when{deleting, retained}, show: deletingState, done: "the server and its Ironic node stay as they are"},
+		{in: inUse(), when: when{deleting, retained}, show: deletingState, done: "the server and its {service} node stay as they are"},
 		{in: in{active}, when: when{not(deleting), agreed, not(decided)}, record: Begin, why: "the server has what is wanted: it is made known as this host's"},
 		{in: in{active}, when: when{not(deleting), agreed}, do: provisioner.Mark, why: "the server has what is wanted: it is made known as this host's"},
 		{in: inUse(), when: when{not(ours), not(released)}, hold: holdOther, asks: true},
@@ -192,7 +192,7 @@ func guardRows() []row {
 
 func adoptRows() []row {
 	return []row{
-		{in: in{provisioner.StateAdopting}, show: registering, wait: "Ironic takes the running host over", within: quickWithin, poll: pollQuick},
+		{in: in{provisioner.StateAdopting}, show: registering, wait: "{service} takes the running host over", within: quickWithin, poll: pollQuick},
 		{in: in{adoptFail}, when: when{released}, show: registering, do: provisioner.Manage, why: "what is on the server may be erased", soon: true},
 		{in: in{adoptFail}, when: when{not(deleting), not(external), not(imageWanted)}, show: registering, do: provisioner.Manage, why: "nothing is to be taken over any more", soon: true},
 		{in: in{adoptFail}, when: when{not(deleting)}, show: registering, fails: registration, do: provisioner.Adopt, why: "try to take the host over again"},
@@ -204,7 +204,7 @@ func inspectRows() []row {
 	return []row{
 		{in: wait, when: when{deleting}, show: inspecting, do: provisioner.Abort, why: whyDeleted, soon: true},
 		{in: wait, show: inspecting, wait: "the agent inspects the hardware", within: agentWithin, exit: provisioner.Abort},
-		{in: in{provisioner.StateInspecting}, show: inspecting, wait: "Ironic starts or ends the inspection", within: agentWithin},
+		{in: in{provisioner.StateInspecting}, show: inspecting, wait: "{service} starts or ends the inspection", within: agentWithin},
 		{in: in{inspectFail}, when: when{not(deleting), kept, not(recorded), not(released)}, show: inspecting, do: provisioner.Manage, why: "something is on the server: it is not inspected", soon: true},
 		{in: in{inspectFail}, when: when{not(deleting), recorded, not(ours), not(released)}, show: inspecting, do: provisioner.Manage, why: "something is on the server: it is not inspected", soon: true},
 		{in: in{inspectFail}, when: when{not(deleting), external}, show: inspecting, do: provisioner.Manage, why: "no inspection is wanted any more", soon: true},
@@ -216,10 +216,10 @@ func inspectRows() []row {
 func cleanRows() []row {
 	hold := in{provisioner.StateCleanHold}
 	return []row{
-		{in: in{provisioner.StateCleaning}, wait: "Ironic cleans the disks", within: workWithin},
+		{in: in{provisioner.StateCleaning}, wait: "{service} cleans the disks", within: workWithin},
 		{in: in{provisioner.StateCleanWait}, wait: "the agent cleans the disks", within: agentWithin, exit: provisioner.Abort},
 		{in: hold, when: when{deleting}, do: provisioner.Abort, why: whyDeleted, soon: true},
-		{in: hold, hold: "a clean step holds the Ironic node; go on with: baremetal node unhold"},
+		{in: hold, hold: "a clean step holds the {service} node; go on with: {unhold}"},
 		{in: in{cleanFail}, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
 		{in: in{cleanFail}, when: when{maintenance}, fails: metal3v1alpha1.PreparationError, do: provisioner.Repair, why: "try to clean again"},
 		{in: in{cleanFail}, fails: metal3v1alpha1.PreparationError, do: provisioner.Manage, why: "try to clean again", soon: true},
@@ -233,9 +233,9 @@ func deployRows() []row {
 		{in: in{deployFail}, when: when{deleting, not(gaveUp)}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted, soon: true},
 		{in: in{deployWait, deployFail}, when: when{not(deleting), otherImage}, show: deprovisioning, do: provisioner.Undeploy, why: whyImage, soon: true},
 		{in: in{deployWait}, show: provisioning, wait: "the agent writes the image", within: agentWithin, exit: provisioner.Abort},
-		{in: in{provisioner.StateDeploying, provisioner.StateDeployDone}, show: provisioning, wait: "Ironic prepares or ends the deployment", within: workWithin},
+		{in: in{provisioner.StateDeploying, provisioner.StateDeployDone}, show: provisioning, wait: "{service} prepares or ends the deployment", within: workWithin},
 		{in: hold, when: when{deleting}, show: deprovisioning, do: provisioner.Abort, why: whyDeleted, soon: true},
-		{in: hold, show: provisioning, hold: "a deploy step holds the Ironic node; go on with: baremetal node unhold"},
+		{in: hold, show: provisioning, hold: "a deploy step holds the {service} node; go on with: {unhold}"},
 		{in: in{deployFail}, when: when{deleting}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
 		{in: in{deployFail}, show: provisioning, fails: metal3v1alpha1.ProvisioningError, do: provisioner.Undeploy, why: "the deployment failed", soon: true},
 	}
@@ -243,7 +243,7 @@ func deployRows() []row {
 
 func undeployRows() []row {
 	return []row{
-		{in: in{provisioner.StateDeleting, provisioner.StateDeleted}, show: deprovisioning, wait: "Ironic powers the host off and forgets its image", within: workWithin},
+		{in: in{provisioner.StateDeleting, provisioner.StateDeleted}, show: deprovisioning, wait: "{service} powers the host off and forgets its image", within: workWithin},
 		{in: in{deleteFail}, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
 		{in: in{deleteFail}, show: deprovisioning, fails: metal3v1alpha1.ProvisioningError, do: provisioner.Undeploy, why: "try to remove the image again"},
 		{in: in{active}, when: when{deleting, not(gaveUp)}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted},
@@ -262,9 +262,9 @@ func foreignRows() []row {
 		{in: slices.Concat(rescues, services), when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
 		{in: slices.Concat(rescues, services), when: when{deleting}, show: deprovisioning, do: provisioner.Undeploy, why: whyDeleted},
 		{in: hold, when: when{deleting}, show: deprovisioning, do: provisioner.Abort, why: whyDeleted, soon: true},
-		{in: moving, wait: "Ironic moves the node on someone else's request", within: workWithin},
-		{in: rescues, hold: "someone put the Ironic node in rescue mode; end it with: baremetal node unrescue"},
-		{in: slices.Concat(services, hold), hold: "someone services the Ironic node; end it with: baremetal node abort"},
+		{in: moving, wait: "{service} moves the node on someone else's request", within: workWithin},
+		{in: rescues, hold: "someone put the {service} node in rescue mode; end it with: {unrescue}"},
+		{in: slices.Concat(services, hold), hold: "someone services the {service} node; end it with: {abort}"},
 	}
 }
 
@@ -298,7 +298,7 @@ func ladderRows() []row {
 		{in: in{manageable}, when: when{external, not(decided)}, show: registering, record: Begin, why: whyBegin},
 		{in: in{manageable}, when: when{external}, show: registering, do: provisioner.Adopt, why: "the host is provisioned externally"},
 		{in: in{manageable}, when: when{kept, not(recorded), not(released), not(decided)}, show: registering, record: Begin, why: whyBegin},
-		{in: in{manageable}, when: when{kept, not(recorded), not(released)}, show: registering, do: provisioner.Adopt, why: "Ironic forgot a host that has its image"},
+		{in: in{manageable}, when: when{kept, not(recorded), not(released)}, show: registering, do: provisioner.Adopt, why: "{service} forgot a host that has its image"},
 		{in: in{manageable}, when: when{toInspect}, show: inspecting, do: provisioner.Inspect, why: "the hardware is not known"},
 		{in: in{manageable}, do: provisioner.Provide, why: "the host is not available yet"},
 		{in: in{available}, when: when{external}, do: provisioner.Manage, why: "the host is provisioned externally"},

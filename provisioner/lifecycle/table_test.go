@@ -15,6 +15,7 @@ import (
 
 	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/ironic"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/lifecycle.md")
@@ -87,7 +88,7 @@ func TestEveryStateIsDecided(t *testing.T) {
 			if on(6) {
 				seen.Fault = provisioner.FaultPower
 			}
-			d := Next(want, seen, Past{}, now)
+			d := Next(words(), want, seen, Past{}, now)
 			if d.Kind == "" || d.State == "" || d.Reason == "" || d.Poll <= 0 || strings.Contains(d.Reason, "not known here") {
 				t.Fatalf("%s %+v: %+v", state, want, d)
 			}
@@ -101,10 +102,10 @@ func TestEveryStateIsDecided(t *testing.T) {
 func checkWayOut(t *testing.T, want provisioner.Want, seen provisioner.Observation, now time.Time) {
 	t.Helper()
 	past := Past{Failures: giveUpAfter + 1, At: now.Add(-time.Hour)}
-	d := Next(want, seen, past, now)
+	d := Next(words(), want, seen, past, now)
 	if d.Holding != "" { // a person's word is one
 		want.GivenUp = d.Holding
-		d = Next(want, seen, past, now)
+		d = Next(words(), want, seen, past, now)
 	}
 	endsByItself := []provisioner.NodeState{
 		provisioner.StateVerifying, provisioner.StateInspecting, provisioner.StateCleaning, provisioner.StateDeploying,
@@ -192,11 +193,34 @@ func TestDecisionPrints(t *testing.T) {
 	}
 }
 
+// words are Ironic's.
+func words() provisioner.Words { return (*ironic.Client)(nil).Words() }
+
+// TestAnotherServiceSpeaks: the table's own texts name no service and none of its commands.
+func TestAnotherServiceSpeaks(t *testing.T) {
+	t.Parallel()
+	other := provisioner.Words{
+		Service: "Redfish", Delete: "forget {node}", EndMaintenance: "care again", Unhold: "go on", Unrescue: "leave rescue", Abort: "end it",
+	}
+	for i, r := range table() {
+		f := facts{words: other, seen: provisioner.Observation{ID: "n1"}}
+		for _, text := range []string{r.why, r.wait, r.hold, r.done} {
+			said := f.tell(text)
+			if strings.Contains(said, "Ironic") || strings.Contains(said, "baremetal ") || strings.ContainsAny(said, "{}") {
+				t.Errorf("row %d says: %s", i+1, said)
+			}
+		}
+		if d := r.decide(f, time.Time{}); strings.Contains(d.String(), "Ironic") || strings.ContainsAny(d.Reason, "{}") {
+			t.Errorf("row %d decides: %s", i+1, d)
+		}
+	}
+}
+
 // TestDocument keeps docs/lifecycle.md equal to the table.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join("..", "..", "docs", "lifecycle.md")
-	want := document(table())
+	want := spoken(words(), document(table()))
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
 			t.Fatal(err)

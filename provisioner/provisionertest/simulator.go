@@ -151,6 +151,14 @@ func Hardware() metal3v1alpha1.HardwareDetails {
 	}
 }
 
+// Words implements provisioner.Provisioner.
+func (s *Simulator) Words() provisioner.Words {
+	return provisioner.Words{
+		Service: "Ironic", Delete: "baremetal node delete {node}", EndMaintenance: "baremetal node maintenance unset",
+		Unhold: "baremetal node unhold", Unrescue: "baremetal node unrescue", Abort: "baremetal node abort",
+	}
+}
+
 // Observe implements provisioner.Provisioner.
 func (s *Simulator) Observe(ctx context.Context, host provisioner.HostID) (provisioner.Observation, error) {
 	s.mu.Lock()
