@@ -26,8 +26,8 @@ func (f folder) endOthers(ctx context.Context) error {
 	return f.end(ctx, func() (bool, error) { return false, nil })
 }
 
-// end ends every other process that carries the run's marker in its environment and returns when there is none, nor
-// more is running. Process groups would not do: Ansible's workers and OpenSSH's connection masters move to sessions of
+// end ends every other process of this user that carries the run's marker in its environment and returns when there is
+// none, nor more is running. Process groups would not do: Ansible's workers and OpenSSH's connection masters move to sessions of
 // their own.
 func (f folder) end(ctx context.Context, more func() (bool, error)) error {
 	grace := time.NewTimer(endGrace)
@@ -93,8 +93,9 @@ func signalIfMarked(pid int, marker string, signal syscall.Signal, asked map[int
 		return false, err
 	}
 	defer process.Release() //nolint:errcheck // releasing an open handle does not fail
-	environment, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
-	if err != nil || !contains(environment, marker) {
+	path := filepath.Join("/proc", strconv.Itoa(pid))
+	environment, err := os.ReadFile(filepath.Join(path, "environ"))
+	if err != nil || !contains(environment, marker) || !own(path) {
 		return false, nil // it has ended, or is not ours to look at: none of the run's
 	}
 	if asked[pid] {
@@ -105,6 +106,17 @@ func signalIfMarked(pid int, marker string, signal syscall.Signal, asked map[int
 		return true, fmt.Errorf("end process %d: %w", pid, err)
 	}
 	return true, nil
+}
+
+// own reports whether a process is of this process's user. What runs in a sandbox is not, and ends with its supervisor: it
+// could write another run's marker on as many processes as it likes, and that run would never be seen to end.
+func own(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Geteuid()
 }
 
 func contains(environment []byte, entry string) bool {

@@ -252,12 +252,23 @@ func insideOf(t *testing.T, r *Runner, key string) string {
 	return ""
 }
 
-// marked returns the processes of the run, by id.
+// marked returns the processes of the run, by id, those in its sandbox too.
 func marked(t *testing.T, r *Runner, key string) map[int]bool {
 	t.Helper()
-	pids := map[int]bool{}
-	if _, err := signalMarked(r.folder(key).marker(), 0, pids); err != nil {
+	paths, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
 		t.Fatal(err)
+	}
+	pids := map[int]bool{}
+	for _, path := range paths {
+		if text, err := os.ReadFile(path); err != nil || !contains(text, r.folder(key).marker()) {
+			continue // it has ended, or is another's
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids[pid] = true
 	}
 	return pids
 }

@@ -3,7 +3,9 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,4 +153,24 @@ func TestRunDoesNotOutliveItsSupervisor(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 20*time.Second, "the run is gone", func() bool { return status(t, r, run.Key).State == ansible.Absent })
+}
+
+// TestAnotherUserCannotPoseAsARun: what runs in some other run's sandbox may call itself anything, and neither keeps this run
+// from being ended nor is ended with it.
+func TestAnotherUserCannotPoseAsARun(t *testing.T) {
+	f := folder{dir: t.TempDir()}
+	poser := exec.CommandContext(t.Context(), "sleep", "1000")
+	poser.Env = []string{f.marker()}
+	poser.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: testUsers, Gid: testUsers}}
+	if err := poser.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer poser.Wait()
+	defer poser.Process.Kill()
+	if err := f.endProcesses(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", poser.Process.Pid)); err != nil || !contains(text, f.marker()) {
+		t.Errorf("it was ended: %q, %v", text, err)
+	}
 }
