@@ -23,7 +23,8 @@ type Seen struct {
 	// Cluster the API is.
 	Cluster string
 	// Strangers are servers that hold deployments of ours which no BareMetalHost of the API knows, and which were none when
-	// the API was last written, sorted. Only of the first look: while the engine acts, hosts are let go on purpose.
+	// the API was last written, sorted. Only of the first look that the servers answered: while the engine acts, hosts are let
+	// go on purpose.
 	Strangers []string
 }
 

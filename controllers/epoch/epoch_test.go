@@ -16,6 +16,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/epoch"
@@ -26,7 +27,7 @@ type memory []byte
 func (m *memory) Load() ([]byte, error)  { return *m, nil }
 func (m *memory) Save(data []byte) error { *m = bytes.Clone(data); return nil }
 
-func newAPI(t *testing.T, cluster string) client.Client {
+func newAPI(t *testing.T, cluster string) client.WithWatch {
 	t.Helper()
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, metal3v1alpha1.AddToScheme} {
@@ -190,5 +191,39 @@ func TestWholeStateDirectoryIsRestored(t *testing.T) {
 	}
 	if why := look(t, start(), 2); why != "" {
 		t.Errorf("paused after resume: %s", why)
+	}
+}
+
+// TestServersThatAnswerLate: what they hold is looked at when they first answer, however long after the engine's start, and
+// again after a look that could not be written down.
+func TestServersThatAnswerLate(t *testing.T) {
+	t.Parallel()
+	api, file := newAPI(t, ""), &memory{}
+	look(t, keeper(api, file), 1)
+	var silent error
+	writes := interceptor.NewClient(api, interceptor.Funcs{
+		Update: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.UpdateOption) error {
+			if silent == nil {
+				silent = errors.New("no answer")
+				return errors.New("the API server is busy")
+			}
+			return c.Update(ctx, obj, opts...)
+		},
+	})
+	k := keeper(writes, file)
+	k.Reader = api
+	k.Deployments = func(context.Context) (map[string]string, error) {
+		return map[string]string{"metal~h3": "deployed after the backup"}, silent
+	}
+	if err := k.Look(t.Context()); err == nil {
+		t.Error("the write did not fail")
+	}
+	if why := look(t, k, 3); why != "" {
+		t.Errorf("paused while the servers do not answer: %s", why)
+	}
+	silent = nil
+	k.Client = api
+	if why := look(t, k, 2); !strings.Contains(why, "no BareMetalHost knows (metal~h3)") {
+		t.Errorf("paused: %q", why)
 	}
 }

@@ -72,6 +72,8 @@ type Keeper struct {
 	mu     sync.Mutex
 	paused string
 	looked bool
+
+	asked bool // by Look: the servers have answered one that was written down
 }
 
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
@@ -84,12 +86,6 @@ func (k *Keeper) Paused() string {
 		return "it is not known yet whether the API is the one this engine last acted on"
 	}
 	return k.paused
-}
-
-func (k *Keeper) hasLooked() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.looked
 }
 
 func (k *Keeper) set(reason string) {
@@ -140,7 +136,7 @@ func (k *Keeper) Look(ctx context.Context) error {
 	}
 	if known := strings.Fields(kept.Data[keyApart]); blind != nil {
 		apart = known
-	} else if !k.hasLooked() {
+	} else if !k.asked {
 		seen.Strangers = slices.DeleteFunc(slices.Clone(apart), func(s string) bool { return slices.Contains(known, s) })
 	}
 	reason := kept.Data[KeyPaused]
@@ -166,6 +162,7 @@ func (k *Keeper) Look(ctx context.Context) error {
 		return err
 	}
 	k.set(reason)
+	k.asked = k.asked || blind == nil
 	return nil
 }
 
