@@ -240,8 +240,11 @@ func (l *Leases) goesOn(ctx context.Context, run *coordinationv1.Lease) (string,
 		where = "here"
 	case lease.Elsewhere:
 	}
-	return fmt.Sprintf("waits for the run of %s, which goes on %s since %s (Lease %s)",
-		ownerOf(run), where, run.Spec.AcquireTime.UTC().Format(time.RFC3339), run.Name), nil
+	since := ""
+	if at := run.Spec.AcquireTime; at != nil { // else it was written by hand
+		since = " since " + at.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("waits for the run of %s, which goes on %s%s (Lease %s)", ownerOf(run), where, since, run.Name), nil
 }
 
 func ownerOf(l *coordinationv1.Lease) string {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -43,5 +44,23 @@ func TestOneNodeThatFailsCostsOneWrite(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"create Lease rackplane-node-n2"}, api.Writes()); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+}
+
+// TestLeaseWrittenByHand: whoever may write Leases of a namespace keeps its runs waiting, and does no more.
+func TestLeaseWrittenByHand(t *testing.T) {
+	api := steptest.New(t)
+	l := &leases.Leases{Client: api, Reader: api.Plain, Runner: ansibletest.New(1), Store: "here", Clock: api.Clock}
+	for name, holder := range map[string]string{"rackplane-node-n0": "rackplane-run-x", "rackplane-run-x": "somebody"} {
+		written := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "site", Name: name}}
+		written.Spec.HolderIdentity = &holder
+		if err := api.Plain.Create(t.Context(), written); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim := leases.Claim{Namespace: "site", Key: "0123456789abcdef", Nodes: []metav1.OwnerReference{{Kind: "DataPlaneNode", Name: "n0"}}}
+	_, waits, err := l.Take(t.Context(), claim)
+	if want := "node n0: waits for the run of a deployment that is gone, which goes on at somebody (Lease rackplane-run-x)"; err != nil || waits != want {
+		t.Errorf("%q, %v, want %q", waits, err, want)
 	}
 }
