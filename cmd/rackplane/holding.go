@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"github.com/spf13/cobra"
@@ -18,6 +19,9 @@ import (
 
 // shownDigits of a deployment id are what a person types.
 const shownDigits = 8
+
+// maxHolding bounds what is shown of an annotation.
+const maxHolding = 64
 
 func releaseCommand() *cobra.Command {
 	var kube kubeFlags
@@ -91,8 +95,15 @@ func held(h *metal3v1alpha1.BareMetalHost) (string, error) {
 	if holding == "" {
 		return "", fmt.Errorf("BareMetalHost %s/%s is not held: to free its server, delete its DataPlaneNode, or clear spec.image of a host without one", h.Namespace, h.Name)
 	}
+	if !holdingName.MatchString(holding) { // whoever may write hosts wrote it, and it is shown on this terminal
+		return "", fmt.Errorf("BareMetalHost %s/%s: annotation %s is not what the engine writes there (%s): remove it, and it is written anew",
+			h.Namespace, h.Name, v1alpha1.HeldAnnotation, line.Short(holding, maxHolding))
+	}
 	return holding, nil
 }
+
+// holdingName is a deployment's id, or the UUID of an Ironic node.
+var holdingName = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
 
 // release orders that what the server holds may go. ask gets that and the host, and fails without a person's consent.
 func release(h *metal3v1alpha1.BareMetalHost, ask func(h *metal3v1alpha1.BareMetalHost, holding string) error) (string, error) {

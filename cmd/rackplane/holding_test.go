@@ -50,6 +50,22 @@ func TestReleaseAsksTwice(t *testing.T) {
 	}
 }
 
+// TestHeldIsNotShownRaw: the annotation is text of whoever may write hosts.
+func TestHeldIsNotShownRaw(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"\x1b[2Jx", "a\nb", "a b", strings.Repeat("a", 65)} {
+		h, out := heldHost(), &strings.Builder{}
+		h.Annotations[v1alpha1.HeldAnnotation] = text
+		_, err := release(h, confirmation(strings.NewReader("h1\n"), out, ""))
+		_, keeps := keep(h)
+		for _, err := range []error{err, keeps} {
+			if err == nil || !strings.Contains(err.Error(), "is not what the engine writes there") || strings.ContainsAny(err.Error()+out.String(), "\x1b\n") {
+				t.Errorf("%q: %v, %q", text, err, out)
+			}
+		}
+	}
+}
+
 // TestKeep: the host gets what is on its server; one being deleted goes without it.
 func TestKeep(t *testing.T) {
 	t.Parallel()
