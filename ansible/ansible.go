@@ -77,13 +77,25 @@ type Progress struct {
 	Done int
 	// Last is when the last of them was seen; zero when there is none.
 	Last time.Time
+	// Pace of the nodes whose first task has begun.
+	Pace map[string]Pace
+}
+
+// Pace is how a node goes through a run.
+type Pace struct {
+	// Began is when its first task did, Last when a task last ended on it or, once the node has reached the end, when it did.
+	Began, Last time.Time
+	// Longest is the longest time between two of these, up to Last.
+	Longest time.Duration
 }
 
 // Status is what is known of a run.
 type Status struct {
 	// State of the run.
 	State State
-	// Nodes holds a result for every node of the run once it is Finished.
+	// Nodes holds a result for every node of the run once it is Finished. While it is Running, it holds the good results of
+	// those that were seen to have reached the end of the last play: nothing of the run is left to be done on them. Not
+	// every playbook lets that be known before the run is over.
 	Nodes map[string]NodeResult
 	// Progress while it is Running.
 	Progress Progress

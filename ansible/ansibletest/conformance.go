@@ -25,6 +25,8 @@ const (
 	Tells Ending = "tells"
 	// Hangs goes on until it is cancelled.
 	Hangs Ending = "hangs"
+	// HangsOnOne goes on on the first of two nodes until it is cancelled, and ends well on the other.
+	HangsOnOne Ending = "hangs-on-one"
 )
 
 // Notice is what a run that ends with Tells has to tell.
@@ -55,6 +57,7 @@ func Conformance(t *testing.T, newFixture func(t *testing.T) Fixture) {
 		{"an unknown run is absent and can be cancelled", unknown},
 		{"a good run ends with a result for every node", good},
 		{"a failing node does not hide the others", failing},
+		{"a node that has ended is told while another hangs", hanging},
 		{"what tasks have to tell is in the result", tells},
 		{"a run that never reaches its nodes says why", broken},
 		{"starting twice starts once", twice},
@@ -101,6 +104,40 @@ func failing(t *testing.T, f Fixture) {
 	}
 	if r := status.Nodes[run.Nodes[1]]; r.Result != v1alpha1.ServiceSucceeded {
 		t.Errorf("%s: %+v, want success", run.Nodes[1], r)
+	}
+}
+
+func hanging(t *testing.T, f Fixture) {
+	t.Helper()
+	run := begin(t, f, "hanging", HangsOnOne)
+	hung, good := run.Nodes[0], run.Nodes[1]
+	var status ansible.Status
+	f.until(t, "the end on one node is told", func() bool {
+		status = look(t, f.Runner, run.Key)
+		if _, told := status.Nodes[hung]; told || status.State != ansible.Running {
+			t.Fatalf("status %+v, want it to run and to have no result for the node that hangs", status)
+		}
+		return len(status.Nodes) > 0
+	})
+	if r := status.Nodes[good]; r.Result != v1alpha1.ServiceSucceeded || r.Message != "" {
+		t.Errorf("%s: %+v, want success", good, r)
+	}
+	for name, p := range status.Progress.Pace {
+		if p.Began.IsZero() || p.Last.Before(p.Began) || p.Longest > p.Last.Sub(p.Began) {
+			t.Errorf("%s: pace %+v", name, p)
+		}
+	}
+	if len(status.Progress.Pace) != len(run.Nodes) || status.Progress.Pace[hung].Last.After(status.Progress.Pace[good].Last) {
+		t.Errorf("pace %+v, want %s to be the one that was heard of last", status.Progress.Pace, good)
+	}
+	if again := look(t, f.Reopen(t), run.Key); again.State == ansible.Running && again.Nodes[good] != status.Nodes[good] {
+		t.Errorf("the next engine sees %+v, want %+v", again.Nodes, status.Nodes)
+	}
+	if err := f.Runner.Cancel(t.Context(), run.Key); err != nil {
+		t.Fatalf("cancel: %v", err)
+	}
+	if s := look(t, f.Runner, run.Key); s.State != ansible.Absent || len(s.Nodes) > 0 {
+		t.Errorf("status %+v after cancel, want nothing to be left", s)
 	}
 }
 
@@ -234,19 +271,25 @@ func look(t *testing.T, r ansible.Runner, key string) ansible.Status {
 
 func (f Fixture) wait(t *testing.T, r ansible.Runner, key string) ansible.Status {
 	t.Helper()
-	for range looks {
-		status := look(t, r, key)
-		switch status.State {
-		case ansible.Finished:
-			return status
-		case ansible.Absent:
+	var status ansible.Status
+	f.until(t, "run "+key+" has ended", func() bool {
+		if status = look(t, r, key); status.State == ansible.Absent {
 			t.Fatalf("run %s was lost", key)
-		case ansible.Running:
+		}
+		return status.State == ansible.Finished
+	})
+	return status
+}
+
+func (f Fixture) until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range looks {
+		if is() {
+			return
 		}
 		if f.Pause != nil {
 			f.Pause()
 		}
 	}
-	t.Fatalf("run %s has not ended after %d looks", key, looks)
-	return ansible.Status{}
+	t.Fatalf("after %d looks it is still not so that %s", looks, what)
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/fault"
@@ -26,6 +28,16 @@ type Failure struct {
 	Times int
 }
 
+// Hang keeps nodes from reaching the end of runs.
+type Hang struct {
+	// What is the playbook or role that hangs; "" is any.
+	What string
+	// Node it hangs on.
+	Node string
+	// Looks that it hangs beyond those that the other nodes take; 0 is for ever.
+	Looks int
+}
+
 // Runner is an ansible.Runner in memory. Make one with New.
 type Runner struct {
 	mu       sync.Mutex
@@ -35,6 +47,8 @@ type Runner struct {
 	started  []ansible.Run
 	failures []*failure
 	tellings []telling
+	hangs    []Hang
+	clock    clock.PassiveClock
 	times    ansible.Status // of runs that go on
 }
 
@@ -48,13 +62,15 @@ type failure struct {
 
 type run struct {
 	ansible.Run
-	looks  int // left until it ends
+	looks  int // left until the nodes that do not hang end
+	began  time.Time
+	ended  time.Time // when these did
 	status ansible.Status
 }
 
 // New makes a runner whose runs are seen Running looks times before they end.
 func New(looks int) *Runner {
-	return &Runner{looks: looks, runs: map[string]*run{}, times: ansible.Status{State: ansible.Running}}
+	return &Runner{looks: looks, runs: map[string]*run{}, clock: clock.RealClock{}, times: ansible.Status{State: ansible.Running}}
 }
 
 // Limit bounds how many runs may run at once; 0 is no bound.
@@ -76,6 +92,20 @@ func (r *Runner) Tell(what, node, notice string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tellings = append(r.tellings, telling{what, node, notice})
+}
+
+// Hang makes runs hang from now on; those that have begun, too. Where none of a run's nodes hangs, all end together.
+func (r *Runner) Hang(h Hang) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hangs = append(r.hangs, h)
+}
+
+// Follow makes the runner tell the pace of nodes by the clock.
+func (r *Runner) Follow(c clock.PassiveClock) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clock = c
 }
 
 // Times says of the runs that begin from now on since when they go on, until when they may, and when something last ended.
@@ -138,7 +168,7 @@ func (r *Runner) Start(ctx context.Context, what ansible.Run) error {
 	case r.slots > 0 && r.running() >= r.slots:
 		return fault.New(fault.Busy, "run %s: no slot is free", what.Key)
 	}
-	r.runs[what.Key] = &run{Run: what, looks: r.looks, status: r.times}
+	r.runs[what.Key] = &run{Run: what, looks: r.looks, began: r.clock.Now(), status: r.times}
 	r.started = append(r.started, what)
 	return nil
 }
@@ -155,11 +185,56 @@ func (r *Runner) Status(ctx context.Context, key string) (ansible.Status, error)
 		return ansible.Status{State: ansible.Absent}, nil
 	}
 	if run.status.State == ansible.Running {
-		if run.looks--; run.looks < 0 {
-			run.status = r.end(run)
-		}
+		r.look(run)
 	}
 	return run.status, nil
+}
+
+// look lets the run make headway.
+func (r *Runner) look(run *run) {
+	run.looks--
+	over := run.looks < 0
+	if over && run.ended.IsZero() {
+		run.ended = r.clock.Now()
+	}
+	pace, ended := map[string]ansible.Pace{}, map[string]ansible.NodeResult{}
+	for _, node := range run.Nodes {
+		pace[node] = ansible.Pace{Began: run.began, Last: run.began}
+		switch {
+		case run.looks >= 0:
+		case r.hanging(run, node):
+			over = false
+		case r.fails(run, node, 0) == nil:
+			pace[node] = ansible.Pace{Began: run.began, Last: run.ended, Longest: run.ended.Sub(run.began)}
+			ended[node] = r.good(run, node)
+		}
+	}
+	if over {
+		run.status = r.end(run)
+		return
+	}
+	run.status.Nodes, run.status.Progress.Pace = ended, pace
+}
+
+// hanging reports whether the run, whose other nodes have ended, still hangs on the node.
+func (r *Runner) hanging(run *run, node string) bool {
+	return slices.ContainsFunc(r.hangs, func(h Hang) bool {
+		return (h.What == "" || h.What == run.what()) && h.Node == node && (h.Looks == 0 || h.Looks >= -run.looks)
+	})
+}
+
+// AtWork are the nodes on which the run has something left to do, as of the last look at it.
+func (r *Runner) AtWork(key string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	run := r.runs[key]
+	if run == nil || run.status.State != ansible.Running {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(run.Nodes), func(node string) bool {
+		_, ended := run.status.Nodes[node]
+		return ended
+	})
 }
 
 // Cancel implements ansible.Runner.
@@ -178,10 +253,10 @@ func (r *Runner) Cancel(ctx context.Context, key string) error {
 func (r *Runner) end(run *run) ansible.Status {
 	status := ansible.Status{State: ansible.Finished, Nodes: map[string]ansible.NodeResult{}}
 	for _, node := range run.Nodes {
-		f := r.fails(run, node)
+		f := r.fails(run, node, 1)
 		switch {
 		case f == nil:
-			status.Nodes[node] = ansible.NodeResult{Result: v1alpha1.ServiceSucceeded, Changed: 1, Message: r.notices(run, node)}
+			status.Nodes[node] = r.good(run, node)
 		case f.Result == "":
 			return ansible.Status{State: ansible.Finished, Cause: f.Message}
 		default:
@@ -189,6 +264,10 @@ func (r *Runner) end(run *run) ansible.Status {
 		}
 	}
 	return status
+}
+
+func (r *Runner) good(run *run, node string) ansible.NodeResult {
+	return ansible.NodeResult{Result: v1alpha1.ServiceSucceeded, Changed: 1, Message: r.notices(run, node)}
 }
 
 func (r *Runner) notices(run *run, node string) string {
@@ -203,11 +282,12 @@ func (r *Runner) notices(run *run, node string) string {
 
 func (r *run) what() string { return cmp.Or(r.Playbook, r.PlaybookContents, r.Role) }
 
-func (r *Runner) fails(run *run, node string) *Failure {
+// fails returns the failure of the run on the node, and uses it up so many times.
+func (r *Runner) fails(run *run, node string, times int) *Failure {
 	what := run.what()
 	for _, f := range r.failures {
 		if (f.What == "" || f.What == what) && (f.Node == "" || f.Node == node) && (f.Times == 0 || f.used < f.Times) {
-			f.used++
+			f.used += times
 			return &f.Failure
 		}
 	}

@@ -23,6 +23,8 @@ func TestConformance(t *testing.T) {
 					r.Inject(ansibletest.Failure{Node: "n0", Result: v1alpha1.ServiceFailed, Message: "task x: no"})
 				case ansibletest.Breaks:
 					r.Inject(ansibletest.Failure{Message: "no such playbook"})
+				case ansibletest.HangsOnOne:
+					r.Hang(ansibletest.Hang{Node: "n0"})
 				case ansibletest.Tells:
 					r.Tell("", "n0", ansibletest.Notice)
 					r.Tell("osp.edpm.bootstrap", "n0", ansibletest.Notice)

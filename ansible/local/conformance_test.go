@@ -1,6 +1,7 @@
 package local
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,10 @@ func TestConformance(t *testing.T) {
 					return l.run(key, `- ansible.builtin.command: "{{ 'false' if inventory_hostname == 'node-a' else 'true' }}"`, nodeA, nodeB)
 				case ansibletest.Hangs:
 					return slow(l, key)
+				case ansibletest.HangsOnOne:
+					run := l.run(key, "- ansible.builtin.raw: 'true'\n- ansible.builtin.command: sleep 1000\n  when: inventory_hostname == 'node-a'", nodeA, nodeB)
+					run.PlaybookContents = strings.Replace(run.PlaybookContents, "hosts: all", "hosts: all\n  strategy: host_pinned", 1)
+					return run
 				case ansibletest.Breaks:
 					run := l.run(key, "", nodeA, nodeB)
 					run.Playbook = "osp.edpm.nonsense"

@@ -19,13 +19,15 @@ import (
 
 // event is one line of the file that the callback plugin osp.edpm.rackplane writes; playbooks/README.md has the format.
 type event struct {
-	Event   string `json:"event"`
-	Host    string `json:"host"`
-	Task    string `json:"task"`
-	Result  string `json:"result"`
-	Message string `json:"msg"`
-	Notice  string `json:"notice"`
-	Ignored bool   `json:"ignored"`
+	Event string `json:"event"`
+	// Time is in seconds since 1970.
+	Time    float64 `json:"time"`
+	Host    string  `json:"host"`
+	Task    string  `json:"task"`
+	Result  string  `json:"result"`
+	Message string  `json:"msg"`
+	Notice  string  `json:"notice"`
+	Ignored bool    `json:"ignored"`
 	// TimedOut is the limit in seconds that a task did not keep.
 	TimedOut int64             `json:"timedout"`
 	Hosts    map[string]totals `json:"hosts"`
@@ -55,6 +57,7 @@ type journal struct {
 // nodeJournal is what the events say of one node.
 type nodeJournal struct {
 	task, failure string
+	pace          ansible.Pace
 	notices       []string // each once, in the order they came
 	changed       int32
 	// reached means that the node was seen at the end of the last play, seen that the recap has it.
@@ -78,8 +81,11 @@ func newJournal(nodes []string) *journal {
 }
 
 func (j *journal) progress() ansible.Progress {
-	p := ansible.Progress{Task: map[string]string{}, Done: j.done, Last: j.last}
+	p := ansible.Progress{Task: map[string]string{}, Done: j.done, Last: j.last, Pace: map[string]ansible.Pace{}}
 	for name, n := range j.nodes {
+		if !n.pace.Began.IsZero() {
+			p.Pace[name] = n.pace
+		}
 		if n.task != "" {
 			p.Task[name] = n.task
 		}
@@ -124,6 +130,17 @@ func openRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
+// ended are the results of the nodes that have reached the end of a run that goes on.
+func (j *journal) ended() map[string]ansible.NodeResult {
+	ended := map[string]ansible.NodeResult{}
+	for name, n := range j.nodes {
+		if n.reached {
+			ended[name] = n.result("")
+		}
+	}
+	return ended
+}
+
 // take takes in the whole lines of what was added. What is left is a line still being written.
 func (j *journal) take(added io.Reader) error {
 	in := bufio.NewReaderSize(added, maxLine+maxHostLine*len(j.nodes))
@@ -161,10 +178,26 @@ func (j *journal) add(written []byte) {
 		j.done++
 	}
 	if n := j.nodes[e.Host]; n != nil {
+		n.heard(e.at(j.last))
 		n.add(e)
 		if e.Event == "stopped" {
 			j.stopped = e.Host
 		}
+	}
+}
+
+// at is when the event happened: before it was read, whatever the run says.
+func (e event) at(latest time.Time) time.Time {
+	return time.UnixMilli(int64(min(max(e.Time, 0)*1e3, float64(latest.UnixMilli()))))
+}
+
+// heard moves the node's pace on. Nothing moves it back.
+func (n *nodeJournal) heard(at time.Time) {
+	if n.pace.Began.IsZero() {
+		n.pace.Began, n.pace.Last = at, at
+	}
+	if silent := at.Sub(n.pace.Last); silent > 0 {
+		n.pace.Last, n.pace.Longest = at, max(n.pace.Longest, silent)
 	}
 }
 

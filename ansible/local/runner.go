@@ -206,7 +206,7 @@ func (r *Runner) Status(_ context.Context, key string) (ansible.Status, error) {
 		if err := j.read(f.work(fileEvents)); err != nil {
 			return ansible.Status{}, fault.Wrap(fault.Transient, err, "ansible run %s", key)
 		}
-		status.Progress = j.progress()
+		status.Progress, status.Nodes = j.progress(), j.ended()
 		status.Since, status.Until = f.times()
 		return status, nil
 	}

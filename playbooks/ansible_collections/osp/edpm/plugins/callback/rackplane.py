@@ -44,6 +44,7 @@ class CallbackModule(CallbackBase):
         super().__init__(display=display, options=options)
         self._play = ""
         self._stops = False
+        self._begun = set()
         self._written = 0
         self._ends = Ends(lambda host: self._emit("end", host=host))
         path = os.environ.get("RACKPLANE_EVENTS")
@@ -83,6 +84,12 @@ class CallbackModule(CallbackBase):
         self._ends.close()
         # The file stays open: another playbook of the same command has totals of its own to tell.
         self._emit("stats", hosts=hosts)
+
+    def v2_runner_on_start(self, host, task):
+        """A task begins on a host, for which a process is free."""
+        if host.get_name() not in self._begun:
+            self._begun.add(host.get_name())
+            self._emit("begin", host=host.get_name())
 
     def v2_runner_on_ok(self, result):
         """A task ended well on a host."""
