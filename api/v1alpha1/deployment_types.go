@@ -1,6 +1,10 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // DataPlaneDeploymentSpec is one run of services over nodes. It cannot change: make another one.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a DataPlaneDeployment (nodeSet, nodes, servicesOverride) cannot change: make a new one"
@@ -56,6 +60,13 @@ type RunStatus struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:MaxItems=6000
 	Nodes []string `json:"nodes,omitempty"`
+	// leftNodes are the nodes that have reached the end of a run that goes on for others, which are late: their results are
+	// recorded, and they go on to their next service. Empty once the run has ended.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:MaxItems=6000
+	LeftNodes []string `json:"leftNodes,omitempty"`
 	// state of the run.
 	// +required
 	State RunState `json:"state,omitempty"`
@@ -73,6 +84,11 @@ type RunStatus struct {
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
+// Uses reports whether the run goes on for the node.
+func (r *RunStatus) Uses(node string) bool {
+	return r.State == RunRunning && slices.Contains(r.Nodes, node) && !slices.Contains(r.LeftNodes, node)
+}
+
 // DataPlaneDeploymentStatus is where the runs stand.
 type DataPlaneDeploymentStatus struct {
 	// conditions are what the last pass saw; see conditions.go.
@@ -88,11 +104,11 @@ type DataPlaneDeploymentStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	InputsSecret string `json:"inputsSecret,omitempty"`
-	// runs made so far, one per service, in order.
+	// runs made so far, in the order they were decided: one per service, and more where nodes that are late were left behind.
 	// +optional
 	// +listType=map
-	// +listMapKey=service
-	// +kubebuilder:validation:MaxItems=64
+	// +listMapKey=key
+	// +kubebuilder:validation:MaxItems=256
 	Runs []RunStatus `json:"runs,omitempty"`
 }
 

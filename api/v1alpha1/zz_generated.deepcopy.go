@@ -1177,6 +1177,11 @@ func (in *RunStatus) DeepCopyInto(out *RunStatus) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.LeftNodes != nil {
+		in, out := &in.LeftNodes, &out.LeftNodes
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.FailedNodes != nil {
 		in, out := &in.FailedNodes, &out.FailedNodes
 		*out = make([]string, len(*in))

@@ -1,5 +1,6 @@
 // Package deployment runs services over nodes, one Ansible run after the
-// other, for one DataPlaneDeployment.
+// other, for one DataPlaneDeployment. Nodes that are late stay behind in their
+// run, and the others go on without them.
 //
 // All inputs are snapshotted first, into an immutable Secret; only the login
 // key is read fresh. A run is written to the status, read back by the next

@@ -3,6 +3,7 @@ package deployment
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,7 @@ import (
 
 // cancel stops the runs that are under way, or may be, here or elsewhere.
 func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
+	var waiting []string
 	for _, run := range p.deployment.Status.Runs {
 		if run.State != v1alpha1.RunRunning {
 			continue
@@ -22,9 +24,16 @@ func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 		if err := p.Runner.Cancel(ctx, run.Key); err != nil {
 			return step.Outcome{}, err
 		}
-		if waits, err := p.Leases.Cancel(ctx, p.deployment.Namespace, run.Key); err != nil || waits != "" {
-			return step.Waiting(v1alpha1.ReasonReleasing, waits, runPoll), err
+		waits, err := p.Leases.Cancel(ctx, p.deployment.Namespace, run.Key)
+		if err != nil {
+			return step.Outcome{}, err
 		}
+		if waits != "" {
+			waiting = append(waiting, waits)
+		}
+	}
+	if len(waiting) > 0 {
+		return step.Waiting(v1alpha1.ReasonReleasing, strings.Join(waiting, "; "), runPoll), nil
 	}
 	return step.Outcome{}, nil
 }

@@ -9,15 +9,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/line"
 )
 
-// close gives every node its result and closes the run. The run is closed last: a pass that dies in between records
-// the same results again.
+// close gives every node that is still in the run its result and closes the run. The run is closed last: a pass that dies
+// in between records the same results again.
 func (p *pass) close(ctx context.Context, run *v1alpha1.RunStatus, status ansible.Status) error {
 	var failed []string
-	for _, name := range run.Nodes {
+	for _, name := range staying(run) {
 		result := resultOf(status, name)
 		if result.Result != v1alpha1.ServiceSucceeded {
 			failed = append(failed, name)
@@ -27,10 +28,38 @@ func (p *pass) close(ctx context.Context, run *v1alpha1.RunStatus, status ansibl
 		}
 	}
 	now := metav1.NewTime(p.Clock.Now())
-	run.State, run.FailedNodes, run.FinishedAt = v1alpha1.RunSucceeded, failed, &now
+	run.State, run.LeftNodes, run.FailedNodes, run.FinishedAt = v1alpha1.RunSucceeded, nil, failed, &now
 	if len(failed) > 0 {
 		run.State = v1alpha1.RunFailed
 	}
+	return nil
+}
+
+// staying are the nodes that the run goes on for.
+func staying(run *v1alpha1.RunStatus) []string {
+	if len(run.LeftNodes) == 0 {
+		return run.Nodes
+	}
+	left := make(map[string]bool, len(run.LeftNodes))
+	for _, n := range run.LeftNodes {
+		left[n] = true
+	}
+	return slices.DeleteFunc(slices.Clone(run.Nodes), func(n string) bool { return left[n] })
+}
+
+// part lets the nodes that have reached the end of a run leave it when the others are late. That they have left is written
+// down with their next runs, after their results.
+func (p *pass) part(ctx context.Context, run *v1alpha1.RunStatus, status ansible.Status) error {
+	leaving := rollout.Leaving(staying(run), status, p.Clock.Now())
+	if len(leaving) == 0 || !rollout.MayPart(p.services(), p.nodes(), p.deployment.Status.Runs) {
+		return nil
+	}
+	for _, name := range leaving {
+		if err := p.record(ctx, run, name, status.Nodes[name]); err != nil {
+			return err
+		}
+	}
+	run.LeftNodes = slices.Sorted(slices.Values(append(slices.Clone(run.LeftNodes), leaving...)))
 	return nil
 }
 

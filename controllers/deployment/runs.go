@@ -25,22 +25,30 @@ import (
 // runPoll is how often a run is asked how it does.
 const runPoll = time.Second
 
-// advance follows the run that is under way, and decides the next one when it has ended. A decision is only written
-// here: the next pass acts on it.
+// advance follows the runs that are under way, and decides the next ones for the nodes that none goes on for. A decision
+// is only written here: the next pass acts on it. One run's trouble is its own.
 func (p *pass) advance(ctx context.Context) (step.Outcome, error) {
+	var going []step.Outcome
+	var failure error
 	for i := range p.deployment.Status.Runs {
 		run := &p.deployment.Status.Runs[i]
 		if run.State != v1alpha1.RunRunning {
 			continue
 		}
-		if out, err := p.follow(ctx, run); err != nil || !out.IsDone() {
-			return out, err
+		out, err := p.follow(ctx, run)
+		if fault.Is(err, fault.Busy) {
+			out, err = step.FromError(err), nil
+		}
+		if failure = errors.Join(failure, err); err == nil && !out.IsDone() {
+			going = append(going, out)
 		}
 	}
-	return p.decide(ctx)
+	out, err := p.decide(ctx, going)
+	return out, errors.Join(failure, err)
 }
 
-// follow starts the run unless it is known, and closes it once it has ended.
+// follow starts the run unless it is known, lets nodes leave it that need not wait for the others, and closes it once it
+// has ended.
 func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome, error) {
 	status, err := p.Runner.Status(ctx, run.Key)
 	if err != nil {
@@ -63,14 +71,42 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 			return out, err
 		}
 	case ansible.Running:
+		if err := p.part(ctx, run, status); err != nil {
+			return step.Outcome{}, err
+		}
 	}
 	return step.Waiting(v1alpha1.ReasonProgressing, p.describe(run)+p.times(status), runPoll), nil
 }
 
+// together is one outcome for all runs that go on. The newest is told first: what is left of the others are nodes that are late.
+func together(going []step.Outcome) step.Outcome {
+	switch len(going) {
+	case 0: // none of them could be asked
+		return step.Waiting(v1alpha1.ReasonProgressing, "waits for a run", runPoll)
+	case 1:
+		return going[0]
+	}
+	slices.Reverse(going)
+	told := make([]string, 0, len(going))
+	for _, out := range going {
+		told = append(told, out.Message())
+	}
+	return step.Waiting(going[0].Reason(), strings.Join(told, "; "), runPoll)
+}
+
 // describe says what is running, without anything that changes while it does.
 func (p *pass) describe(run *v1alpha1.RunStatus) string {
-	at := 1 + slices.IndexFunc(p.snapshot.Services, func(s rollout.Service) bool { return s.Name == run.Service })
-	return fmt.Sprintf("runs %s (%d of %d) on %d nodes", run.Service, at, len(p.snapshot.Services), len(run.Nodes))
+	services := p.services()
+	where := fmt.Sprintf("%s (%d of %d)", run.Service, 1+slices.Index(services, run.Service), len(services))
+	on := staying(run)
+	switch {
+	case len(run.LeftNodes) == 0:
+		return fmt.Sprintf("runs %s on %d nodes", where, len(on))
+	case len(on) == 1:
+		return where + " still on node " + on[0]
+	default:
+		return fmt.Sprintf("%s still on %d nodes, %s among them", where, len(on), on[0])
+	}
 }
 
 // quiet is how long no task of a run may end before that is told.
@@ -126,7 +162,7 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 		Key: run.Key, Namespace: p.deployment.Namespace, Targets: p.snapshot.Targets,
 		Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
 		Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
-		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: run.Nodes,
+		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: staying(run),
 		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens,
 	})
 	if err != nil {
@@ -142,10 +178,18 @@ func (p *pass) claim(run *v1alpha1.RunStatus) leases.Claim {
 	}
 	claim := leases.Claim{
 		Namespace: p.deployment.Namespace, Key: run.Key, Owner: refer("DataPlaneDeployment", p.deployment.Name, p.deployment.UID),
+		Left: map[string][]string{},
 	}
+	nodes := staying(run)
 	for _, t := range p.snapshot.Nodes {
-		if slices.Contains(run.Nodes, t.Name) {
+		if slices.Contains(nodes, t.Name) {
 			claim.Nodes = append(claim.Nodes, refer("DataPlaneNode", t.Name, t.UID))
+		}
+	}
+	for i := range p.deployment.Status.Runs {
+		other := &p.deployment.Status.Runs[i]
+		for _, n := range other.LeftNodes {
+			claim.Left[n] = append(claim.Left[n], other.Key)
 		}
 	}
 	return claim
@@ -169,29 +213,49 @@ func dataOf(service *rollout.Service) map[string][]byte {
 	return data
 }
 
-// decide writes down the next run, or says how the deployment ended.
-func (p *pass) decide(ctx context.Context) (step.Outcome, error) {
-	nodes, err := p.goodNodes(ctx)
-	if err != nil {
-		return step.Outcome{}, err
+// decide writes down the next runs, or says how the deployment ended. going are the runs that go on.
+func (p *pass) decide(ctx context.Context, going []step.Outcome) (step.Outcome, error) {
+	next, done := rollout.Next(p.services(), p.nodes(), p.deployment.Status.Runs)
+	if len(next) > 0 {
+		good, err := p.goodNodes(ctx)
+		if err != nil {
+			return step.Outcome{}, err
+		}
+		next, done = rollout.Next(p.services(), good, p.deployment.Status.Runs)
 	}
-	services := make([]string, 0, len(p.snapshot.Services))
-	for i := range p.snapshot.Services {
-		services = append(services, p.snapshot.Services[i].Name)
-	}
-	next, done := rollout.Next(services, nodes, p.deployment.Status.Runs)
 	switch {
 	case done:
 		return p.ended(), nil
-	case next == nil:
-		return step.Waiting(v1alpha1.ReasonProgressing, "waits for a run", runPoll), nil
+	case len(next) == 0:
+		return together(going), nil
 	}
-	run := v1alpha1.RunStatus{
-		Service: next.Service, Nodes: next.Nodes, State: v1alpha1.RunRunning, StartedAt: metav1.NewTime(p.Clock.Now()),
-		Key: digest([]byte(string(p.deployment.UID) + "/" + next.Service + "/" + p.snapshot.digest)),
+	for _, n := range next {
+		run := v1alpha1.RunStatus{
+			Service: n.Service, Nodes: n.Nodes, State: v1alpha1.RunRunning, StartedAt: metav1.NewTime(p.Clock.Now()),
+			Key: digest([]byte(string(p.deployment.UID) + "/" + n.Service + "/" + strings.Join(n.Nodes, ",") + "/" + p.snapshot.digest)),
+		}
+		p.deployment.Status.Runs = append(p.deployment.Status.Runs, run)
+		going = append(going, step.Waiting(v1alpha1.ReasonProgressing, p.describe(&run), runPoll))
 	}
-	p.deployment.Status.Runs = append(p.deployment.Status.Runs, run)
-	return step.Waiting(v1alpha1.ReasonProgressing, p.describe(&run), step.Soon), nil
+	return together(going).Again(step.Soon), nil
+}
+
+// services are the names of the deployment's services, in order.
+func (p *pass) services() []string {
+	names := make([]string, 0, len(p.snapshot.Services))
+	for i := range p.snapshot.Services {
+		names = append(names, p.snapshot.Services[i].Name)
+	}
+	return names
+}
+
+// nodes are the names of the deployment's nodes.
+func (p *pass) nodes() []string {
+	names := make([]string, 0, len(p.snapshot.Nodes))
+	for _, t := range p.snapshot.Nodes {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 // goodNodes are the nodes of the snapshot that are still the same and not being deleted.

@@ -10,6 +10,7 @@ package leases
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +55,9 @@ type Claim struct {
 	Owner metav1.OwnerReference
 	// Nodes of the run: references to the DataPlaneNodes.
 	Nodes []metav1.OwnerReference
+	// Left are, by node, the keys of runs that go on for other nodes and have nothing left to do on this one: its end there
+	// was seen and written down. Only they lose a node while they go on.
+	Left map[string][]string
 }
 
 // Take takes the leases for a start of a run that this store does not run, and returns the start's tokens by node. While
@@ -141,7 +145,7 @@ func (l *Leases) Unused(c Claim, tokens map[string]int64) {
 }
 
 // tokenLeft is a token that the run still holds and no start has used; 0 when there is none. Nobody takes a node from a
-// run without ending the run's own Lease first, so that one alone tells.
+// run that has not begun without ending the run's own Lease first, so that one alone tells.
 func (l *Leases) tokenLeft(run *coordinationv1.Lease) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,7 +166,7 @@ func (l *Leases) free(ctx context.Context, c Claim) (nodes []*coordinationv1.Lea
 			return nil, "", err
 		}
 		holder := lease.Of(node).Holder
-		if holder != "" && holder != lease.RunName(c.Key) {
+		if holder != "" && holder != lease.RunName(c.Key) && !c.hasLeft(ref.Name, holder) {
 			if waits, err := l.end(ctx, c.Namespace, holder); err != nil || waits != "" {
 				return nil, "node " + ref.Name + ": " + waits, err
 			}
@@ -170,6 +174,11 @@ func (l *Leases) free(ctx context.Context, c Claim) (nodes []*coordinationv1.Lea
 		nodes = append(nodes, node)
 	}
 	return nodes, "", nil
+}
+
+// hasLeft reports whether the node has left the run with that Lease.
+func (c Claim) hasLeft(node, run string) bool {
+	return slices.ContainsFunc(c.Left[node], func(key string) bool { return lease.RunName(key) == run })
 }
 
 // Release gives a run's leases back. While another store runs it, nothing is given back and waits says so.

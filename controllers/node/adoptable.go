@@ -92,7 +92,7 @@ func (p *pass) running(ctx context.Context) (string, error) {
 	for i := range list.Items {
 		d := &list.Items[i]
 		for j := range d.Status.Runs {
-			if run := &d.Status.Runs[j]; run.State == v1alpha1.RunRunning && slices.Contains(run.Nodes, p.node.Name) {
+			if run := &d.Status.Runs[j]; run.Uses(p.node.Name) {
 				return run.Service + " in DataPlaneDeployment " + d.Name, nil
 			}
 		}

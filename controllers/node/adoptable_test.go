@@ -157,7 +157,7 @@ func TestWhatWeDidOurselves(t *testing.T) {
 	}
 }
 
-// run makes a deployment with one run on the node.
+// run makes a deployment with a run on the node, which has left another.
 func (r *rig) run(node string, state v1alpha1.RunState) {
 	r.Helper()
 	d := &v1alpha1.DataPlaneDeployment{ObjectMeta: steptest.Meta("d")}
@@ -165,7 +165,10 @@ func (r *rig) run(node string, state v1alpha1.RunState) {
 		r.Fatal(err)
 	}
 	edit(r, d, func(d *v1alpha1.DataPlaneDeployment) {
-		d.Status.Runs = []v1alpha1.RunStatus{{Service: "bootstrap", Nodes: []string{node}, State: state}}
+		d.Status.Runs = []v1alpha1.RunStatus{
+			{Service: "earlier", Key: "1", Nodes: []string{node, "late"}, LeftNodes: []string{node}, State: v1alpha1.RunRunning},
+			{Service: "bootstrap", Key: "2", Nodes: []string{node}, State: state},
+		}
 	})
 }
 

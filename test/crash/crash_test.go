@@ -70,6 +70,22 @@ func TestDieWhileAdopting(t *testing.T) {
 	dieEverywhere(t, world.Adoption(), len(w.Acts), want)
 }
 
+// TestDieWhileANodeHangs: wherever the engine dies, the node that hangs and the one that goes on without it are one run's each
+// at a time, and both end well.
+func TestDieWhileANodeHangs(t *testing.T) {
+	w := world.Hung().Make()
+	want, _ := world.Hung().Travel(t, w, world.Smooth{})
+	var on []string
+	for _, run := range w.Runner.Started() {
+		on = append(on, strings.Join(run.Nodes, ","))
+	}
+	if got := strings.Join(on, " "); got != "n0,n1 n0 n0 n1 n1" || !strings.Contains(want[0], `"readyReplicas":2,"replicas":2`) {
+		t.Fatalf("runs on %s; want n0 to go on alone, and then n1\n%s", got, want)
+	}
+	t.Logf("%d acts of the engine", len(w.Acts))
+	dieEverywhere(t, world.Hung(), len(w.Acts), want)
+}
+
 // dieEverywhere makes the journey once for every act and dies there, before it and after it.
 func dieEverywhere(t *testing.T, journey world.Journey, acts int, want []string) {
 	t.Helper()
