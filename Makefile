@@ -72,11 +72,11 @@ e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its o
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
-	go test ./api/... ./fault/... ./bmc/... ./provisioner/claim/... ./adoption/... ./provisioner/lifecycle/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
+	go test ./api/... ./fault/... ./bmc/... ./plan/... ./provisioner/claim/... ./adoption/... ./provisioner/lifecycle/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
 
 .PHONY: test-race
 test-race: ## The unit tests under the race detector
-	CGO_ENABLED=1 go test -race ./provisioner/claim/... ./adoption/... ./provisioner/lifecycle/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./line/... ./wire/...
+	CGO_ENABLED=1 go test -race ./plan/... ./provisioner/claim/... ./adoption/... ./provisioner/lifecycle/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./line/... ./wire/...
 
 .PHONY: test-image
 test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to 20 minutes; not part of make test)
@@ -88,7 +88,7 @@ bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/b
 
 .PHONY: cover
 cover: ## Coverage of the pure packages
-	go test -coverprofile=cover.out ./provisioner/claim ./adoption ./provisioner/lifecycle ./openstack/join ./network ./ansible/inventory ./ansible/rollout ./report
+	go test -coverprofile=cover.out ./plan ./provisioner/claim ./adoption ./provisioner/lifecycle ./openstack/join ./network ./ansible/inventory ./ansible/rollout ./report
 	go tool cover -func=cover.out | tail -1
 
 .PHONY: soak

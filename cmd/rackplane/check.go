@@ -14,6 +14,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/manifest"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/report"
 )
@@ -41,7 +42,7 @@ const checkers = 16
 
 // check looks at every planned node of the pre-provisioned sets, with the engine's own eyes and rules. It fails only when
 // it is interrupted.
-func (p *plan) check(ctx context.Context, m *manifest.Reader, examiner remote.Examiner) error {
+func (p *preview) check(ctx context.Context, m *manifest.Reader, examiner remote.Examiner) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(checkers)
 	for i := range p.NodeSets {
@@ -63,23 +64,23 @@ func (p *plan) check(ctx context.Context, m *manifest.Reader, examiner remote.Ex
 	return group.Wait()
 }
 
-func checkNode(ctx context.Context, m *manifest.Reader, in *inputs.Set, node *v1alpha1.DataPlaneNode, examiner remote.Examiner) *nodeCheck {
-	login, addressed := inputs.LoginOf(in.NodeSet, node, in.Networks)
+func checkNode(ctx context.Context, m *manifest.Reader, in *plan.Set, node *v1alpha1.DataPlaneNode, examiner remote.Examiner) *nodeCheck {
+	login, addressed := plan.LoginOf(in.NodeSet, node, in.Networks)
 	c := &nodeCheck{Login: login.User + "@" + login.Address, Result: resultConfigured}
 	switch {
 	case len(node.Status.Services) > 0:
 		return c
 	case !addressed: // an empty address would be this machine
-		c.Result, c.Error = resultNotSeen, inputs.NoLogin(in.NodeSet, node)
+		c.Result, c.Error = resultNotSeen, plan.NoLogin(in.NodeSet, node)
 		return c
 	}
-	wanted, err := in.Adoption(ctx, m, node, time.Now())
+	wanted, err := inputs.Adoption(ctx, m, in, node, time.Now())
 	if err != nil {
 		c.Result, c.Error = resultNotSeen, err.Error()
 		return c
 	}
 	facts, err := examiner.Examine(ctx, remote.Target{
-		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: in.Key.Private, HostKeys: inputs.HostKeys(in.NodeSet, node),
+		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: in.Key.Private, HostKeys: plan.HostKeys(in.NodeSet, node),
 	}, wanted.Question())
 	if err != nil {
 		c.Result, c.Error = resultNotSeen, err.Error()
@@ -111,7 +112,7 @@ func (s setPlan) checked() (good, all int) {
 }
 
 // verdict is the error of a check that found nodes on which no service may run; nil when there are none.
-func (p plan) verdict() error {
+func (p preview) verdict() error {
 	good, all := 0, 0
 	for _, s := range p.NodeSets {
 		g, a := s.checked()

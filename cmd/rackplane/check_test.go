@@ -14,10 +14,10 @@ import (
 
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/manifest"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/report"
 )
@@ -78,7 +78,7 @@ func (l lab) Examine(_ context.Context, target remote.Target, _ adoption.Questio
 }
 
 // checked is the plan of the lab's manifests after a look.
-func checked(t *testing.T) plan {
+func checked(t *testing.T) preview {
 	t.Helper()
 	m, err := manifest.Read(newScheme(), strings.NewReader(running), "", []string{"-"})
 	if err != nil {
@@ -138,7 +138,7 @@ func TestCheckVerdict(t *testing.T) {
 	if err := p.print(&b, "json", planText{}); err != nil || !json.Valid(b.Bytes()) || !strings.Contains(b.String(), `"verdict": "Refuse"`) {
 		t.Errorf("%v: %s", err, b.String())
 	}
-	if err := (plan{}).verdict(); err != nil {
+	if err := (preview{}).verdict(); err != nil {
 		t.Errorf("a plan without a look: %v", err)
 	}
 }
@@ -148,7 +148,7 @@ func TestCheckWithoutAnAddress(t *testing.T) {
 	set := steptest.NodeSet(0)
 	set.Spec.PreProvisioned = true
 	node := &v1alpha1.DataPlaneNode{ObjectMeta: steptest.Meta("n0")}
-	got := checkNode(t.Context(), nil, &inputs.Set{NodeSet: set}, node, lab{t})
+	got := checkNode(t.Context(), nil, &plan.Set{NodeSet: set}, node, lab{t})
 	if got.Result != resultNotSeen || !strings.Contains(got.Error, "node n0 has neither ansible.ansibleHost nor an address") {
 		t.Errorf("%+v", got)
 	}

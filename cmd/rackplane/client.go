@@ -19,7 +19,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/epoch"
-	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/report"
 )
 
@@ -84,7 +84,7 @@ func readView(ctx context.Context, c client.Reader, namespace, nodeSet string) (
 			continue
 		}
 		v.NodeSets = append(v.NodeSets, s)
-		hostNamespaces[inputs.HostNamespace(&s)] = true
+		hostNamespaces[plan.HostNamespace(&s)] = true
 	}
 	if nodeSet != "" && len(v.NodeSets) == 0 {
 		return v, fmt.Errorf("NodeSet %q not found in namespace %q: `rackplane status -A` lists all", nodeSet, namespace)

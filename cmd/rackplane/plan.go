@@ -20,10 +20,9 @@ import (
 	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controllers/inputs"
-	"github.com/rackplane/rackplane/controllers/nodeset"
-	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/manifest"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/remote/ssh"
@@ -32,8 +31,8 @@ import (
 // exitChanges is plan's exit code when something would change.
 const exitChanges = 2
 
-// plan is what the engine would decide. Its JSON form is what -o prints.
-type plan struct {
+// preview is what the engine would decide. Its JSON form is what -o prints.
+type preview struct {
 	NodeSets []setPlan `json:"nodeSets"`
 	// HostProblems are what a user has to put right in BareMetalHosts.
 	HostProblems []string `json:"hostProblems,omitempty"`
@@ -56,7 +55,7 @@ type setPlan struct {
 	// Inventory is what Ansible would get, as YAML.
 	Inventory string `json:"inventory,omitempty"`
 
-	inputs inputs.Set // what the set's runs are made from
+	inputs plan.Set // what the set's runs are made from
 }
 
 type nodePlan struct {
@@ -75,7 +74,7 @@ type nodePlan struct {
 	node v1alpha1.DataPlaneNode // as planned
 }
 
-func (p plan) changes() bool {
+func (p preview) changes() bool {
 	return slices.ContainsFunc(p.NodeSets, func(s setPlan) bool {
 		return slices.ContainsFunc(s.Nodes, func(n nodePlan) bool { return n.Change != "none" })
 	})
@@ -169,28 +168,28 @@ func (f *planFlags) run(cmd *cobra.Command) error {
 }
 
 // makePlan decides as the engine's NodeSet controller does, with the same code, over what the files hold.
-func makePlan(ctx context.Context, m *manifest.Reader) (plan, error) {
-	p := plan{Assumed: assumeHosts(m), HostProblems: hostProblems(m), Held: heldHosts(m)}
+func makePlan(ctx context.Context, m *manifest.Reader) (preview, error) {
+	p := preview{Assumed: assumeHosts(m), HostProblems: hostProblems(m), Held: heldHosts(m)}
 	world, err := inputs.Read(ctx, m)
 	if err != nil {
-		return plan{}, err
+		return preview{}, err
 	}
 	if len(world.NodeSets) == 0 {
-		return plan{}, errors.New("there is no NodeSet: there is nothing to plan (-f takes files and folders, without it the cluster is read)")
+		return preview{}, errors.New("there is no NodeSet: there is nothing to plan (-f takes files and folders, without it the cluster is read)")
 	}
-	assumeHardware(&world)
+	world.AssumeHardware()
 	before := map[string]v1alpha1.DataPlaneNode{}
 	for _, n := range world.Nodes {
 		before[n.Namespace+"/"+n.Name] = n
 	}
 	sets, err := readSets(ctx, m, &world)
 	if err != nil {
-		return plan{}, err
+		return preview{}, err
 	}
 	for _, in := range sets {
 		s, err := planSet(world, in, before)
 		if err != nil {
-			return plan{}, err
+			return preview{}, err
 		}
 		p.NodeSets = append(p.NodeSets, s)
 	}
@@ -198,8 +197,8 @@ func makePlan(ctx context.Context, m *manifest.Reader) (plan, error) {
 }
 
 // readSets reads what the sets' runs are made from, and adds the nodes that the engine would make.
-func readSets(ctx context.Context, m *manifest.Reader, world *inputs.World) ([]inputs.Set, error) {
-	var sets []inputs.Set
+func readSets(ctx context.Context, m *manifest.Reader, world *plan.World) ([]plan.Set, error) {
+	var sets []plan.Set
 	var added []v1alpha1.DataPlaneNode
 	for i := range world.NodeSets {
 		set := &world.NodeSets[i]
@@ -210,7 +209,7 @@ func readSets(ctx context.Context, m *manifest.Reader, world *inputs.World) ([]i
 		set.Status.Cloud = cmp.Or(in.Cloud, set.Status.Cloud)
 		sets = append(sets, in)
 		nameless := world.Nameless(set, in.Networks)
-		for _, node := range inputs.Desired(set) {
+		for _, node := range plan.Desired(set) {
 			if world.Node(node.Namespace, node.Name) == nil && !nameless[node.Name] {
 				added = append(added, node)
 			}
@@ -267,31 +266,7 @@ func assumeHosts(m *manifest.Reader) []string {
 	return assumed
 }
 
-// plenty is more than any requirement asks for.
-const plenty = 1 << 30
-
-// assumeHardware lets hosts whose hardware the files do not tell meet every requirement but the architecture asked for
-// by name, which is taken from the sets.
-func assumeHardware(w *inputs.World) {
-	arch := ""
-	for _, s := range w.NodeSets {
-		if s.Spec.Hosts.Requirements.CPU.Arch != "" {
-			arch = s.Spec.Hosts.Requirements.CPU.Arch
-		}
-	}
-	for i := range w.Hosts {
-		if w.Hosts[i].Hardware != nil {
-			continue
-		}
-		hw := &hardware.Details{Arch: arch, CPUs: plenty, MemoryMiB: plenty << 10, LargestDiskGiB: plenty}
-		for n := range 16 {
-			hw.NICs = append(hw.NICs, hardware.NIC{Name: fmt.Sprintf("nic%d", n), SpeedGbps: plenty})
-		}
-		w.Hosts[i].Hardware = hw
-	}
-}
-
-func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataPlaneNode) (setPlan, error) {
+func planSet(world plan.World, in plan.Set, before map[string]v1alpha1.DataPlaneNode) (setPlan, error) {
 	set := in.NodeSet
 	out := setPlan{Namespace: set.Namespace, Name: set.Name, inputs: in}
 	for _, problem := range in.Problems {
@@ -300,7 +275,7 @@ func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataP
 	for _, problem := range world.SpecProblems(set, in.Networks) {
 		out.tell(problem)
 	}
-	decision, err := nodeset.Decide(world, set, in.Networks)
+	decision, err := plan.Decide(world, set, in.Networks)
 	if err != nil {
 		return out, err
 	}
@@ -310,13 +285,13 @@ func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataP
 	world.Nodes = slices.Clone(world.Nodes)
 	desired := map[string]bool{}
 	if set.DeletionTimestamp.IsZero() {
-		for _, d := range inputs.Desired(set) {
+		for _, d := range plan.Desired(set) {
 			desired[d.Name] = true
 		}
 	}
 	for i := range world.Nodes {
 		node := &world.Nodes[i]
-		if !inputs.IsMember(node, set) {
+		if !plan.IsMember(node, set) {
 			continue
 		}
 		old, existed := before[node.Namespace+"/"+node.Name]
@@ -332,7 +307,7 @@ func planSet(world inputs.World, in inputs.Set, before map[string]v1alpha1.DataP
 		out.Nodes = append(out.Nodes, n)
 	}
 	if !set.Spec.PreProvisioned {
-		if out.Others, err = others(set, &world); err != nil {
+		if out.Others, err = world.Others(set); err != nil {
 			return out, err
 		}
 	}
@@ -384,7 +359,7 @@ func changeOf(existed bool, old, node *v1alpha1.DataPlaneNode) string {
 	}
 }
 
-func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in inputs.Set, world *inputs.World) nodePlan {
+func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in plan.Set, world *plan.World) nodePlan {
 	n := nodePlan{Name: node.Name, HostName: node.Spec.HostName, Addresses: node.Spec.Networks, node: *node}
 	if node.Spec.Host != nil {
 		n.Host = node.Spec.Host.Namespace + "/" + node.Spec.Host.Name
@@ -393,38 +368,18 @@ func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in inputs
 	if host == nil && !set.Spec.PreProvisioned {
 		return n
 	}
-	if rendered, err := inputs.RenderNetwork(set, node, in.Networks, host); err == nil {
+	if rendered, err := plan.RenderNetwork(set, node, in.Networks, host); err == nil {
 		n.NMState = rendered.NMState
 	}
 	return n
 }
 
-// others says of every host that no node gets why one node more of the set would not get it either.
-func others(set *v1alpha1.NodeSet, world *inputs.World) ([]claim.Refusal, error) {
-	served := map[v1alpha1.HostReference]bool{}
-	for _, n := range world.Nodes {
-		if n.Spec.Host != nil {
-			served[*n.Spec.Host] = true
-		}
-	}
-	rest := slices.DeleteFunc(slices.Clone(world.Hosts), func(h claim.Host) bool { return served[h.Ref] })
-	another := v1alpha1.DataPlaneNode{}
-	another.Namespace, another.Name = set.Namespace, "another"
-	need := inputs.NeedOf(set, &another)
-	need.Selector = set.Spec.Hosts.Selector // a malformed one, which NeedOf leaves out, is an error here
-	refusals, err := claim.Explain(*need, rest)
-	if err != nil {
-		return nil, fmt.Errorf("NodeSet %s/%s: %w", set.Namespace, set.Name, err)
-	}
-	return refusals, nil
-}
-
-func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {
+func (s *setPlan) addInventory(in plan.Set, world *plan.World) error {
 	if len(in.Networks.Networks) == 0 {
 		return nil
 	}
 	inv, err := in.Inventory(world)
-	if inputs.IsProblem(err) {
+	if plan.IsProblem(err) {
 		s.tell(err.Error())
 		return nil
 	}
@@ -439,7 +394,7 @@ func (s *setPlan) addInventory(in inputs.Set, world *inputs.World) error {
 	return err
 }
 
-func (p plan) print(w io.Writer, format string, text planText) error {
+func (p preview) print(w io.Writer, format string, text planText) error {
 	switch format {
 	case "json":
 		e := json.NewEncoder(w)

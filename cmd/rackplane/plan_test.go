@@ -83,7 +83,7 @@ spec: {bootMACAddress: "52:54:00:08:00:01"}
 
 func TestPlanAppliedLeavesNothingToDo(t *testing.T) {
 	out, _, _ := runPlan(t, "", "-f", rackSample, "-f", services, "-o", "json")
-	var p plan
+	var p preview
 	if err := json.Unmarshal([]byte(out), &p); err != nil {
 		t.Fatal(err)
 	}

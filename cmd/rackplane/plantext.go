@@ -20,7 +20,7 @@ type planText struct {
 }
 
 // text prints the plan for a person.
-func (p plan) text(w io.Writer, t planText) error {
+func (p preview) text(w io.Writer, t planText) error {
 	var b bytes.Buffer
 	if p.Paused != "" {
 		fmt.Fprintf(&b, "! the engine is PAUSED, and does none of this before `rackplane resume`: %s\n", line.Of(p.Paused))

@@ -11,9 +11,9 @@ import (
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // Reconciler reconciles DataPlaneDeployments.
@@ -70,7 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		{Condition: v1alpha1.ConditionReady, Run: p.advance},
 	}
 	switch {
-	case !d.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(d, v1alpha1.Finalizer), d.DeletionTimestamp.IsZero() && inputs.Finished(d):
+	case !d.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(d, v1alpha1.Finalizer), d.DeletionTimestamp.IsZero() && plan.Finished(d):
 		return step.Answer(step.Outcome{}, nil)
 	case !d.DeletionTimestamp.IsZero():
 		steps = []step.Step{{Run: p.cancel}, {Run: p.letGo}}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // queuePoll is when a deployment that waits for its turn looks again.
@@ -53,7 +53,7 @@ func begun(d *v1alpha1.DataPlaneDeployment) bool {
 // inLine reports whether others must wait for the deployment. One that has not begun and is on its way out, or cannot begin
 // as it is, never would let them.
 func inLine(d *v1alpha1.DataPlaneDeployment) bool {
-	if inputs.Finished(d) {
+	if plan.Finished(d) {
 		return false
 	}
 	if begun(d) {

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // passes makes passes over deployments side by side, in the order given, until all have ended.
@@ -28,7 +28,7 @@ func (r *rig) passes(names ...string) {
 			if err := r.Plain.Get(r.Context(), client.ObjectKeyFromObject(d), d); err != nil {
 				r.Fatal(err)
 			}
-			if inputs.Finished(d) {
+			if plan.Finished(d) {
 				ended++
 			}
 		}

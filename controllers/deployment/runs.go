@@ -20,6 +20,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // runPoll is how often a run is asked how it does.
@@ -142,7 +143,7 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 		return step.Outcome{}, fmt.Errorf("read NodeSet %s: %w", key, err)
 	}
 	login, err := inputs.ReadSSHKey(ctx, p.Reader, &set)
-	if inputs.IsProblem(err) {
+	if plan.IsProblem(err) {
 		return step.Hold(v1alpha1.ReasonInvalidInput, err.Error()), nil
 	}
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // snapshotKey holds the snapshot as gzipped JSON: a Secret takes 1 MiB (k8s.io/api/core/v1 MaxSecretSize), and the
@@ -114,7 +115,7 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 		return step.Hold(v1alpha1.ReasonInvalidInput, strings.ReplaceAll(err.Error(), "\n", "; ")), nil
 	}
 	inv, err := set.Inventory(&world)
-	if inputs.IsProblem(err) {
+	if plan.IsProblem(err) {
 		return step.Hold(v1alpha1.ReasonInvalidInput, err.Error()), nil
 	}
 	if err != nil {
@@ -125,10 +126,10 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, fmt.Errorf("inventory of NodeSet %s: %w", p.set.Name, err)
 	}
 	p.snapshot = snapshot{Group: inv.Group, Services: set.Services, Inventory: text, KnownHosts: inventory.KnownHostsFile(inv.KnownHosts), Targets: inv.Targets()}
-	return p.choose(world.Members(p.set), inv, inputs.NewHashes(inv.Inventory, p.Collection)), nil
+	return p.choose(world.Members(p.set), inv, plan.NewHashes(inv.Inventory, p.Collection)), nil
 }
 
-func (p *pass) findSet(world *inputs.World) step.Outcome {
+func (p *pass) findSet(world *plan.World) step.Outcome {
 	i := slices.IndexFunc(world.NodeSets, func(s v1alpha1.NodeSet) bool {
 		return s.Namespace == p.deployment.Namespace && s.Name == p.deployment.Spec.NodeSet
 	})
@@ -142,7 +143,7 @@ func (p *pass) findSet(world *inputs.World) step.Outcome {
 
 // choose picks the nodes to run on: those that are asked for, as far as they are there; when all are, those that are
 // deployed. One that is not fit to be adopted is left alone, whoever asks.
-func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv inputs.Inventory, hashes inputs.Hashes) step.Outcome {
+func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hashes plan.Hashes) step.Outcome {
 	asked := p.deployment.Spec.Nodes
 	var unfit []string
 	for i := range members {
@@ -151,7 +152,7 @@ func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv inputs.Inventory, ha
 		if !inv.Has(node.Name) || (len(asked) > 0 && !slices.Contains(asked, node.Name)) || (len(asked) == 0 && !deployed) {
 			continue
 		}
-		if !inputs.Adopted(p.set, node) {
+		if !plan.Adopted(p.set, node) {
 			unfit = append(unfit, node.Name)
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // workers is how many deployments advance side by side.
@@ -42,7 +43,7 @@ func (r *Reconciler) unfinished(ctx context.Context, obj client.Object) []reconc
 	}
 	var out []reconcile.Request
 	for i := range list.Items {
-		if !inputs.Finished(&list.Items[i]) {
+		if !plan.Finished(&list.Items[i]) {
 			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 		}
 	}

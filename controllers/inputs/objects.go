@@ -19,6 +19,7 @@ import (
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // Networks reads the namespace's one NetConfig and checks what the API server cannot.
@@ -47,14 +48,6 @@ func Networks(ctx context.Context, r client.Reader, namespace string) (v1alpha1.
 	return config.Spec, nil
 }
 
-// SSHKey logs in to the nodes of a set.
-type SSHKey struct {
-	// Private is the key as the Secret holds it.
-	Private []byte
-	// Authorized are the public keys to install, in authorized_keys form.
-	Authorized []string
-}
-
 // Keys of the Secret that NodeTemplate.ansibleSSHPrivateKeySecret names, as in RHOSO 18.
 const (
 	keyPrivate    = corev1.SSHAuthPrivateKey
@@ -63,28 +56,28 @@ const (
 )
 
 // ReadSSHKey reads the login key of a set.
-func ReadSSHKey(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (SSHKey, error) {
+func ReadSSHKey(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (plan.SSHKey, error) {
 	name := set.Spec.NodeTemplate.AnsibleSSHPrivateKeySecret
 	where := fmt.Sprintf("Secret %s/%s (spec.nodeTemplate.ansibleSSHPrivateKeySecret of NodeSet %s)", set.Namespace, name, set.Name)
 	var secret corev1.Secret
 	err := r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: name}, &secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		return SSHKey{}, fault.New(fault.Missing, "%s does not exist: create it with the key %s", where, keyPrivate)
+		return plan.SSHKey{}, fault.New(fault.Missing, "%s does not exist: create it with the key %s", where, keyPrivate)
 	case err != nil:
-		return SSHKey{}, fmt.Errorf("read %s: %w", where, err)
+		return plan.SSHKey{}, fmt.Errorf("read %s: %w", where, err)
 	}
 	private := secret.Data[keyPrivate]
 	if len(private) == 0 {
-		return SSHKey{}, fault.New(fault.Missing, "%s has no key %s: add the private key that logs in to the nodes", where, keyPrivate)
+		return plan.SSHKey{}, fault.New(fault.Missing, "%s has no key %s: add the private key that logs in to the nodes", where, keyPrivate)
 	}
 	signer, err := ssh.ParsePrivateKey(private)
 	if err != nil {
 		// The parser's own words may quote the key: they are left out.
-		return SSHKey{}, fault.New(fault.Rejected,
+		return plan.SSHKey{}, fault.New(fault.Rejected,
 			"%s: key %s is not an unencrypted private key in OpenSSH or PEM form: replace it", where, keyPrivate)
 	}
-	return SSHKey{Private: private, Authorized: authorized(&secret, signer)}, nil
+	return plan.SSHKey{Private: private, Authorized: authorized(&secret, signer)}, nil
 }
 
 func authorized(secret *corev1.Secret, signer ssh.Signer) []string {

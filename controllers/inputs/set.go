@@ -2,51 +2,28 @@ package inputs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"maps"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/rackplane/rackplane/ansible/inventory"
-	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/network"
-	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/plan"
 )
 
-// Set is a NodeSet with what its runs are made from.
-type Set struct {
-	NodeSet *v1alpha1.NodeSet
-	// Networks of the namespace; empty when there is a problem with them.
-	Networks v1alpha1.NetConfigSpec
-	// Key logs in to the nodes.
-	Key SSHKey
-	// Cloud identifies the cloud that the set joins; empty when it joins none, or that cannot be told.
-	Cloud string
-	// Services in the order asked for, up to the first that has a problem: what comes after it builds on it.
-	Services []rollout.Service
-	// Problems a user has to put right, in a fixed order. Each is a fault.Missing or fault.Rejected.
-	Problems []error
-}
-
 // ReadSet reads what the services of a set need. Problems are collected; an error means that something could not be read.
-func ReadSet(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, services []string) (Set, error) {
-	s := Set{NodeSet: set}
+func ReadSet(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, services []string) (plan.Set, error) {
+	s := plan.Set{NodeSet: set}
 	var err error
-	if s.Networks, err = Networks(ctx, r, set.Namespace); s.note(err) {
-		return Set{}, err
+	if s.Networks, err = Networks(ctx, r, set.Namespace); note(&s, err) {
+		return plan.Set{}, err
 	}
-	if s.Key, err = ReadSSHKey(ctx, r, set); s.note(err) {
-		return Set{}, err
+	if s.Key, err = ReadSSHKey(ctx, r, set); note(&s, err) {
+		return plan.Set{}, err
 	}
 	if set.Spec.OpenStack != nil {
 		access, err := ReadCloud(ctx, r, set)
-		if s.note(err) {
-			return Set{}, err
+		if note(&s, err) {
+			return plan.Set{}, err
 		}
 		if err == nil {
 			s.Cloud = cloudID(access)
@@ -55,8 +32,8 @@ func ReadSet(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, servic
 	usable := true
 	for _, name := range services {
 		service, err := ReadService(ctx, r, types.NamespacedName{Namespace: set.Namespace, Name: name})
-		if s.note(err) {
-			return Set{}, err
+		if note(&s, err) {
+			return plan.Set{}, err
 		}
 		if usable = usable && err == nil; usable {
 			s.Services = append(s.Services, service)
@@ -66,139 +43,10 @@ func ReadSet(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, servic
 }
 
 // note keeps a problem and reports whether err is anything else.
-func (s *Set) note(err error) (failed bool) {
-	if err != nil && IsProblem(err) {
+func note(s *plan.Set, err error) (failed bool) {
+	if err != nil && plan.IsProblem(err) {
 		s.Problems = append(s.Problems, err)
 		return false
 	}
 	return err != nil
-}
-
-// Usable reports whether anything can be run on the set's nodes at all: networks and login key are known.
-func (s *Set) Usable() bool { return len(s.Networks.Networks) > 0 && len(s.Key.Private) > 0 }
-
-// Inventory is the inventory of a set's nodes.
-type Inventory struct {
-	inventory.Inventory
-	// KnownHosts are all nodes of the namespace that have an address and a host key.
-	KnownHosts []inventory.KnownHost
-	// Problems by node: it is not in the inventory until they are put right.
-	Problems map[string]error
-}
-
-// Inventory describes the nodes of the set that have their host and addresses. It is pure.
-func (s *Set) Inventory(w *World) (Inventory, error) {
-	out := Inventory{KnownHosts: w.knownHosts(s.NodeSet.Namespace, s.Networks), Problems: map[string]error{}}
-	in := inventory.Set{
-		Name: s.NodeSet.Name, Template: s.NodeSet.Spec.NodeTemplate, Services: s.NodeSet.Spec.Services,
-		ServiceTypes: s.serviceTypes(), Networks: s.Networks, KnownHosts: out.KnownHosts,
-	}
-	for _, node := range w.Members(s.NodeSet) {
-		host := w.Host(node.Spec.Host)
-		if !node.DeletionTimestamp.IsZero() || len(Unaddressed(s.NodeSet, &node)) > 0 || (host == nil && !s.NodeSet.Spec.PreProvisioned) {
-			continue
-		}
-		rendered, err := RenderNetwork(s.NodeSet, &node, s.Networks, host)
-		if err != nil {
-			out.Problems[node.Name] = err
-			continue
-		}
-		described := inventoryNode(s.NodeSet, &node)
-		described.NMState, described.NetworkHash = rendered.NMState, rendered.Hash
-		in.Nodes = append(in.Nodes, described)
-	}
-	built, problems, err := inventory.Build(in)
-	if err != nil {
-		return Inventory{}, fault.Wrap(fault.Rejected, err, "NodeSet %s/%s", s.NodeSet.Namespace, s.NodeSet.Name)
-	}
-	out.Inventory = built
-	for node, problem := range problems {
-		out.Problems[node] = fault.Wrap(fault.Rejected, problem, "NodeSet %s/%s", s.NodeSet.Namespace, s.NodeSet.Name)
-	}
-	return out, nil
-}
-
-func (s *Set) serviceTypes() map[string]string {
-	byName := make(map[string]string, len(s.Services))
-	for _, service := range s.Services {
-		byName[service.Name] = service.Type
-	}
-	return byName
-}
-
-// RenderNetwork renders a node's network. host is nil for pre-provisioned nodes. It is pure.
-func RenderNetwork(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, host *claim.Host) (network.Rendered, error) {
-	in := network.RenderInput{
-		HostName: node.Spec.HostName, Config: Section(set, node.Name).NetworkConfig, Networks: nets, Addresses: node.Spec.Networks,
-	}
-	if host != nil && host.Hardware != nil {
-		in.NICs = host.Hardware.NICs
-	}
-	rendered, err := network.Render(in)
-	return rendered, fault.Wrap(fault.Rejected, err, "DataPlaneNode %s/%s", node.Namespace, node.Name)
-}
-
-// knownHosts are the host keys of all nodes of the namespace that have an address and a key and are there to stay.
-func (w *World) knownHosts(namespace string, nets v1alpha1.NetConfigSpec) []inventory.KnownHost {
-	var nodes []inventory.Node
-	for i := range w.Nodes {
-		node := &w.Nodes[i]
-		set := w.SetOf(node)
-		if node.Namespace != namespace || set == nil || !node.DeletionTimestamp.IsZero() {
-			continue
-		}
-		if _, ok := LoginOf(set, node, nets); ok {
-			nodes = append(nodes, inventoryNode(set, node))
-		}
-	}
-	return inventory.KnownHosts(nets, nodes)
-}
-
-func inventoryNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) inventory.Node {
-	return inventory.Node{
-		Name: node.Name, HostName: node.Spec.HostName, Addresses: node.Spec.Networks,
-		Section: set.Spec.Nodes[node.Name], HostKeys: HostKeys(set, node),
-	}
-}
-
-// Hashes tells the input hash of services on nodes.
-type Hashes struct{ inputs rollout.Inputs }
-
-// NewHashes prepares to hash. collection identifies the playbooks that run.
-func NewHashes(inv inventory.Inventory, collection string) Hashes {
-	return Hashes{rollout.NewInputs(inv, collection)}
-}
-
-// Of is the input of a service on a node. It differs for the same node on another host: nothing of what was done to
-// the old one is there any more.
-func (h Hashes) Of(s rollout.Service, node *v1alpha1.DataPlaneNode) string {
-	hash := h.inputs.Hash(s, node.Name)
-	if node.Spec.Host == nil {
-		return hash
-	}
-	sum := sha256.Sum256([]byte(hash + "/" + string(node.Spec.Host.UID)))
-	return hex.EncodeToString(sum[:])[:len(hash)]
-}
-
-// Wanted are the inputs of the services on a node, in order.
-func (h Hashes) Wanted(services []rollout.Service, node *v1alpha1.DataPlaneNode) []v1alpha1.ServiceInput {
-	var wanted []v1alpha1.ServiceInput
-	for _, s := range services {
-		wanted = append(wanted, v1alpha1.ServiceInput{Name: s.Name, InputHash: h.Of(s, node)})
-	}
-	return wanted
-}
-
-// NodeProblems are the nodes' problems in the order of their names.
-func (i Inventory) NodeProblems() []error {
-	var problems []error
-	for _, name := range slices.Sorted(maps.Keys(i.Problems)) {
-		problems = append(problems, i.Problems[name])
-	}
-	return problems
-}
-
-// Has reports whether a node is in the inventory.
-func (i Inventory) Has(node string) bool {
-	return slices.ContainsFunc(i.Hosts, func(h inventory.Host) bool { return h.Name == node })
 }

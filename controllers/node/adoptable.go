@@ -41,7 +41,7 @@ func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	wanted, err := in.Adoption(ctx, p.Reader, p.node, p.Clock.Now())
+	wanted, err := inputs.Adoption(ctx, p.Reader, &in, p.node, p.Clock.Now())
 	if err != nil {
 		return step.Outcome{}, err
 	}

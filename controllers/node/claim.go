@@ -17,6 +17,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/hardware"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
@@ -33,7 +34,7 @@ func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, fmt.Errorf("read NodeSet %s: %w", key, err)
 	}
 	p.set = set
-	if !inputs.DecidedBy(set, p.node) {
+	if !plan.DecidedBy(set, p.node) {
 		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf(
 			"DataPlaneNode %s/%s was not made by NodeSet %s, and gets nothing: delete it; a node that spec.nodes or spec.replicas of the set asks for is made by itself",
 			p.node.Namespace, p.node.Name, set.Name)), nil
@@ -93,7 +94,7 @@ func (p *pass) refused(ctx context.Context) (string, error) {
 	case i < 0:
 		return "is gone or was made anew", nil
 	}
-	reason, err := claim.Refused(*inputs.NeedOf(p.set, p.node), hosts[i])
+	reason, err := claim.Refused(*plan.NeedOf(p.set, p.node), hosts[i])
 	if reason != "" {
 		reason = "cannot be claimed: " + reason
 	}
@@ -155,7 +156,7 @@ func (p *pass) isUs(ref *corev1.ObjectReference) bool {
 // replace or take off. The host itself tells, not the node's status: that may be lost, or speak of an earlier host.
 func (p *pass) handedOver(host *metal3v1alpha1.BareMetalHost) bool {
 	h := claim.FromBareMetalHost(*host)
-	return h.HandedOverBy(inputs.OwnerOf(p.node))
+	return h.HandedOverBy(plan.OwnerOf(p.node))
 }
 
 // addressed checks that every wanted network has an address, and renders the network from them.
@@ -164,7 +165,7 @@ func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 	if p.nets, err = inputs.Networks(ctx, p.Reader, p.node.Namespace); err != nil {
 		return problem(err)
 	}
-	if missing := inputs.Unaddressed(p.set, p.node); len(missing) > 0 {
+	if missing := plan.Unaddressed(p.set, p.node); len(missing) > 0 {
 		planned := meta.FindStatusCondition(p.set.Status.Conditions, v1alpha1.ConditionPlanned)
 		if planned != nil && planned.Status == metav1.ConditionFalse && planned.Reason != v1alpha1.ReasonNoHost {
 			return step.Waiting(planned.Reason, fmt.Sprintf("no address on %s: condition Planned of NodeSet %s tells why", missing[0], p.set.Name), 0), nil
@@ -175,7 +176,7 @@ func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	if p.rendered, err = inputs.RenderNetwork(p.set, p.node, p.nets, host); err != nil {
+	if p.rendered, err = plan.RenderNetwork(p.set, p.node, p.nets, host); err != nil {
 		return problem(err)
 	}
 	p.node.Status.NetworkHash = p.rendered.Hash
@@ -200,7 +201,7 @@ func (p *pass) hardware(ctx context.Context) (*claim.Host, error) {
 
 // problem is the outcome of what a user has to put right; other errors stay errors.
 func problem(err error) (step.Outcome, error) {
-	if inputs.IsProblem(err) {
+	if plan.IsProblem(err) {
 		return step.Hold(v1alpha1.ReasonInvalidInput, err.Error()), nil
 	}
 	return step.Outcome{}, err

@@ -12,11 +12,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/openstack"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/remote"
 )
 
@@ -53,7 +53,7 @@ type pass struct {
 	host     *metal3v1alpha1.BareMetalHost // by claimed; nil for a pre-provisioned node
 	nets     v1alpha1.NetConfigSpec        // by addressed
 	rendered network.Rendered              // by addressed
-	key      inputs.SSHKey                 // by handOver
+	key      plan.SSHKey                   // by handOver
 	note     string                        // by handOver: what a user should know of a node that is deployed
 	seen     remote.Seen                   // by answers
 

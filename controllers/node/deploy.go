@@ -18,6 +18,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/remote"
 )
@@ -163,7 +164,7 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 	target := p.target()
 	if target.Address == "" {
-		return step.Hold(v1alpha1.ReasonInvalidInput, inputs.NoLogin(p.set, p.node)), nil
+		return step.Hold(v1alpha1.ReasonInvalidInput, plan.NoLogin(p.set, p.node)), nil
 	}
 	var err error
 	if p.seen, err = p.Prober.Probe(ctx, target); fault.Is(err, fault.Transient) && p.answered() {
@@ -194,9 +195,9 @@ func (p *pass) answered() bool {
 
 // target is where and how the node is logged in to; without an address while it has none.
 func (p *pass) target() remote.Target {
-	login, _ := inputs.LoginOf(p.set, p.node, p.nets)
+	login, _ := plan.LoginOf(p.set, p.node, p.nets)
 	target := remote.Target{
-		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: inputs.HostKeys(p.set, p.node),
+		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: plan.HostKeys(p.set, p.node),
 	}
 	if meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionReady) {
 		target.MaxAge = watchPoll // the cloud is asked far more often, and nothing is waited for on the node

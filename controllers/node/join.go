@@ -15,6 +15,7 @@ import (
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/join"
+	"github.com/rackplane/rackplane/plan"
 )
 
 const (
@@ -32,7 +33,7 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 		return step.Pass(v1alpha1.ReasonNotNeeded, ""), nil
 	}
 	access, err := inputs.ReadCloud(ctx, p.Reader, p.set)
-	if inputs.IsProblem(err) {
+	if plan.IsProblem(err) {
 		return p.silent(v1alpha1.ReasonInvalidInput, err), nil
 	}
 	if err != nil {
@@ -42,7 +43,7 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 	if err := p.Client.List(ctx, &services, client.InNamespace(p.node.Namespace)); err != nil {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
 	}
-	want := inputs.WantJoined(p.set, p.node, p.nets, inputs.ServiceTypes(p.set, services.Items))
+	want := plan.WantJoined(p.set, p.node, p.nets, plan.ServiceTypes(p.set, services.Items))
 	seen, err := p.Cloud.See(ctx, access, want.Host)
 	switch {
 	case ctx.Err() != nil:

@@ -14,6 +14,7 @@ import (
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/openstack/join"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // farewell is what the release of a node needs to take leave of its cloud; nil when there is none to take.
@@ -63,7 +64,7 @@ func (p *pass) departed(ctx context.Context) (step.Outcome, error) {
 func (p *pass) leave(ctx context.Context, next func(*farewell, openstack.Compute) (step.Outcome, error)) (step.Outcome, error) {
 	f, err := p.farewell(ctx)
 	switch {
-	case inputs.IsProblem(err):
+	case plan.IsProblem(err):
 		return p.unasked(ctx, err)
 	case err != nil || f == nil:
 		return step.Outcome{}, err
@@ -103,14 +104,14 @@ func (p *pass) farewell(ctx context.Context) (*farewell, error) {
 	}
 	p.set = set
 	nets, err := inputs.Networks(ctx, p.Reader, p.node.Namespace)
-	if err != nil && !inputs.IsProblem(err) {
+	if err != nil && !plan.IsProblem(err) {
 		return nil, err
 	}
 	f := &farewell{}
 	if f.access, err = inputs.ReadCloud(ctx, p.Reader, set); err != nil {
 		return nil, err
 	}
-	f.host = inputs.WantJoined(set, p.node, nets, nil).Host
+	f.host = plan.WantJoined(set, p.node, nets, nil).Host
 	f.Name = f.host.Names[0]
 	if was := p.node.Status.OpenStack; was != nil {
 		f.ServiceID = was.ServiceID

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
@@ -38,7 +38,7 @@ func (p *pass) hostKeyName() types.NamespacedName {
 
 // dataName is a Secret of the node that its host reads, in the host's namespace.
 func (p *pass) dataName(hostNamespace, what string) types.NamespacedName {
-	return types.NamespacedName{Namespace: hostNamespace, Name: claim.DataSecret(inputs.OwnerOf(p.node), hostNamespace, what)}
+	return types.NamespacedName{Namespace: hostNamespace, Name: claim.DataSecret(plan.OwnerOf(p.node), hostNamespace, what)}
 }
 
 // hostKey makes the node's SSH host key before anything else, so that the known hosts of all nodes are complete early.

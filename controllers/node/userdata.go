@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // networkHashFile is where a node keeps the hash of the network it was given; remote/ssh and the role read it.
@@ -44,10 +44,10 @@ type cloudUser struct {
 
 // userData makes the node known by its name, lets the set's key in and gives it the host key that is expected of it.
 func (p *pass) userData(hostKey *corev1.Secret) ([]byte, error) {
-	section := inputs.Section(p.set, p.node.Name)
+	section := plan.Section(p.set, p.node.Name)
 	short, _, _ := strings.Cut(p.node.Spec.HostName, ".")
 	config := cloudConfig{
-		Hostname: short, FQDN: inputs.CanonicalName(p.node, p.nets), SSHDeleteKeys: true, DisableRoot: true,
+		Hostname: short, FQDN: plan.CanonicalName(p.node, p.nets), SSHDeleteKeys: true, DisableRoot: true,
 		Users: []cloudUser{{
 			Name: section.Ansible.AnsibleUser, Gecos: "Rackplane", Shell: "/bin/bash", LockPassword: true,
 			Sudo: []string{"ALL=(ALL) NOPASSWD:ALL"}, SSHAuthorizedKeys: p.key.Authorized,

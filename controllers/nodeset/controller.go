@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // Reconciler reconciles NodeSets.
@@ -34,10 +34,10 @@ type pass struct {
 	*Reconciler
 	set *v1alpha1.NodeSet
 
-	world     inputs.World             // by observe; nodes, plan and services keep it up to date with what they write
-	inputs    inputs.Set               // by inputReady
+	world     plan.World               // by observe; nodes, plan and services keep it up to date with what they write
+	inputs    plan.Set                 // by inputReady
 	members   []v1alpha1.DataPlaneNode // by nodes: those of the set that are not being deleted
-	inventory inputs.Inventory         // by services
+	inventory plan.Inventory           // by services
 	hashed    bool                     // by services: the wanted inputs are decided
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // kept is how many finished deployments of a set stay for its user to look at.
@@ -31,7 +31,7 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 	}
 	busy := map[string]bool{}
 	for i := range all {
-		if !inputs.Finished(&all[i]) {
+		if !plan.Finished(&all[i]) {
 			for _, node := range p.nodesOf(&all[i]) {
 				busy[node] = true
 			}
@@ -89,7 +89,7 @@ func (p *pass) states() []rollout.NodeState {
 		node := &p.members[i]
 		state := rollout.NodeState{
 			Name: node.Name, UID: node.UID,
-			Reachable: p.inventory.Has(node.Name) && inputs.MayRun(p.set, node),
+			Reachable: p.inventory.Has(node.Name) && plan.MayRun(p.set, node),
 			Wanted:    node.Spec.Services, Results: node.Status.Services,
 		}
 		switch c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionDeployed); {
@@ -145,7 +145,7 @@ func (p *pass) obsolete(all []v1alpha1.DataPlaneDeployment, due []rollout.Due) (
 		switch {
 		case !metav1.IsControlledBy(d, p.set):
 			continue
-		case inputs.Finished(d):
+		case plan.Finished(d):
 			history++
 			again := slices.ContainsFunc(due, func(x rollout.Due) bool { return p.deploymentName(x) == d.Name })
 			if !again && history <= kept {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // ready counts the nodes.
@@ -51,11 +51,11 @@ func (p *pass) verdict(ready int32, waiting int, bad []string) step.Outcome {
 	if waiting > 0 {
 		underWay = fmt.Sprintf("; %d under way", waiting)
 	}
-	count := fmt.Sprintf("%d of %d nodes ready", ready, len(inputs.Desired(p.set)))
+	count := fmt.Sprintf("%d of %d nodes ready", ready, len(plan.Desired(p.set)))
 	switch {
 	case len(bad) > 0:
-		return step.Waiting(v1alpha1.ReasonDegraded, count+underWay+"; "+summary(bad), 0)
-	case waiting > 0 || int(ready) < len(inputs.Desired(p.set)):
+		return step.Waiting(v1alpha1.ReasonDegraded, count+underWay+"; "+plan.Summary(bad), 0)
+	case waiting > 0 || int(ready) < len(plan.Desired(p.set)):
 		return step.Waiting(v1alpha1.ReasonProgressing, count+underWay, 0)
 	default:
 		return step.Pass(v1alpha1.ReasonDone, count).Again(step.Resync)

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // releasePoll is when to look again for what has gone; watches usually tell earlier.
@@ -41,7 +41,7 @@ func (p *pass) dropNodes(ctx context.Context) (step.Outcome, error) {
 	if err := p.Reader.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneNodes in %s: %w", p.set.Namespace, err)
 	}
-	members := slices.DeleteFunc(list.Items, func(n v1alpha1.DataPlaneNode) bool { return !inputs.IsMember(&n, p.set) })
+	members := slices.DeleteFunc(list.Items, func(n v1alpha1.DataPlaneNode) bool { return !plan.IsMember(&n, p.set) })
 	slices.SortFunc(members, func(a, b v1alpha1.DataPlaneNode) int { return strings.Compare(a.Name, b.Name) })
 	var left int32
 	for i := range members {

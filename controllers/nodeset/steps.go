@@ -14,6 +14,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // adopt puts the finalizer on before anything is made.
@@ -42,7 +43,7 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	}
 	problems = append(problems, p.world.SpecProblems(p.set, p.inputs.Networks)...)
 	if len(problems) > 0 {
-		return step.Later(v1alpha1.ReasonInvalidInput, summary(problems), 0), nil
+		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(problems), 0), nil
 	}
 	return step.Outcome{}, nil
 }
@@ -52,7 +53,7 @@ func (p *pass) find(name string) *v1alpha1.DataPlaneNode { return p.world.Node(p
 
 // nodes creates the nodes that are missing and deletes those that are too many.
 func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
-	desired := inputs.Desired(p.set)
+	desired := plan.Desired(p.set)
 	nameless := p.world.Nameless(p.set, p.inputs.Networks)
 	var refused []string
 	var failed []error
@@ -73,7 +74,7 @@ func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	if len(refused) > 0 {
-		return step.Later(v1alpha1.ReasonInvalidInput, summary(refused), 0), nil
+		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(refused), 0), nil
 	}
 	return step.Outcome{}, nil
 }
@@ -118,7 +119,7 @@ func deleteExactly(ctx context.Context, c client.Client, obj client.Object) erro
 
 // plan decides hosts and addresses and writes the decisions.
 func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
-	decision, err := Decide(p.world, p.set, p.inputs.Networks)
+	decision, err := plan.Decide(p.world, p.set, p.inputs.Networks)
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -163,19 +164,19 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, nil // inputReady has told why
 	}
 	for i := range p.members {
-		if len(inputs.HostKeys(p.set, &p.members[i])) == 0 && len(p.members[i].Status.Conditions) == 0 {
+		if len(plan.HostKeys(p.set, &p.members[i])) == 0 && len(p.members[i].Status.Conditions) == 0 {
 			return step.Later(v1alpha1.ReasonProgressing, "waits for the host key of node "+p.members[i].Name, 0), nil
 		}
 	}
 	var err error
 	p.inventory, err = p.inputs.Inventory(&p.world)
-	if inputs.IsProblem(err) {
+	if plan.IsProblem(err) {
 		return step.Later(v1alpha1.ReasonInvalidInput, err.Error(), 0), nil
 	}
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	hashes := inputs.NewHashes(p.inventory.Inventory, p.Collection)
+	hashes := plan.NewHashes(p.inventory.Inventory, p.Collection)
 	err = p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec {
 		node := &p.members[i]
 		spec := *node.Spec.DeepCopy()
@@ -189,20 +190,7 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 	}
 	p.hashed = true
 	if err := errors.Join(p.inventory.NodeProblems()...); err != nil {
-		return step.Later(v1alpha1.ReasonInvalidInput, summary(strings.Split(err.Error(), "\n")), 0), nil
+		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(strings.Split(err.Error(), "\n")), 0), nil
 	}
 	return step.Outcome{}, nil
-}
-
-// shown is how many problems a message lists before it counts the rest.
-const shown = 5
-
-// summary joins problems to one line of bounded length, in the order given.
-func summary(problems []string) string {
-	rest := len(problems) - shown
-	text := strings.Join(problems[:min(shown, len(problems))], "; ")
-	if rest > 0 {
-		text += fmt.Sprintf("; and %d more", rest)
-	}
-	return text
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // Setup registers the reconciler. One worker: two passes at once could give one thing out twice.
@@ -115,7 +116,7 @@ func (r *Reconciler) onHost() handler.EventHandler {
 // onPolicy wakes the sets that look for hosts in the policy's namespace, and those that are short: what they are told changes.
 func (r *Reconciler) onPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
 	return r.takers(ctx, func(set *v1alpha1.NodeSet) bool {
-		return inputs.HostNamespace(set) == policy.GetNamespace() || short(set)
+		return plan.HostNamespace(set) == policy.GetNamespace() || short(set)
 	})
 }
 

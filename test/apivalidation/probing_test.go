@@ -12,8 +12,8 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/bmc"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/network"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -170,7 +170,7 @@ func named(t *testing.T, u *unstructured.Unstructured) error {
 	switch u.GetKind() {
 	case "NodeSet":
 		set := typed(t, u, &v1alpha1.NodeSet{})
-		world := inputs.NewWorld([]v1alpha1.NodeSet{*set}, nil, nil)
+		world := plan.NewWorld([]v1alpha1.NodeSet{*set}, nil, nil)
 		problems = world.SpecProblems(set, v1alpha1.NetConfigSpec{})
 	case "NetConfig":
 		for _, err := range network.Validate(typed(t, u, &v1alpha1.NetConfig{}).Spec) {

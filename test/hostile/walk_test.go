@@ -22,9 +22,9 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/network"
+	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/test/cluster"
 )
@@ -277,16 +277,16 @@ func build(t *testing.T, a attack) (inv inventory.Inventory, told bool) {
 			return inv, true // the API server takes no DataPlaneNode of that name
 		}
 		second := *node.DeepCopy()
-		second.Name, second.Spec.HostName = name, inputs.Section(set, name).HostName
+		second.Name, second.Spec.HostName = name, plan.Section(set, name).HostName
 		for i := range second.Spec.Networks {
 			second.Spec.Networks[i].Address = strings.TrimSuffix(second.Spec.Networks[i].Address, "0") + "1"
 		}
 		nodes = append(nodes, second)
 	}
 	host := claim.Host{Ref: *node.Spec.Host, Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}}}
-	world := inputs.NewWorld([]v1alpha1.NodeSet{*set}, nodes, []claim.Host{host})
+	world := plan.NewWorld([]v1alpha1.NodeSet{*set}, nodes, []claim.Host{host})
 	problems := append(world.SpecProblems(set, site.Spec), texted(network.Validate(site.Spec))...)
-	in := inputs.Set{NodeSet: set, Networks: site.Spec}
+	in := plan.Set{NodeSet: set, Networks: site.Spec}
 	made, err := in.Inventory(&world)
 	if err != nil {
 		return inventory.Inventory{}, true

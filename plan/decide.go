@@ -1,4 +1,4 @@
-package nodeset
+package plan
 
 import (
 	"fmt"
@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
@@ -23,7 +22,7 @@ type Decision struct {
 
 // Decide plans hosts over all sets and addresses over the set's namespace, and returns what concerns the set. It is
 // pure. Without networks the addresses stay as they are. An error means a malformed host selector.
-func Decide(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) (Decision, error) {
+func Decide(w World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) (Decision, error) {
 	d := Decision{Nodes: map[string]v1alpha1.DataPlaneNodeSpec{}}
 	hosts, err := d.planHosts(w, set)
 	if err != nil {
@@ -32,7 +31,7 @@ func Decide(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 	addresses := d.planAddresses(w, set, nets)
 	names := map[string]string{}
 	nameless := w.Nameless(set, nets)
-	for _, node := range inputs.Desired(set) {
+	for _, node := range Desired(set) {
 		if !nameless[node.Name] {
 			names[node.Name] = node.Spec.HostName
 		}
@@ -45,9 +44,9 @@ func Decide(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 		if name, ok := names[node.Name]; ok {
 			spec.HostName = name
 		}
-		spec.Host = hosts[inputs.OwnerOf(&node).String()]
+		spec.Host = hosts[OwnerOf(&node).String()]
 		if addresses != nil {
-			spec.Networks = addresses[inputs.OwnerOf(&node).String()]
+			spec.Networks = addresses[OwnerOf(&node).String()]
 		}
 		d.Nodes[node.Name] = spec
 	}
@@ -88,7 +87,7 @@ func (d *Decision) Message() string {
 	for _, message := range order {
 		problems = append(problems, fmt.Sprintf("%s: %s", summaryOf(nodes[message]), message))
 	}
-	return summary(problems)
+	return Summary(problems)
 }
 
 // summaryOf names nodes in a bounded length.
@@ -100,10 +99,10 @@ func summaryOf(names []string) string {
 }
 
 // planHosts is the host of every node that has one, by namespace/name.
-func (d *Decision) planHosts(w inputs.World, set *v1alpha1.NodeSet) (map[string]*v1alpha1.HostReference, error) {
+func (d *Decision) planHosts(w World, set *v1alpha1.NodeSet) (map[string]*v1alpha1.HostReference, error) {
 	var needs []claim.Need
 	for i := range w.Nodes {
-		if need := inputs.NeedOf(w.SetOf(&w.Nodes[i]), &w.Nodes[i]); need != nil {
+		if need := NeedOf(w.SetOf(&w.Nodes[i]), &w.Nodes[i]); need != nil {
 			needs = append(needs, *need)
 		}
 	}
@@ -116,7 +115,7 @@ func (d *Decision) planHosts(w inputs.World, set *v1alpha1.NodeSet) (map[string]
 		hosts[a.Node.String()] = &a.Host
 	}
 	for _, u := range plan.Unmet {
-		if node := w.Node(u.Node.Namespace, u.Node.Name); node != nil && inputs.IsMember(node, set) {
+		if node := w.Node(u.Node.Namespace, u.Node.Name); node != nil && IsMember(node, set) {
 			d.NoHost = append(d.NoHost, u)
 		}
 	}
@@ -124,7 +123,7 @@ func (d *Decision) planHosts(w inputs.World, set *v1alpha1.NodeSet) (map[string]
 }
 
 // planAddresses is the addresses of the namespace's nodes by namespace/name; nil without networks.
-func (d *Decision) planAddresses(w inputs.World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) map[string][]v1alpha1.Address {
+func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) map[string][]v1alpha1.Address {
 	if len(nets.Networks) == 0 {
 		return nil
 	}
@@ -135,12 +134,12 @@ func (d *Decision) planAddresses(w inputs.World, set *v1alpha1.NodeSet, nets v1a
 		if node.Namespace != set.Namespace {
 			continue
 		}
-		holder := network.Holder{Node: inputs.OwnerOf(node).String(), Held: node.Spec.Networks}
+		holder := network.Holder{Node: OwnerOf(node).String(), Held: node.Spec.Networks}
 		owner := w.SetOf(node)
 		if leaving := !node.DeletionTimestamp.IsZero() || owner == nil; leaving {
 			holder.Wants = wantsOf(node.Spec.Networks) // it keeps what it has until it is gone
 		} else {
-			section := inputs.Section(owner, node.Name)
+			section := Section(owner, node.Name)
 			holder.Wants = section.Networks
 			if owner.Spec.PreProvisioned {
 				holder.AnsibleHost = section.Ansible.AnsibleHost
@@ -164,4 +163,17 @@ func wantsOf(held []v1alpha1.Address) []v1alpha1.NodeNetwork {
 		wants = append(wants, v1alpha1.NodeNetwork{Name: a.Network, SubnetName: a.Subnet})
 	}
 	return wants
+}
+
+// shown is how many problems a message lists before it counts the rest.
+const shown = 5
+
+// Summary joins problems to one line of bounded length, in the order given.
+func Summary(problems []string) string {
+	rest := len(problems) - shown
+	text := strings.Join(problems[:min(shown, len(problems))], "; ")
+	if rest > 0 {
+		text += fmt.Sprintf("; and %d more", rest)
+	}
+	return text
 }

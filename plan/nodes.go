@@ -1,4 +1,4 @@
-package inputs
+package plan
 
 import (
 	"cmp"
@@ -135,4 +135,19 @@ func CanonicalName(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) st
 func Finished(d *v1alpha1.DataPlaneDeployment) bool {
 	ready := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
 	return ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonFailed)
+}
+
+// MayRun reports whether services may run on the node: it answers, and one that was there before has been looked at.
+func MayRun(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
+	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed) && Adopted(set, node)
+}
+
+// Adopted reports whether nothing that was found on the node holds its services back; always so on bare metal.
+// A look that was made for what the node was to be before does not count: more may be wanted of it now.
+func Adopted(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
+	if !set.Spec.PreProvisioned {
+		return true
+	}
+	c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionAdoptable)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == node.Generation
 }

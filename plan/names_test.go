@@ -1,4 +1,4 @@
-package inputs_test
+package plan_test
 
 import (
 	"strings"
@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // named is a set with explicit nodes of these host names, made that many minutes after another.
@@ -62,7 +62,7 @@ func TestNameClashes(t *testing.T) {
 					nodes = append(nodes, holding(&other, node, c.other[node], age))
 				}
 			}
-			w := inputs.NewWorld([]v1alpha1.NodeSet{mine, other, elsewhere}, nodes, nil)
+			w := plan.NewWorld([]v1alpha1.NodeSet{mine, other, elsewhere}, nodes, nil)
 			var got []string
 			for _, clash := range w.NameClashes(&mine, steptest.NetConfig().Spec) {
 				got = append(got, clash.String())
@@ -98,7 +98,7 @@ func TestComputesOfOneCloudShareTheirNames(t *testing.T) {
 			mine.Status.Cloud, foreign.Status.Cloud, foreign.Namespace = "cloud-1", c.cloud, "tenant-b"
 			node := holding(&foreign, "db", "a", 2)
 			node.Namespace, node.Status.OpenStack = "tenant-b", &v1alpha1.ComputeStatus{Host: c.host}
-			w := inputs.NewWorld([]v1alpha1.NodeSet{mine, foreign}, []v1alpha1.DataPlaneNode{node}, nil)
+			w := plan.NewWorld([]v1alpha1.NodeSet{mine, foreign}, []v1alpha1.DataPlaneNode{node}, nil)
 			clashes := w.NameClashes(&mine, steptest.NetConfig().Spec)
 			if (len(clashes) == 1) != c.clash {
 				t.Fatalf("%v", clashes)

@@ -1,9 +1,8 @@
-package inputs
+package plan
 
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"net"
 	"net/url"
@@ -12,37 +11,17 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
-// MayRun reports whether services may run on the node: it answers, and one that was there before has been looked at.
-func MayRun(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
-	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed) && Adopted(set, node)
-}
-
-// Adopted reports whether nothing that was found on the node holds its services back; always so on bare metal.
-// A look that was made for what the node was to be before does not count: more may be wanted of it now.
-func Adopted(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
-	if !set.Spec.PreProvisioned {
-		return true
-	}
-	c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionAdoptable)
-	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == node.Generation
-}
-
 // Adoption is what a pre-provisioned node must be like before the set's services run on it, as far as the set's objects
-// tell: what a service will find missing in them is that service's to say. now is the time the node's clock is held against.
-func (s *Set) Adoption(ctx context.Context, r client.Reader, node *v1alpha1.DataPlaneNode, now time.Time) (adoption.Wanted, error) {
-	cloud, err := s.controlPlane(ctx, r)
-	if err != nil {
-		return adoption.Wanted{}, err
-	}
+// tell: what a service will find missing in them is that service's to say. keystone is the URL that the Secret of
+// spec.openstack names, "" for none, and now is the time the node's clock is held against.
+func (s *Set) Adoption(node *v1alpha1.DataPlaneNode, keystone string, now time.Time) adoption.Wanted {
+	cloud := s.controlPlane(keystone)
 	set := s.NodeSet
 	w := adoption.Wanted{
 		HostName: CanonicalName(node, s.Networks), Now: now,
@@ -64,7 +43,7 @@ func (s *Set) Adoption(ctx context.Context, r client.Reader, node *v1alpha1.Data
 	var repositories []repository
 	decode(set, node, "edpm_bootstrap_repos", &repositories)
 	w.Endpoints = endpoints(w.Services, repositories, cloud)
-	return w, nil
+	return w
 }
 
 // decode reads an Ansible variable that the user gave. One that is absent, a template or of another form leaves into
@@ -141,7 +120,7 @@ type controlPlane struct {
 
 // controlPlane puts together what spec.openstack and the services' files say. The set's own word wins, then RHOSO's
 // objects (ovncontroller-config, nova-cell1-compute-config), then openstack-control-plane.
-func (s *Set) controlPlane(ctx context.Context, r client.Reader) (controlPlane, error) {
+func (s *Set) controlPlane(keystone string) controlPlane {
 	var c, described controlPlane
 	for i := range s.Services {
 		data := s.Services[i].Data
@@ -161,11 +140,7 @@ func (s *Set) controlPlane(ctx context.Context, r client.Reader) (controlPlane, 
 		if join.Southbound != nil {
 			c.southbound = join.Southbound.Endpoints
 		}
-		access, err := ReadCloud(ctx, r, s.NodeSet)
-		if err != nil && !IsProblem(err) {
-			return controlPlane{}, err
-		}
-		c.keystone = access.AuthURL // what is wrong with the Secret, joining tells
+		c.keystone = keystone
 	}
 	c.keystone, c.metadata = cmp.Or(c.keystone, described.keystone), described.metadata
 	if len(c.southbound) == 0 {
@@ -174,7 +149,7 @@ func (s *Set) controlPlane(ctx context.Context, r client.Reader) (controlPlane, 
 	if len(c.transport) == 0 {
 		c.transport = described.transport
 	}
-	return c, nil
+	return c
 }
 
 func transportLine() *regexp.Regexp {

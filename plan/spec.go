@@ -1,4 +1,4 @@
-package inputs
+package plan
 
 import (
 	"fmt"
@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -19,7 +18,7 @@ import (
 // told had it been asked, each naming object, field and remedy. nets are the namespace's networks; without them only
 // names that have a domain of their own are compared in full. It is pure.
 func (w *World) SpecProblems(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) []string {
-	name := client.ObjectKeyFromObject(set)
+	name := set.Namespace + "/" + set.Name
 	var problems []string
 	for _, found := range slices.Concat(hostProblems(set), nodeProblems(set), w.ownershipProblems(set)) {
 		problems = append(problems, fmt.Sprintf("NodeSet %s: %s", name, found))

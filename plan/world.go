@@ -1,0 +1,112 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/provisioner/claim"
+)
+
+// World is what there is at one moment: all NodeSets, nodes and hosts, each sorted by namespace and name.
+// Make one with NewWorld.
+type World struct {
+	NodeSets []v1alpha1.NodeSet
+	Nodes    []v1alpha1.DataPlaneNode
+	Hosts    []claim.Host
+}
+
+// NewWorld sorts what there is, and tells hosts that serve nobody. It keeps the slices.
+func NewWorld(sets []v1alpha1.NodeSet, nodes []v1alpha1.DataPlaneNode, hosts []claim.Host) World {
+	w := World{NodeSets: sets, Nodes: nodes, Hosts: hosts}
+	w.sort()
+	for i := range w.Hosts {
+		if h := &w.Hosts[i]; h.Consumer != nil && h.ConsumerKind == claim.OwnerKind {
+			h.ConsumerGone = w.Node(h.Consumer.Namespace, h.Consumer.Name) == nil
+		}
+	}
+	return w
+}
+
+// AddNode takes in a node that was made after the world was read.
+func (w *World) AddNode(node v1alpha1.DataPlaneNode) {
+	i, _ := w.search(node.Namespace, node.Name)
+	w.Nodes = slices.Insert(w.Nodes, i, node)
+}
+
+// Node is the node of that name, to be changed in place; nil when there is none.
+func (w *World) Node(namespace, name string) *v1alpha1.DataPlaneNode {
+	i, ok := w.search(namespace, name)
+	if !ok {
+		return nil
+	}
+	return &w.Nodes[i]
+}
+
+func (w *World) search(namespace, name string) (int, bool) {
+	return sort.Find(len(w.Nodes), func(i int) int {
+		return cmp.Or(strings.Compare(namespace, w.Nodes[i].Namespace), strings.Compare(name, w.Nodes[i].Name))
+	})
+}
+
+func (w *World) sort() {
+	slices.SortFunc(w.NodeSets, func(a, b v1alpha1.NodeSet) int { return byName(&a, &b) })
+	slices.SortFunc(w.Nodes, func(a, b v1alpha1.DataPlaneNode) int { return byName(&a, &b) })
+	slices.SortFunc(w.Hosts, func(a, b claim.Host) int { return byRef(a.Ref, b.Ref) })
+}
+
+func byName(a, b metav1.Object) int {
+	return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
+}
+
+// Members are the nodes of a set, those being deleted included, by name.
+func (w *World) Members(set *v1alpha1.NodeSet) []v1alpha1.DataPlaneNode {
+	var members []v1alpha1.DataPlaneNode
+	for i := range w.Nodes {
+		if IsMember(&w.Nodes[i], set) {
+			members = append(members, w.Nodes[i])
+		}
+	}
+	return members
+}
+
+// IsMember reports whether the node belongs to the set.
+func IsMember(node *v1alpha1.DataPlaneNode, set *v1alpha1.NodeSet) bool {
+	return node.Namespace == set.Namespace && node.Labels[v1alpha1.NodeSetLabel] == set.Name
+}
+
+// SetOf is the set a node belongs to; nil when it is not there.
+func (w *World) SetOf(node *v1alpha1.DataPlaneNode) *v1alpha1.NodeSet {
+	for i := range w.NodeSets {
+		if IsMember(node, &w.NodeSets[i]) {
+			return &w.NodeSets[i]
+		}
+	}
+	return nil
+}
+
+// Host is the host a reference names; nil when it is gone or was made anew.
+func (w *World) Host(ref *v1alpha1.HostReference) *claim.Host {
+	if ref == nil {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(w.Hosts, *ref, func(h claim.Host, ref v1alpha1.HostReference) int { return byRef(h.Ref, ref) })
+	if !ok || w.Hosts[i].Ref.UID != ref.UID {
+		return nil
+	}
+	return &w.Hosts[i]
+}
+
+func byRef(a, b v1alpha1.HostReference) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
+
+// IsProblem reports whether err is something a user has to put right, not a failure to read.
+func IsProblem(err error) bool {
+	return fault.Is(err, fault.Missing) || fault.Is(err, fault.Rejected)
+}
