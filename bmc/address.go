@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/line"
 )
 
 // schemes lists Metal3's address schemes (baremetal-operator v0.13.1, docs/api.md "BMC access"), and which of them mean IPMI.
@@ -54,12 +55,13 @@ func Parse(address string) (Address, error) {
 	if !strings.Contains(address, "://") {
 		address = "ipmi://" + address // Metal3 takes a bare host for IPMI
 	}
+	if line.HasLogin(address) {
+		return Address{}, reject("it holds a user name or password (%s): take it out; it belongs into the Secret of spec.bmc.credentialsName, as username and password",
+			line.Address(address))
+	}
 	u, err := url.Parse(address)
 	if err != nil {
 		return Address{}, reject("it is no URL")
-	}
-	if u.User != nil {
-		return Address{}, reject("it holds a user name or password: they belong into the Secret of spec.bmc.credentialsName")
 	}
 	if u.Fragment != "" || u.Opaque != "" {
 		return Address{}, reject("it holds a #fragment or has no //host")

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
 )
 
@@ -17,7 +18,7 @@ func CheckImage(image Image) error {
 	if err := checkURL(image.URL); err != nil {
 		return fmt.Errorf("image.url %w", err)
 	}
-	if strings.Contains(image.Checksum, "://") {
+	if strings.Contains(image.Checksum, "://") || line.HasLogin(image.Checksum) {
 		if err := checkURL(image.Checksum); err != nil {
 			return fmt.Errorf("image.checksum %w", err)
 		}
@@ -26,12 +27,13 @@ func CheckImage(image Image) error {
 }
 
 func checkURL(text string) error {
+	if line.HasLogin(text) {
+		return fmt.Errorf("holds a user name or password (%s), which everybody who may read the object would see: serve the image without one, "+
+			"or to the servers' network only; an @ in the path is written as %%40", line.Address(text))
+	}
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return errors.New("is no URL over http or https: name the file on the image server")
-	}
-	if u.User != nil {
-		return errors.New("holds a user name or password, which everybody who may read the object would see: serve the image without, or on a network of the servers alone")
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("holds spaces or characters that URLs have not: percent-encode them")

@@ -330,12 +330,13 @@ func TestBadInput(t *testing.T) {
 		"no password":                  {secret: map[string][]byte{"username": []byte("a")}, message: "has no key password"},
 		"customDeploy":                 {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.CustomDeploy = &metal3v1alpha1.CustomDeploy{Method: "x"} }, message: "spec.customDeploy is not supported"},
 		"no BMC name":                  {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.BMC.CredentialsName = "" }, message: "spec.bmc.credentialsName is empty"},
-		"a login in the BMC's address": {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.BMC.Address = "redfish://admin:HUNTER2@bmc1/" }, message: "spec.bmc.address holds a user name or password (redfish://[redacted]@bmc1/): take it out"},
+		"a login in the BMC's address": {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.BMC.Address = "redfish://admin:HUNTER2@bmc1/" }, message: "spec.bmc.address is not usable: it holds a user name or password (redfish://[redacted]@bmc1/): take it out"},
 		"a login in the image's URL":   {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.Image = image("https://u:HUNTER2@images/a") }, message: "spec.image.url holds a user name or password"},
 		"a login in the checksum": {change: func(h *metal3v1alpha1.BareMetalHost) {
 			h.Spec.Image = image("https://images/a")
 			h.Spec.Image.Checksum = "https://u:HUNTER2@images/a.sha256"
 		}, message: "spec.image.checksum holds a user name or password"},
+		"an @ in the image's path": {change: func(h *metal3v1alpha1.BareMetalHost) { h.Spec.Image = image("https://images/a@b") }, message: "an @ in the path is written as %40"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

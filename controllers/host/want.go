@@ -119,27 +119,19 @@ func imageOf(i *metal3v1alpha1.Image) *provisioner.Image {
 }
 
 // loginShown is the problem of an address with a user name or password in it: everyone who may read hosts could read it, and
-// so could Ironic's users. nil when there is none.
+// so could Ironic's users. It is told of at once, not when the address is used. nil when there is none.
 func loginShown(h *metal3v1alpha1.BareMetalHost) *problem {
-	shown := func(kind metal3v1alpha1.ErrorType, field, value, remedy string) *problem {
-		if !line.HasLogin(value) {
-			return nil
-		}
-		return &problem{kind, fmt.Sprintf("BareMetalHost %s/%s: %s holds a user name or password (%s): %s", h.Namespace, h.Name, field, line.Address(value), remedy)}
+	kind, err := metal3v1alpha1.RegistrationError, error(nil)
+	if line.HasLogin(h.Spec.BMC.Address) {
+		_, err = bmc.Parse(h.Spec.BMC.Address)
 	}
-	const public = "serve the image without one, or to the servers' network only; an @ in the path is written as %40"
-	found := []*problem{shown(metal3v1alpha1.RegistrationError, "spec.bmc.address", h.Spec.BMC.Address,
-		"take it out; it belongs into the Secret of spec.bmc.credentialsName, as username and password")}
-	if image := h.Spec.Image; image != nil {
-		found = append(found, shown(metal3v1alpha1.PreparationError, "spec.image.url", image.URL, public),
-			shown(metal3v1alpha1.PreparationError, "spec.image.checksum", image.Checksum, public))
+	if i := imageOf(h.Spec.Image); err == nil && i != nil && (line.HasLogin(i.URL) || line.HasLogin(i.Checksum)) {
+		kind, err = metal3v1alpha1.PreparationError, fmt.Errorf("spec.%w", provisioner.CheckImage(*i))
 	}
-	for _, what := range found {
-		if what != nil {
-			return what
-		}
+	if err == nil {
+		return nil
 	}
-	return nil
+	return &problem{kind, fmt.Sprintf("BareMetalHost %s/%s: %s", h.Namespace, h.Name, err)}
 }
 
 // unsupported names what the spec asks for and this backend does not do; empty when there is nothing.
