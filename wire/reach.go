@@ -114,13 +114,26 @@ func (r *Reach) resolveOwn(ctx context.Context, port string) []netip.Addr {
 	if !slices.ContainsFunc(all, netip.Addr.IsLoopback) {
 		return all
 	}
-	local, err := net.InterfaceAddrs()
-	for i := range local {
-		if prefix, e := netip.ParsePrefix(local[i].String()); err == nil && e == nil {
+	local, err := Local()
+	if err != nil {
+		return all
+	}
+	return append(all, local...)
+}
+
+// Local returns the addresses of this machine.
+func Local() ([]netip.Addr, error) {
+	interfaces, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var all []netip.Addr
+	for _, i := range interfaces {
+		if prefix, err := netip.ParsePrefix(i.String()); err == nil {
 			all = append(all, prefix.Addr().Unmap())
 		}
 	}
-	return all
+	return all, nil
 }
 
 // Check says whether the address, which a host resolved to, may be connected to.
@@ -129,7 +142,7 @@ func (r *Reach) Check(host string, address netip.Addr) error {
 	switch {
 	case slices.ContainsFunc(r.networks, func(p netip.Prefix) bool { return p.Contains(address) }):
 		return nil
-	case internal(address):
+	case Internal(address):
 		return forbidden(host, fmt.Sprintf("is %s, which is the engine's own machine or the network it stands in", address))
 	case len(r.networks)+len(r.names) == 0, r.named(host):
 		return nil
@@ -146,8 +159,10 @@ func (r *Reach) named(host string) bool {
 	})
 }
 
-// internal addresses are never meant by who writes down where a cloud is. fd00:ec2::/32 has the metadata service of EC2.
-func internal(a netip.Addr) bool {
+// Internal reports whether an address is the engine's own machine or of the network it stands in. Nobody means one who
+// writes down where a cloud or a node is. fd00:ec2::/32 has the metadata service of EC2.
+func Internal(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
 	return a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsInterfaceLocalMulticast() ||
 		netip.MustParsePrefix("fd00:ec2::/32").Contains(a) || netip.MustParsePrefix("0.0.0.0/8").Contains(a) || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

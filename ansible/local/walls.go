@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -148,6 +149,15 @@ func (s *Sandbox) Check() error {
 		return fmt.Errorf("users %d to %d are no range", s.FirstID, s.LastID)
 	}
 	return dial.Policy{Deny: s.Deny}.Check()
+}
+
+// Refuse returns why nobody may be made to connect to an address as to a node; nil when it may be, or runs have no walls
+// that it could be kept from.
+func (s *Sandbox) Refuse(ctx context.Context, to netip.AddrPort) error {
+	if s == nil {
+		return nil
+	}
+	return dial.Policy{Deny: s.Deny, Self: s.ReachSelf}.Refuse(ctx, to)
 }
 
 // trySandbox starts a program in the sandbox as runs will be started.

@@ -25,7 +25,7 @@ func (f *ansibleFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.insecure, "insecure-ansible", false, "run Ansible without its sandbox, as the engine's user: who can write a NodeSet can then run any command on this machine")
 	// Above what sssd gives to users of a directory (200000 to 2000200000), below what systemd leaves out (2147352576).
 	flags.StringVar(&f.users, "ansible-users", "2100000000-2100065535", "range of user ids that Ansible runs get, one for each namespace; they must be of nobody else")
-	flags.StringSliceVar(&f.deny, "ansible-deny", nil, "what no Ansible run may connect to, as host:port, address or CIDR, beside this machine, the API server and Ironic; may be repeated")
+	flags.StringSliceVar(&f.deny, "ansible-deny", nil, "what neither an Ansible run nor the engine itself may connect to as a node, as host:port, address or CIDR, beside this machine, the API server and Ironic; may be repeated")
 }
 
 func (f *ansibleFlags) check() error {

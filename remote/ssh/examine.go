@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ var _ remote.Examiner = Examiner{}
 type Examiner struct {
 	// Timeout of a whole look when the context has no earlier deadline; 0 means 60 s.
 	Timeout time.Duration
+	// Refuse is as a Prober's.
+	Refuse func(ctx context.Context, to netip.AddrPort) error
 }
 
 const (
@@ -50,7 +53,7 @@ func (e Examiner) Examine(ctx context.Context, t remote.Target, q adoption.Quest
 	if err != nil {
 		return adoption.Facts{}, err
 	}
-	client, address, err := login(ctx, t)
+	client, address, err := login(ctx, t, e.Refuse)
 	if err != nil {
 		return adoption.Facts{}, err
 	}

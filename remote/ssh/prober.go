@@ -12,9 +12,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -30,6 +32,8 @@ var _ remote.Prober = Prober{}
 type Prober struct {
 	// Timeout of a whole probe when the context has no earlier deadline; 0 means 15 s.
 	Timeout time.Duration
+	// Refuse returns why an address must not be connected to, whatever name led there; nil lets every address be.
+	Refuse func(ctx context.Context, to netip.AddrPort) error
 }
 
 const (
@@ -51,7 +55,7 @@ func (p Prober) Probe(ctx context.Context, t remote.Target) (remote.Seen, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	client, address, err := login(ctx, t)
+	client, address, err := login(ctx, t, p.Refuse)
 	if err != nil {
 		return remote.Seen{}, err
 	}
@@ -64,7 +68,7 @@ func (p Prober) Probe(ctx context.Context, t remote.Target) (remote.Seen, error)
 }
 
 // login connects and logs in; the client ends with ctx. Errors are those of remote.Prober.
-func login(ctx context.Context, t remote.Target) (client *ssh.Client, address string, err error) {
+func login(ctx context.Context, t remote.Target, refuse func(context.Context, netip.AddrPort) error) (client *ssh.Client, address string, err error) {
 	address = net.JoinHostPort(t.Address, strconv.Itoa(port(t.Port)))
 	keys, err := newPins(t.HostKeys)
 	if err != nil {
@@ -74,7 +78,7 @@ func login(ctx context.Context, t remote.Target) (client *ssh.Client, address st
 	if err != nil {
 		return nil, address, fault.New(fault.Rejected, "the SSH private key cannot be read: give it unencrypted in OpenSSH or PEM form")
 	}
-	client, err = dial(ctx, address, &ssh.ClientConfig{
+	client, err = dial(ctx, address, refuse, &ssh.ClientConfig{
 		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
 		HostKeyCallback: keys.check, HostKeyAlgorithms: keys.algorithms(),
 	})
@@ -92,8 +96,20 @@ func port(p int32) int {
 }
 
 // dial connects; the deadline holds for the connection's whole life, so that a node that falls silent cannot hold us.
-func dial(ctx context.Context, address string, config *ssh.ClientConfig) (*ssh.Client, error) {
+func dial(ctx context.Context, address string, refuse func(context.Context, netip.AddrPort) error, config *ssh.ClientConfig) (*ssh.Client, error) {
 	var dialer net.Dialer
+	if refuse != nil {
+		dialer.ControlContext = func(ctx context.Context, _, resolved string, _ syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(resolved)
+			if err == nil {
+				err = refuse(ctx, to)
+			}
+			if err != nil {
+				return refusedError{err}
+			}
+			return nil
+		}
+	}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
@@ -111,6 +127,9 @@ func dial(ctx context.Context, address string, config *ssh.ClientConfig) (*ssh.C
 	}
 	return ssh.NewClient(c, channels, requests), nil
 }
+
+// refusedError is why an address is not connected to.
+type refusedError struct{ error }
 
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
@@ -191,7 +210,10 @@ func (p pins) algorithms() []string {
 
 func (p pins) classify(err error, address, user string) error {
 	var none *ssh.AlgorithmNegotiationError
+	var refused refusedError
 	switch {
+	case errors.As(err, &refused):
+		return fault.New(fault.Rejected, "%s is not logged in to: %s: correct ansibleHost and ansiblePort", address, refused)
 	case *p.refused != "":
 		return fault.New(fault.Rejected, "%s answers SSH with host key %s, which is not the pinned one", address, *p.refused)
 	case errors.As(err, &none):

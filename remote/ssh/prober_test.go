@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	gossh "golang.org/x/crypto/ssh"
 
+	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/remote/ssh"
@@ -201,5 +203,27 @@ func TestSilenceEndsInTime(t *testing.T) {
 	cancel()
 	if _, err := (ssh.Prober{}).Probe(ctx, target); !fault.Is(err, fault.Transient) {
 		t.Errorf("after the context ended: %v", err)
+	}
+}
+
+// TestRefusedAddressIsNotConnectedTo: whoever may write a NodeSet names any address, and the engine stands where others do not.
+func TestRefusedAddressIsNotConnectedTo(t *testing.T) {
+	t.Parallel()
+	target := sshd{host: newKey(t), known: newKey(t), output: facts}.start(t)
+	var asked []netip.AddrPort
+	refuse := func(_ context.Context, to netip.AddrPort) error {
+		asked = append(asked, to)
+		return errors.New("that is mine")
+	}
+	target.Address = "localhost"
+	_, probe := ssh.Prober{Refuse: refuse}.Probe(t.Context(), target)
+	_, look := ssh.Examiner{Refuse: refuse}.Examine(t.Context(), target, adoption.Question{})
+	for _, err := range []error{probe, look} {
+		if !fault.Is(err, fault.Rejected) || !strings.Contains(err.Error(), "that is mine: correct ansibleHost and ansiblePort") {
+			t.Errorf("%v", err)
+		}
+	}
+	if len(asked) < 2 || !asked[0].Addr().IsLoopback() || asked[0].Port() != uint16(target.Port) {
+		t.Errorf("asked of %v", asked)
 	}
 }

@@ -185,7 +185,10 @@ func TestDeniedTargetsAreNotReached(t *testing.T) {
 		"loopback":         {Policy{}, node, "the machine that the engine runs on"},
 		"loopback by name": {Policy{}, "localhost:" + port, "the machine that the engine runs on"},
 		"unspecified":      {Policy{Self: true}, "0.0.0.0:" + port, "no node's address"},
-		"metadata":         {Policy{Self: true}, "169.254.169.254:80", "link-local"},
+		"metadata":         {Policy{Self: true}, "169.254.169.254:80", "credentials of this machine"},
+		"metadata by IPv6": {Policy{Self: true}, "[fd00:ec2::254]:80", "credentials of this machine"},
+		"this network":     {Policy{Self: true}, "0.0.0.1:80", "no node's address"},
+		"broadcast":        {Policy{Self: true}, "255.255.255.255:80", "no node's address"},
 		"port":             {Policy{Self: true, Deny: []string{"LOCALHOST:" + port}}, node, "is denied"},
 		"network":          {Policy{Self: true, Deny: []string{"10.0.0.0/8", "127.0.0.0/8"}}, node, "127.0.0.0/8 is denied"},
 		"address":          {Policy{Self: true, Deny: []string{"127.0.0.1"}}, node, "is denied"},
@@ -211,11 +214,11 @@ func TestOwnAddressesAreDenied(t *testing.T) {
 	}
 	for _, a := range all {
 		address := netip.MustParsePrefix(a.String()).Addr()
-		if err := (Policy{}).refuse(t.Context(), netip.AddrPortFrom(address, 22)); err == nil {
+		if err := (Policy{}).Refuse(t.Context(), netip.AddrPortFrom(address, 22)); err == nil {
 			t.Errorf("%s may be reached", address)
 		}
 	}
-	if err := (Policy{}).refuse(t.Context(), netip.MustParseAddrPort("192.0.2.7:22")); err != nil {
+	if err := (Policy{}).Refuse(t.Context(), netip.MustParseAddrPort("192.0.2.7:22")); err != nil {
 		t.Errorf("a node: %v", err)
 	}
 }

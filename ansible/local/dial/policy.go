@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/rackplane/rackplane/wire"
 )
 
 // Policy says what may be reached: Targets alone, and of these nothing that is denied. It is looked at with the addresses
@@ -77,19 +79,17 @@ func (p Policy) names(host string, port uint16) bool {
 	})
 }
 
-// errDenied is why an address is not reached.
-var errDenied = errors.New("must not be reached by Ansible")
+// ErrDenied is why an address is not reached.
+var ErrDenied = errors.New("must not be reached")
 
-// refuse returns why the address must not be reached, nil when it may be.
-func (p Policy) refuse(ctx context.Context, to netip.AddrPort) error {
-	address := to.Addr()
-	switch {
-	case address.IsUnspecified() || address.IsMulticast():
-		return fmt.Errorf("%s %w: it is no node's address", to, errDenied)
-	case address.IsLinkLocalUnicast():
-		return fmt.Errorf("%s %w: it is link-local, where clouds serve the credentials of this machine", to, errDenied)
-	case !p.Self && (address.IsLoopback() || own(address)):
-		return fmt.Errorf("%s %w: it is the machine that the engine runs on", to, errDenied)
+// Refuse returns why an address must not be reached whoever asks, nil when it may be.
+func (p Policy) Refuse(ctx context.Context, to netip.AddrPort) error {
+	address := to.Addr().Unmap()
+	switch self := address.IsLoopback() || own(address); {
+	case self && !p.Self:
+		return fmt.Errorf("%s %w: it is the machine that the engine runs on", to, ErrDenied)
+	case !self && wire.Internal(address):
+		return fmt.Errorf("%s %w: it is no node's address, but where clouds serve the credentials of this machine, and the like", to, ErrDenied)
 	}
 	for _, entry := range p.Deny {
 		r, err := parseRule(entry)
@@ -101,7 +101,7 @@ func (p Policy) refuse(ctx context.Context, to netip.AddrPort) error {
 			return fmt.Errorf("whether %s is %s is not known: %w", to, entry, err)
 		}
 		if hit {
-			return fmt.Errorf("%s %w: %s is denied", to, errDenied, entry)
+			return fmt.Errorf("%s %w: %s is denied", to, ErrDenied, entry)
 		}
 	}
 	return nil
@@ -132,12 +132,6 @@ func resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 
 // own reports whether the address is one of this machine's. When that cannot be told it is.
 func own(address netip.Addr) bool {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return true
-	}
-	return slices.ContainsFunc(all, func(a net.Addr) bool {
-		prefix, err := netip.ParsePrefix(a.String())
-		return err == nil && prefix.Addr().Unmap() == address
-	})
+	all, err := wire.Local()
+	return err != nil || slices.Contains(all, address)
 }

@@ -137,7 +137,7 @@ func (p Policy) connect(ctx context.Context, target string) (*net.TCPConn, error
 		return nil, err
 	}
 	if !p.names(host, port) {
-		return nil, fmt.Errorf("%s %w: no node of the run is reached there", target, errDenied)
+		return nil, fmt.Errorf("%s %w: no node of the run is reached there", target, ErrDenied)
 	}
 	addresses, err := resolve(ctx, host)
 	if err != nil {
@@ -155,7 +155,7 @@ func (p Policy) connect(ctx context.Context, target string) (*net.TCPConn, error
 }
 
 func (p Policy) connectTo(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
-	if err := p.refuse(ctx, to); err != nil {
+	if err := p.Refuse(ctx, to); err != nil {
 		return nil, err
 	}
 	return (&net.Dialer{}).DialTCP(ctx, "tcp", netip.AddrPort{}, to)
