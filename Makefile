@@ -86,6 +86,10 @@ test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to
 bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/benchmarks.md
 	go test -run '^$$' -bench . -benchmem ./provisioner/claim ./openstack/api ./network ./ansible/inventory ./ansible/rollout ./controllers/nodeset
 
+.PHONY: bench-scale
+bench-scale: kube-assets ## What the engine costs with many nodes, one JSON object per size of SIZES (default 100,300,1000; the last takes an hour)
+	go run ./test/scale -sizes $(or $(SIZES),100,300,1000)
+
 .PHONY: cover
 cover: ## Coverage of the pure packages
 	go test -coverprofile=cover.out ./plan ./provisioner/claim ./adoption ./provisioner/lifecycle ./openstack/join ./network ./ansible/inventory ./ansible/rollout ./report
