@@ -8,6 +8,8 @@ GOFLAGS_BUILD := -trimpath
 # One cache per tree: golangci-lint keys findings by content but keeps the path they were found at, so a cache that two
 # clones share reports files of the other one, past every exclusion by path.
 LINT = GOLANGCI_LINT_CACHE=$(RACKPLANE_CACHE)/golangci-lint/$(firstword $(shell printf %s '$(CURDIR)' | cksum)) $(TOOLS)/golangci-lint
+# The pure packages; hack/pure says what that means.
+PURE := $(addprefix ./,$(shell sed '/^\#/d' hack/pure))
 BMO_API := github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1
 
 ##@ Use
@@ -72,11 +74,11 @@ e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its o
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
-	go test ./api/... ./fault/... ./bmc/... ./plan/... ./provisioner/claim/... ./adoption/... ./provisioner/lifecycle/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./report/... ./line/... ./wire/...
+	go test $(PURE) ./api/... ./openstack/... ./provisioner/ironic ./controllers/... ./wire/...
 
 .PHONY: test-race
 test-race: ## The unit tests under the race detector
-	CGO_ENABLED=1 go test -race ./plan/... ./provisioner/claim/... ./adoption/... ./provisioner/lifecycle/... ./openstack/... ./network/... ./ansible/inventory/... ./ansible/rollout/... ./ansible/lease/... ./controllers/... ./line/... ./wire/...
+	CGO_ENABLED=1 go test -race $(PURE) ./openstack/... ./provisioner/ironic ./controllers/... ./wire/...
 
 .PHONY: test-image
 test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to 20 minutes; not part of make test)
@@ -84,7 +86,7 @@ test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to
 
 .PHONY: bench
 bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/benchmarks.md
-	go test -run '^$$' -bench . -benchmem ./provisioner/claim ./openstack/api ./network ./ansible/inventory ./ansible/rollout ./controllers/nodeset
+	go test -run '^$$' -bench . -benchmem $(PURE) ./openstack/api ./controllers/nodeset
 
 .PHONY: bench-scale
 bench-scale: kube-assets ## What the engine costs with many nodes, one JSON object per size of SIZES (default 100,300,1000; the last takes an hour)
@@ -92,7 +94,7 @@ bench-scale: kube-assets ## What the engine costs with many nodes, one JSON obje
 
 .PHONY: cover
 cover: ## Coverage of the pure packages
-	go test -coverprofile=cover.out ./plan ./provisioner/claim ./adoption ./provisioner/lifecycle ./openstack/join ./network ./ansible/inventory ./ansible/rollout ./report
+	go test -coverprofile=cover.out $(PURE)
 	go tool cover -func=cover.out | tail -1
 
 .PHONY: soak
@@ -131,9 +133,14 @@ generate: $(TOOLS)/controller-gen ## Deep copies, CRDs and RBAC
 	@hack/metal3-crds.sh $(TOOLS)/controller-gen $(BMO_API)
 
 .PHONY: verify
-verify: generate vet-modules ## Fail when generated files or module files are stale
+verify: generate vet-modules verify-pure ## Fail when generated files or module files are stale
 	go test ./provisioner/lifecycle -run Document
 	@git diff --exit-code -- api config docs go.mod go.sum || { echo "verify: run 'make generate' and commit"; exit 1; }
+
+.PHONY: verify-pure
+verify-pure:
+	@diff <(sed '/^#/d' hack/pure) <(sed -n '/^        pure:/,/"!$$test"/p' .golangci.yml | sed -nE 's|^ *- "\*\*/(.*)/\*\.go"$$|\1|p') || \
+		{ echo "verify: the files of depguard's rule pure in .golangci.yml are not the packages of hack/pure"; exit 1; }
 
 .PHONY: vet-modules
 vet-modules:
