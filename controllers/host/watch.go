@@ -9,10 +9,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rackplane/rackplane/controllers/step"
 )
 
 const defaultWorkers = 8
@@ -25,7 +26,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Named("host").
 		For(&metal3v1alpha1.BareMetalHost{}, builder.WithPredicates(changes)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.hostsOf)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: cmp.Or(r.Workers, defaultWorkers)}).
+		WithOptions(step.Options(cmp.Or(r.Workers, defaultWorkers))).
 		Complete(r)
 }
 
