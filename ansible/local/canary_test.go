@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
 // canary is what a run must not get at, by what is tried and a name for it; testdata/canary.py tries.
@@ -133,6 +134,34 @@ func TestNothingIsReachedFromTheSandbox(t *testing.T) {
 				t.Errorf("what the canary could do (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestPlayOfLocalhostTouchesNothingHere: a play names localhost itself, or adds it first. The run's limit leaves it out, and were it
+// not so, it would be inside.
+func TestPlayOfLocalhostTouchesNothingHere(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	run := l.run("play-of-localhost", `- ansible.builtin.add_host: {name: localhost, ansible_connection: local, groups: here}`, nodeA)
+	for _, hosts := range []string{"localhost", "here", "127.0.0.1"} {
+		run.PlaybookContents += strings.ReplaceAll(`
+- name: On NAME
+  hosts: NAME
+  connection: local
+  gather_facts: false
+  tasks:
+  - ansible.builtin.copy: {content: NAME, dest: "{{ dir }}/canary-NAME"}
+`, "NAME", hosts)
+	}
+	start(t, r, run)
+	if got := finish(t, r, run.Key).Nodes[nodeA]; got.Result != v1alpha1.ServiceSucceeded {
+		t.Errorf("%+v", got)
+	}
+	if log := string(read(t, r.folder(run.Key).path(fileStdout))); strings.Count(log, "PLAY [On ") != 3 {
+		t.Errorf("the plays were not played:\n%s", log)
+	}
+	if left, _ := filepath.Glob(filepath.Join(l.dir, "canary-*")); len(left) > 0 {
+		t.Errorf("written on this machine: %v", left)
 	}
 }
 
