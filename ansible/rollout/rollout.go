@@ -96,7 +96,7 @@ func DueDeployments(nodes []NodeState, busy map[string]bool, now time.Time) (due
 			continue
 		}
 		services, wait := dueOn(n, now)
-		if gathered := n.Since.Add(Gather); coming && len(n.Results) == 0 && gathered.After(now) {
+		if gathered := n.Since.Add(Gather); coming && len(n.Results) == 0 && gathered.After(now) && gathered.Sub(now) <= Gather {
 			services, wait = nil, gathered
 		}
 		if !wait.IsZero() && (next.IsZero() || wait.Before(next)) {

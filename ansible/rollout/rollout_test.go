@@ -113,6 +113,7 @@ func TestDueDeployments(t *testing.T) {
 		{"the earliest end counts", []NodeState{node("n0", ab, bad("a@1", 3)), node("n1", ab, bad("a@1", 2)), node("n2", ab, bad("a@1", 4))}, nil, 0, "", 30 * time.Second},
 		{"a new one waits for one that is coming", []NodeState{fresh, known, coming}, nil, 14 * time.Second, "[n1]:[a b]", Gather},
 		{"but not long", []NodeState{fresh, coming}, nil, Gather, "[n0]:[a b]", 0},
+		{"and not since a clock that ran ahead", []NodeState{fresh, coming}, nil, -time.Hour, "[n0]:[a b]", 0},
 		{"and not for one that may never come", []NodeState{fresh, asleep}, nil, 0, "[n0]:[a b]", 0},
 	}
 	for _, c := range cases {

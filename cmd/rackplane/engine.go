@@ -168,7 +168,8 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 		}
 		options.LeaderElectionResourceLockInterface = lead
 	}
-	mgr, err := ctrl.NewManager(lead.guard(cfg), options)
+	l := link{lead: lead, served: &served{PassiveClock: clock.RealClock{}}}
+	mgr, err := ctrl.NewManager(l.served.watch(lead.guard(cfg)), options)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
@@ -181,7 +182,7 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 	if err != nil {
 		return err
 	}
-	if err := addControllers(mgr, f, dir, runner, lead); err != nil {
+	if err := addControllers(mgr, f, dir, runner, l); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
@@ -223,8 +224,14 @@ func newRunner(ctx context.Context, cfg *rest.Config, f engineFlags, dir string)
 	return runner, explain(err)
 }
 
+// link is what the engine knows by its way to the API server: whether it leads, and what time it is there.
+type link struct {
+	lead   *leadership
+	served *served
+}
+
 // addControllers is the one place where decisions meet the implementations that act on them.
-func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.Runner, lead *leadership) error {
+func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.Runner, l link) error {
 	reach, err := f.reach(mgr.GetConfig().Host)
 	if err != nil {
 		return err
@@ -250,11 +257,11 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	}
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Hash()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: walls.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: walls.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), lead}, Leases: held, Random: rand.Reader}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, lead}, Leases: held, Collection: playbooks.Hash()}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: walls.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: walls.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Hash()}).Setup,
 	}
 	if service != nil {
-		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: ledProvisioner{service, lead}, Events: events, Gate: keeper.Paused}).Setup)
+		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)
 	}
 	var errs error
 	for _, setup := range setups {

@@ -38,6 +38,8 @@ type Reconciler struct {
 	Random io.Reader
 	// Clock tells how long a node has not answered.
 	Clock clock.PassiveClock
+	// ServerClock is the API server's; nil is the same.
+	ServerClock clock.PassiveClock
 	// Events gets changed conditions.
 	Events events.EventRecorder
 	// Gate stops everything while it is closed.

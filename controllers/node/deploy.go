@@ -171,7 +171,7 @@ func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 		p.seen, err = p.Prober.Probe(ctx, target) // one packet lost must not make a ready node unready, and its set with it
 	}
 	where := fmt.Sprintf("%s@%s port %d", target.User, target.Address, target.Port)
-	overdue := p.Clock.Since(p.upSince()) > sshExpected
+	overdue := p.Clock.Since(p.upSince()).Abs() > sshExpected // one that far ahead is of a clock that was wrong
 	switch {
 	case err == nil:
 		return step.Pass(v1alpha1.ReasonDone, p.note).Again(watchPoll), nil
@@ -205,9 +205,17 @@ func (p *pass) target() remote.Target {
 	return target
 }
 
+// here is a time by the clock of the API server, or of the controllers beside it, by this machine's.
+func (p *pass) here(theirs time.Time) time.Time {
+	if p.ServerClock == nil || theirs.IsZero() {
+		return theirs
+	}
+	return p.Clock.Now().Add(-p.ServerClock.Since(theirs))
+}
+
 // upSince is when the node should have begun to boot: when its imaging ended, or when it was last seen to stop answering.
 func (p *pass) upSince() time.Time {
-	since := p.node.CreationTimestamp.Time
+	since := p.here(p.node.CreationTimestamp.Time)
 	if c := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionDeployed); c != nil && c.LastTransitionTime.After(since) {
 		since = c.LastTransitionTime.Time
 	}

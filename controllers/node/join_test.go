@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -472,5 +473,37 @@ func TestReleaseWithoutTheCloudsSecret(t *testing.T) {
 	never.released()
 	if never.host().Spec.Online {
 		t.Error("a node that the cloud never saw is held")
+	}
+}
+
+// TestDiscoveryRestsByTheServersClock: Jobs' times are of the cluster's clock. A rest neither is skipped when that one is
+// behind nor lasts as long as it is ahead, and a time that is far ahead of every clock keeps nobody waiting.
+func TestDiscoveryRestsByTheServersClock(t *testing.T) {
+	for name, c := range map[string]struct{ server, ended, rest time.Duration }{
+		"ahead":          {time.Hour, time.Hour, time.Minute},
+		"behind":         {-time.Hour, -time.Hour, time.Minute},
+		"a clock jumped": {0, 24 * 365 * time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := discovering(t)
+			server := clocktesting.NewFakePassiveClock(r.Clock.Now().Add(c.server))
+			r.controller.ServerClock = server
+			r.pass()
+			job := r.jobs()[0]
+			job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, Reason: "x", LastTransitionTime: metav1.NewTime(r.Clock.Now().Add(c.ended))}}
+			if err := r.Plain.Status().Update(t.Context(), &job); err != nil {
+				t.Fatal(err)
+			}
+			for passed := time.Duration(0); passed < c.rest; passed += 20 * time.Second {
+				if r.pass(); len(r.jobs()) != 1 {
+					t.Fatalf("another Job after %s", passed)
+				}
+				r.Clock.Step(20 * time.Second)
+				server.SetTime(server.Now().Add(20 * time.Second))
+			}
+			if r.pass(); len(r.jobs()) != 2 {
+				t.Errorf("%d Jobs after the rest, want 2", len(r.jobs()))
+			}
+		})
 	}
 }

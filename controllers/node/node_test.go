@@ -417,6 +417,19 @@ func TestSSH(t *testing.T) {
 	}
 }
 
+// TestNoAnswerSinceAClockRanAhead: that a node answers nobody is told, whatever the host's own controller took for the time.
+func TestNoAnswerSinceAClockRanAhead(t *testing.T) {
+	r := site(t)
+	r.prober.err = fault.New(fault.Transient, "x")
+	r.deployed()
+	r.expect("+Claimed +Addressed -Deployed:WaitingForSSH")
+	edit(r, r.host(), func(h *metal3Host) {
+		h.Status.OperationHistory.Provision.End = metav1.NewTime(r.Clock.Now().AddDate(1, 0, 0))
+	})
+	r.pass()
+	r.expect("+Claimed +Addressed -Deployed:SSHUnreachable")
+}
+
 func TestLostContactKeepsWhatWasSeen(t *testing.T) {
 	r := site(t)
 	r.deployed()

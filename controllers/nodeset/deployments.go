@@ -179,5 +179,9 @@ func (p *pass) untilGivenUp(d *v1alpha1.DataPlaneDeployment) time.Duration {
 	if input == nil || input.Status == metav1.ConditionTrue || input.Reason != v1alpha1.ReasonInvalidInput || len(d.Status.Runs) > 0 {
 		return -1
 	}
-	return max(0, patience-p.Clock.Since(input.LastTransitionTime.Time))
+	waited := p.Clock.Since(input.LastTransitionTime.Time)
+	if waited.Abs() > patience { // a time that far ahead is of a clock that was wrong
+		return 0
+	}
+	return patience - waited
 }

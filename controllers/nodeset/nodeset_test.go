@@ -498,6 +498,11 @@ func TestObsoleteDeployments(t *testing.T) {
 			Type: v1alpha1.ConditionInputReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidInput, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 		}}
 	})
+	add("invalid-since-a-clock-ran-ahead", true, func(d *v1alpha1.DataPlaneDeployment) {
+		d.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionInputReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidInput, LastTransitionTime: metav1.NewTime(r.Clock.Now().AddDate(1, 0, 0)),
+		}}
+	})
 	if result := r.pass(); result.RequeueAfter == 0 || result.RequeueAfter > time.Minute {
 		t.Errorf("another pass after %s, want one when the deployment with wrong input is given up", result.RequeueAfter)
 	}
@@ -510,7 +515,7 @@ func TestObsoleteDeployments(t *testing.T) {
 		}
 	}
 	slices.Sort(deleted)
-	if diff := cmp.Diff([]string{"done00", "done01", "invalid", "without-nodes"}, deleted); diff != "" {
+	if diff := cmp.Diff([]string{"done00", "done01", "invalid", "invalid-since-a-clock-ran-ahead", "without-nodes"}, deleted); diff != "" {
 		t.Errorf("deleted deployments (-want +got):\n%s", diff)
 	}
 }

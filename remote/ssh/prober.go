@@ -213,7 +213,7 @@ func (p pins) classify(err error, address, user string) error {
 	var refused refusedError
 	switch {
 	case errors.As(err, &refused):
-		return fault.New(fault.Rejected, "%s is not logged in to: %s: correct ansibleHost and ansiblePort", address, refused)
+		return fault.New(fault.Denied, "%s is not logged in to: %s: correct ansibleHost and ansiblePort", address, refused)
 	case *p.refused != "":
 		return fault.New(fault.Rejected, "%s answers SSH with host key %s, which is not the pinned one", address, *p.refused)
 	case errors.As(err, &none):

@@ -219,7 +219,7 @@ func TestRefusedAddressIsNotConnectedTo(t *testing.T) {
 	_, probe := ssh.Prober{Refuse: refuse}.Probe(t.Context(), target)
 	_, look := ssh.Examiner{Refuse: refuse}.Examine(t.Context(), target, adoption.Question{})
 	for _, err := range []error{probe, look} {
-		if !fault.Is(err, fault.Rejected) || !strings.Contains(err.Error(), "that is mine: correct ansibleHost and ansiblePort") {
+		if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "that is mine: correct ansibleHost and ansiblePort") {
 			t.Errorf("%v", err)
 		}
 	}
