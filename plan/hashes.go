@@ -10,17 +10,20 @@ import (
 )
 
 // Hashes tells the input hash of services on nodes.
-type Hashes struct{ inputs rollout.Inputs }
+type Hashes struct {
+	inputs   rollout.Inputs
+	services []rollout.Service
+}
 
-// NewHashes prepares to hash. collection identifies the playbooks that run.
-func NewHashes(inv inventory.Inventory, collection string) Hashes {
-	return Hashes{rollout.NewInputs(inv, collection)}
+// NewHashes hashes what the services get. collection identifies the playbooks that run.
+func NewHashes(inv inventory.Inventory, services []rollout.Service, collection string) Hashes {
+	return Hashes{rollout.NewInputs(inv, services, collection), services}
 }
 
 // Of is the input of a service on a node. It differs for the same node on another host: nothing of what was done to
 // the old one is there any more.
-func (h Hashes) Of(s rollout.Service, node *v1alpha1.DataPlaneNode) string {
-	hash := h.inputs.Hash(s, node.Name)
+func (h Hashes) Of(service string, node *v1alpha1.DataPlaneNode) string {
+	hash := h.inputs.Hash(service, node.Name)
 	if node.Spec.Host == nil {
 		return hash
 	}
@@ -28,11 +31,12 @@ func (h Hashes) Of(s rollout.Service, node *v1alpha1.DataPlaneNode) string {
 	return hex.EncodeToString(sum[:])[:len(hash)]
 }
 
-// Wanted are the inputs of the services on a node, in order.
-func (h Hashes) Wanted(services []rollout.Service, node *v1alpha1.DataPlaneNode) []v1alpha1.ServiceInput {
+// Wanted returns the inputs of all services on a node, in order.
+func (h Hashes) Wanted(node *v1alpha1.DataPlaneNode) []v1alpha1.ServiceInput {
 	var wanted []v1alpha1.ServiceInput
-	for _, s := range services {
-		wanted = append(wanted, v1alpha1.ServiceInput{Name: s.Name, InputHash: h.Of(s, node)})
+	for i := range h.services {
+		name := h.services[i].Name
+		wanted = append(wanted, v1alpha1.ServiceInput{Name: name, InputHash: h.Of(name, node)})
 	}
 	return wanted
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/rackplane/rackplane/ansible/inventory"
@@ -36,23 +37,23 @@ const knownHostsVar = "edpm_known_hosts"
 // added runs, and the others stay as they are.
 func listVars() []string { return []string{"edpm_services", "edpm_service_types"} }
 
-// InputHash identifies what a run of the service gives the node: 16 hex characters of a SHA-256. A global service's hash
-// covers the group's variables with all known hosts, and no node's own variables: it is the same on every node of the
-// set. Any other's covers the node's variables and the group's without the known hosts, so other nodes do not touch it. Neither covers the list of the set's services.
-// collection identifies the playbooks' version.
-func InputHash(s Service, inv inventory.Inventory, node, collection string) string {
-	return NewInputs(inv.Limit([]string{node}), collection).Hash(s, node)
-}
-
-// Inputs hashes an inventory once for many services and nodes.
+// Inputs are the input hashes of a set's services on its nodes. What services share, an inventory's variables and each
+// service's own data, is hashed once, however many nodes there are.
 type Inputs struct {
 	collection    string
 	group, global string
 	hosts         map[string]string
+	services      map[string]hashed
 }
 
-// NewInputs prepares the inventory's hashes.
-func NewInputs(inv inventory.Inventory, collection string) Inputs {
+// hashed is a service as far as it is the same on every node.
+type hashed struct {
+	digest string
+	global bool
+}
+
+// NewInputs hashes services and an inventory. collection identifies the playbooks' version.
+func NewInputs(inv inventory.Inventory, services []Service, collection string) Inputs {
 	global := maps.Clone(inv.GroupVars)
 	for _, name := range listVars() {
 		delete(global, name)
@@ -64,23 +65,27 @@ func NewInputs(inv inventory.Inventory, collection string) Inputs {
 		group:      digest(local),
 		global:     digest(global),
 		hosts:      make(map[string]string, len(inv.Hosts)),
+		services:   make(map[string]hashed, len(services)),
 	}
 	for _, h := range inv.Hosts {
 		in.hosts[h.Name] = digest(h.Vars)
 	}
+	for _, s := range services {
+		s.Limits = Limits{}
+		in.services[s.Name] = hashed{digest(s), s.Global}
+	}
 	return in
 }
 
-// Hash is InputHash over the prepared inventory.
-func (in Inputs) Hash(s Service, node string) string {
+// Hash identifies what a run of the service gives the node: 16 hex characters of a SHA-256. A global service's covers the
+// group's variables with all known hosts, and no node's own variables: it is the same on every node of the set. Any other's
+// covers the node's variables and the group's without the known hosts, so other nodes do not touch it. Neither covers the
+// list of the set's services.
+func (in Inputs) Hash(service, node string) string {
+	s := in.services[service]
 	vars := []string{in.group, in.hosts[node]}
-	if s.Global {
+	if s.global {
 		vars = []string{in.global}
 	}
-	s.Limits = Limits{}
-	return digest(struct {
-		Service    Service
-		Collection string
-		Vars       []string
-	}{s, in.collection, vars})
+	return identify([]byte(strings.Join(append(vars, s.digest, in.collection), "\n")))
 }

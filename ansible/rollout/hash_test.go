@@ -23,12 +23,17 @@ func inv() inventory.Inventory {
 	}
 }
 
+// hash is the input of one service on a node.
+func hash(s Service, i inventory.Inventory, node, collection string) string {
+	return NewInputs(i, []Service{s}, collection).Hash(s.Name, node)
+}
+
 // TestLimitsRunNothing: another time limit gives a node nothing new, so no service runs again for it.
 func TestLimitsRunNothing(t *testing.T) {
 	s := Service{Name: "bootstrap", Playbook: "osp.edpm.bootstrap", Type: "bootstrap"}
 	limited := s
 	limited.Limits = Limits{Run: time.Hour, Task: time.Minute}
-	if InputHash(s, inv(), "n0", "v1") != InputHash(limited, inv(), "n0", "v1") {
+	if hash(s, inv(), "n0", "v1") != hash(limited, inv(), "n0", "v1") {
 		t.Error("a limit changes the hash")
 	}
 }
@@ -63,18 +68,18 @@ func TestInputHash(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			changed := inv()
 			c.change(&changed)
-			if got := InputHash(local, inv(), "n0", "v1") != InputHash(local, changed, "n0", "v1"); got != c.local {
+			if got := hash(local, inv(), "n0", "v1") != hash(local, changed, "n0", "v1"); got != c.local {
 				t.Errorf("node-local hash changed: %v", got)
 			}
-			if got := InputHash(global, inv(), "n0", "v1") != InputHash(global, changed, "n0", "v1"); got != c.global {
+			if got := hash(global, inv(), "n0", "v1") != hash(global, changed, "n0", "v1"); got != c.global {
 				t.Errorf("global hash changed: %v", got)
 			}
 		})
 	}
-	if InputHash(global, inv(), "n0", "v1") != InputHash(global, inv(), "n1", "v1") {
+	if hash(global, inv(), "n0", "v1") != hash(global, inv(), "n1", "v1") {
 		t.Error("a global service has two hashes in one set")
 	}
-	if InputHash(local, inv(), "n0", "v1") == InputHash(local, inv(), "n1", "v1") {
+	if hash(local, inv(), "n0", "v1") == hash(local, inv(), "n1", "v1") {
 		t.Error("two nodes with different variables have one hash")
 	}
 }
@@ -87,33 +92,35 @@ func TestInputHashCoversTheService(t *testing.T) {
 		f(&s)
 		return s
 	}
-	seen := map[string]string{InputHash(base, inv(), "n0", "v1"): "base", InputHash(base, inv(), "n0", "v2"): "another collection"}
+	seen := map[string]string{hash(base, inv(), "n0", "v1"): "base", hash(base, inv(), "n0", "v2"): "another collection"}
 	for name, s := range map[string]Service{
 		"name": change(func(s *Service) { s.Name = "t" }), "playbook": change(func(s *Service) { s.Playbook = "q" }), "contents": change(func(s *Service) { s.PlaybookContents = "x" }),
 		"role": change(func(s *Service) { s.Role = "x" }), "type": change(func(s *Service) { s.Type = "x" }), "global": change(func(s *Service) { s.Global = true }),
 		"data": change(func(s *Service) { s.Data["a"] = []byte("3") }), "file name": change(func(s *Service) { s.Data = map[string][]byte{"a": []byte("1"), "c": []byte("2")} }),
 	} {
-		hash := InputHash(s, inv(), "n0", "v1")
-		if len(hash) != 16 {
-			t.Errorf("%s: %q", name, hash)
+		got := hash(s, inv(), "n0", "v1")
+		if len(got) != 16 {
+			t.Errorf("%s: %q", name, got)
 		}
-		if other := seen[hash]; other != "" {
+		if other := seen[got]; other != "" {
 			t.Errorf("%s and %s have one hash", name, other)
 		}
-		seen[hash] = name
+		seen[got] = name
 	}
 	if len(seen) != 10 {
 		t.Errorf("%d hashes", len(seen))
 	}
 }
 
-func TestInputsAgreeWithInputHash(t *testing.T) {
+// TestServicesDoNotTouchEachOther: what a service gives a node does not depend on which others are hashed with it.
+func TestServicesDoNotTouchEachOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		i := inv()
 		i.GroupVars["drawn"], i.Hosts[0].Vars["drawn"] = rapid.String().Draw(t, "group"), rapid.String().Draw(t, "host")
 		s := Service{Name: "s", Global: rapid.Bool().Draw(t, "global")}
-		if NewInputs(i, "v").Hash(s, "n0") != InputHash(s, i, "n0", "v") {
-			t.Fatal("they differ")
+		other := Service{Name: "other", Global: rapid.Bool().Draw(t, "other"), Data: map[string][]byte{"a": rapid.SliceOf(rapid.Byte()).Draw(t, "data")}}
+		if NewInputs(i, []Service{other, s}, "v").Hash("s", "n0") != hash(s, i, "n0", "v") {
+			t.Fatal("they do")
 		}
 	})
 }
@@ -121,12 +128,13 @@ func TestInputsAgreeWithInputHash(t *testing.T) {
 func TestUnhashableIsNotLost(t *testing.T) {
 	i := inv()
 	i.GroupVars["x"] = func() {}
-	if InputHash(Service{Name: "s"}, i, "n0", "v1") == InputHash(Service{Name: "s"}, inv(), "n0", "v1") {
+	if hash(Service{Name: "s"}, i, "n0", "v1") == hash(Service{Name: "s"}, inv(), "n0", "v1") {
 		t.Error("a value that is no JSON vanishes from the hash")
 	}
 }
 
-func BenchmarkInputs1000x10(b *testing.B) {
+// BenchmarkInputs is a thousand nodes with fifteen services of 4 KiB.
+func BenchmarkInputs(b *testing.B) {
 	i := inv()
 	var known []any
 	for n := range 1000 {
@@ -139,12 +147,16 @@ func BenchmarkInputs1000x10(b *testing.B) {
 		i.Hosts = append(i.Hosts, inventory.Host{Name: name, Vars: vars})
 	}
 	i.GroupVars["edpm_known_hosts"] = known
+	services := make([]Service, 15)
+	for s := range services {
+		services[s] = Service{Name: strconv.Itoa(s), Playbook: "osp.edpm.bootstrap", Global: s == 0, Data: map[string][]byte{"file": make([]byte, 4096)}}
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		in := NewInputs(i, "v1")
+		in := NewInputs(i, services, "v1")
 		for _, h := range i.Hosts {
-			for s := range 10 {
-				in.Hash(Service{Name: strconv.Itoa(s), Playbook: "osp.edpm.bootstrap", Global: s == 0}, h.Name)
+			for s := range services {
+				in.Hash(services[s].Name, h.Name)
 			}
 		}
 	}

@@ -195,6 +195,11 @@ func digest(v any) string {
 	if err != nil {
 		data = []byte(err.Error())
 	}
+	return identify(data)
+}
+
+// identify returns 16 hex characters of the data's SHA-256.
+func identify(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])[:16]
 }

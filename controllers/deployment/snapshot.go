@@ -126,7 +126,7 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, fmt.Errorf("inventory of NodeSet %s: %w", p.set.Name, err)
 	}
 	p.snapshot = snapshot{Group: inv.Group, Services: set.Services, Inventory: text, KnownHosts: inventory.KnownHostsFile(inv.KnownHosts), Targets: inv.Targets()}
-	return p.choose(world.Members(p.set), inv, plan.NewHashes(inv.Inventory, p.Collection)), nil
+	return p.choose(world.Members(p.set), inv, plan.NewHashes(inv.Inventory, set.Services, p.Collection)), nil
 }
 
 func (p *pass) findSet(world *plan.World) step.Outcome {
@@ -158,7 +158,7 @@ func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hash
 		}
 		t := target{Name: node.Name, UID: node.UID, Hashes: map[string]string{}}
 		for _, s := range p.snapshot.Services {
-			t.Hashes[s.Name] = hashes.Of(s, node)
+			t.Hashes[s.Name] = hashes.Of(s.Name, node)
 		}
 		p.snapshot.Nodes = append(p.snapshot.Nodes, t)
 	}

@@ -176,12 +176,12 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	hashes := plan.NewHashes(p.inventory.Inventory, p.Collection)
+	hashes := plan.NewHashes(p.inventory.Inventory, p.inputs.Services, p.Collection)
 	err = p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec {
 		node := &p.members[i]
 		spec := *node.Spec.DeepCopy()
 		if p.inventory.Has(node.Name) {
-			spec.Services = hashes.Wanted(p.inputs.Services, node)
+			spec.Services = hashes.Wanted(node)
 		}
 		return spec
 	})
