@@ -1,6 +1,6 @@
 // Package sandbox runs one program behind walls: another user without any
 // privilege, a file system that shows what the Spec names and nothing else, no
-// network, and processes of its own. It takes nothing but a Linux kernel of 5.12
+// network nor sockets that lead past it, and processes of its own. It takes nothing but a Linux kernel of 5.12
 // or newer and root; there is nothing to install.
 //
 // The program's first process is Enter, in a process that Command starts in new

@@ -99,18 +99,20 @@ func TestWhatIsSeenInside(t *testing.T) {
 		"echo x >>results && cat results": "x\n",
 		"echo x >scratch/f && cat scratch/f && echo y >/tmp/f && cat /tmp/f": "x\ny\n",
 		"id -u; id -un; id -G": fmt.Sprintf("%d\nansible\n%d\n", user, user),
-		"grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | tr -s '\t\n' ' '":   "CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000 CapAmb: 0000000000000000 ",
-		"grep NoNewPrivs /proc/self/status":                                     "NoNewPrivs:\t1\n",
-		"cat /proc/self/oom_score_adj":                                          "500\n",
-		"ls /proc | grep -c '^[0-9]'":                                           "4\n", // init, the shell, ls, grep
-		"cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '":              "lo\n",
-		"ls /home /root /run /var /sys 2>/dev/null":                             "",
-		"ls -d /old /new 2>/dev/null":                                           "",
-		"ls /dev | tr '\n' ' '":                                                 "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ",
-		"ls /work | tr '\n' ' '":                                                "given results scratch ",
-		"ls /proc/self/fd | wc -l":                                              "4\n", // the three, and what ls reads
-		"env | grep -v ^PWD=":                                                   "PATH=/usr/bin:/bin\n",
-		"python3 -c 'import os; print(os.openpty()[0] > 0)'":                    "True\n",
+		"grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | tr -s '\t\n' ' '": "CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000 CapAmb: 0000000000000000 ",
+		"grep NoNewPrivs /proc/self/status":                                   "NoNewPrivs:\t1\n",
+		"cat /proc/self/oom_score_adj":                                        "500\n",
+		"ls /proc | grep -c '^[0-9]'":                                         "4\n", // init, the shell, ls, grep
+		"cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '":            "lo\n",
+		"ls /home /root /run /var /sys 2>/dev/null":                           "",
+		"ls -d /old /new 2>/dev/null":                                         "",
+		"ls /dev | tr '\n' ' '":                                               "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ",
+		"ls /work | tr '\n' ' '":                                              "given results scratch ",
+		"ls /proc/self/fd | wc -l":                                            "4\n", // the three, and what ls reads
+		"env | grep -v ^PWD=":                                                 "PATH=/usr/bin:/bin\n",
+		"python3 -c 'import os; print(os.openpty()[0] > 0)'":                  "True\n",
+		"python3 -c 'import socket as s; s.socket(1, 1); s.socket(2, 1); s.socket(10, 2); s.socket(16, 3); print(1)'": "1\n",
+		"grep Seccomp: /proc/self/status":                                       "Seccomp:\t2\n",
 		"python3 -c 'import multiprocessing; multiprocessing.Lock(); print(1)'": "1\n",
 	} {
 		if got := b.run(t, script); got != want {
@@ -127,6 +129,8 @@ func TestWhatIsRefusedInside(t *testing.T) {
 		"mount -t tmpfs none /tmp", "umount /work/results", "unshare -U true", "unshare -m true", "unshare -n true", "chroot / true",
 		"mknod /tmp/sda b 8 0", "chown 0 /tmp", "su -c true", "cat /etc/shadow", "cat /proc/1/environ", "ls -l /proc/1/fd/ | grep -q pipe", "kill -9 1 && ! kill -0 1",
 		"python3 -c 'import ctypes; exit(ctypes.CDLL(None).ptrace(16, 1, 0, 0) != 0)'", "python3 -c 'import os; os.nice(-5)'",
+		"python3 -c 'import socket; socket.socket(40, 1)'", "python3 -c 'import socket; socket.socket(38, 5)'", // AF_VSOCK, AF_ALG
+		"python3 -c 'import ctypes as c; l = c.CDLL(None, use_errno=True); l.syscall(425, 1, 0); exit(c.get_errno() == 38)'", // io_uring_setup
 		"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 9), 1)'", "python3 -c 'import resource as r; r.setrlimit(r.RLIMIT_NPROC, (99, 99))'",
 	} {
 		if got := b.run(t, "if "+script+" 2>/dev/null; then echo done; fi"); strings.Contains(got, "done") {
