@@ -131,9 +131,11 @@ func (f folder) removeSecrets() error {
 
 // begin lays the folder out anew and starts the run's supervisor. An engine that dies in between leaves an Absent run.
 func (f folder) begin(ctx context.Context, p prepared) error {
-	// A lost run may have left connections behind.
-	if err := f.endProcesses(ctx); err != nil {
-		return err
+	// A lost run may have left connections behind. Where there is no folder there was no run, and nothing to wait for.
+	if f.has("") {
+		if err := f.endProcesses(ctx); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(f.dir); err != nil {
 		return err
