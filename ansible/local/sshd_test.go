@@ -16,11 +16,12 @@ import (
 	"github.com/rackplane/rackplane/ansible"
 )
 
-// lab is an OpenSSH server on two loopback addresses, each a node, and the means to run playbooks on them.
+// lab is an OpenSSH server on three loopback addresses, each a node, and the means to run playbooks on them.
 type lab struct {
 	config     Config
 	dir        string // scratch space that playbooks may write to
 	port       int
+	server     int // the server's process
 	key        []byte
 	hostKey    string // public, the server's
 	otherKey   string // public, another
@@ -101,9 +102,12 @@ func (l *lab) startServer(tb testing.TB, hostKey, userKey string) {
 	}
 	listener.Close()
 	config := filepath.Join(l.dir, "sshd_config")
+	// bash reads the login's .bashrc for each command that comes over SSH, but not where it is started by a shell (SHLVL): what
+	// somebody has in there is no part of the tests.
 	write(tb, config, fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1
 ListenAddress 127.0.0.2
+ListenAddress 127.0.0.4
 HostKey %s
 AuthorizedKeysFile %s.pub
 PermitRootLogin prohibit-password
@@ -113,6 +117,7 @@ UsePAM no
 PidFile none
 MaxStartups 100
 Subsystem sftp internal-sftp
+SetEnv SHLVL=1
 `, l.port, hostKey, userKey))
 	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), server, "-D", "-e", "-f", config)
 	var log bytes.Buffer
@@ -120,6 +125,7 @@ Subsystem sftp internal-sftp
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
+	l.server = cmd.Process.Pid
 	tb.Cleanup(func() {
 		write(tb, filepath.Join(l.dir, "go"), "") // what a canceled run left waiting on the nodes ends by itself
 		cmd.Process.Kill()

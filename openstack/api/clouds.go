@@ -11,7 +11,6 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/wire"
 )
@@ -119,7 +118,6 @@ type session struct {
 	mu      sync.Mutex
 	api     *api             // nil until logged in
 	last    *answer          // nil after a Do
-	silent  bool             // whether the last survey was not answered
 	epoch   int              // counts Dos: an answer that was fetched across one is not kept
 	fetched chan struct{}    // closed when the survey under way ends; nil when there is none
 	stocks  map[string]stock // by provider
@@ -186,9 +184,7 @@ func (s *session) fetch(ctx context.Context, epoch int) (*survey, error) {
 	if err != nil {
 		s.api = nil // logs in anew: token, catalog or endpoints may have changed
 	}
-	news := !fault.Is(err, fault.Transient) || s.silent // who asks again at once really asks
-	s.silent = fault.Is(err, fault.Transient)
-	if epoch == s.epoch && news {
+	if epoch == s.epoch {
 		s.last = &answer{made, err, s.clouds.clock.Now()}
 	}
 	return made, err
