@@ -11,10 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/openstack"
 )
 
 // Adoption is what a pre-provisioned node must be like before the set's services run on it, as far as the set's objects
@@ -26,7 +25,7 @@ func (s *Set) Adoption(node *v1alpha1.DataPlaneNode, keystone string, now time.T
 	w := adoption.Wanted{
 		HostName: CanonicalName(node, s.Networks), Now: now,
 		Architecture: set.Spec.Hosts.Requirements.CPU.Arch, MinFreeGiB: set.Spec.Adoption.MinFreeGiB,
-		Southbound: cloud.southbound, Transport: cloud.transport,
+		Southbound: cloud.Southbound, Transport: cloud.Transport,
 		Encapsulation: encapIP(set, node, s.Networks), BridgeMappings: bridgeMappings(set, node),
 	}
 	types := s.serviceTypes()
@@ -67,7 +66,7 @@ func allowed(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, name string) b
 type repository struct{ Name, URL string }
 
 // endpoints are what the services connect to. Repositories are needed by the first of them already.
-func endpoints(services []string, repositories []repository, cloud controlPlane) []adoption.Endpoint {
+func endpoints(services []string, repositories []repository, cloud openstack.ControlPlane) []adoption.Endpoint {
 	var all []adoption.Endpoint
 	add := func(name, address string, early bool) {
 		known := slices.ContainsFunc(all, func(e adoption.Endpoint) bool { return e.Address == address })
@@ -79,19 +78,19 @@ func endpoints(services []string, repositories []repository, cloud controlPlane)
 		add("package repository "+r.Name, hostPort(r.URL), true)
 	}
 	if slices.Contains(services, "ovn") {
-		for _, s := range cloud.southbound {
+		for _, s := range cloud.Southbound {
 			_, address, _ := strings.Cut(s, ":")
 			add("OVN's southbound database", address, false)
 		}
 	}
 	if slices.Contains(services, "nova") {
-		add("Keystone", hostPort(cloud.keystone), false)
-		for _, address := range cloud.transport {
+		add("Keystone", hostPort(cloud.Keystone), false)
+		for _, address := range cloud.Transport {
 			add("Nova's message bus", address, false)
 		}
 	}
 	if slices.Contains(services, "neutron-metadata") {
-		add("Nova's metadata service", cloud.metadata, false)
+		add("Nova's metadata service", cloud.Metadata, false)
 	}
 	return all
 }
@@ -112,98 +111,40 @@ func hostPort(text string) string {
 	return ""
 }
 
-// controlPlane is where the cloud is, as far as it is told; no credentials.
-type controlPlane struct {
-	keystone, metadata    string
-	southbound, transport []string
-}
-
 // controlPlane puts together what spec.openstack and the services' files say. The set's own word wins, then RHOSO's
 // objects (ovncontroller-config, nova-cell1-compute-config), then openstack-control-plane.
-func (s *Set) controlPlane(keystone string) controlPlane {
-	var c, described controlPlane
+func (s *Set) controlPlane(keystone string) openstack.ControlPlane {
+	var c, described openstack.ControlPlane
 	for i := range s.Services {
 		data := s.Services[i].Data
 		for line := range strings.Lines(string(data["ovsdb-config"])) {
 			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "ovn-remote" {
-				c.southbound = strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,\"'\n", r) })
+				c.Southbound = strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,\"'\n", r) })
 			}
 		}
 		if found := transportLine().FindSubmatch(data["01-nova.conf"]); found != nil {
-			c.transport = buses(string(found[1]))
+			c.Transport = openstack.Buses(string(found[1]))
 		}
 		if text := data["control-plane.yaml"]; len(text) > 0 {
-			described = describe(text)
+			described = openstack.ParseControlPlane(text)
 		}
 	}
 	if join := s.NodeSet.Spec.OpenStack; join != nil {
 		if join.Southbound != nil {
-			c.southbound = join.Southbound.Endpoints
+			c.Southbound = join.Southbound.Endpoints
 		}
-		c.keystone = keystone
+		c.Keystone = keystone
 	}
-	c.keystone, c.metadata = cmp.Or(c.keystone, described.keystone), described.metadata
-	if len(c.southbound) == 0 {
-		c.southbound = described.southbound
+	c.Keystone, c.Metadata = cmp.Or(c.Keystone, described.Keystone), described.Metadata
+	if len(c.Southbound) == 0 {
+		c.Southbound = described.Southbound
 	}
-	if len(c.transport) == 0 {
-		c.transport = described.transport
+	if len(c.Transport) == 0 {
+		c.Transport = described.Transport
 	}
 	return c
 }
 
 func transportLine() *regexp.Regexp {
 	return regexp.MustCompile(`(?m)^[ \t]*transport_url[ \t]*[=:][ \t]*(\S+)`)
-}
-
-// describe reads control-plane.yaml of the Secret openstack-control-plane. One that cannot be read is its services' to
-// tell of.
-func describe(text []byte) controlPlane {
-	var d struct {
-		Keystone struct {
-			AuthURL string `json:"auth_url"`
-		} `json:"keystone"`
-		Nova struct {
-			TransportURL string `json:"transport_url"`
-		} `json:"nova"`
-		Metadata struct {
-			Host string      `json:"host"`
-			Port json.Number `json:"port"`
-		} `json:"metadata"`
-		OVN struct {
-			Southbound []string `json:"southbound"`
-		} `json:"ovn"`
-	}
-	if yaml.Unmarshal(text, &d) != nil {
-		return controlPlane{}
-	}
-	c := controlPlane{keystone: d.Keystone.AuthURL, southbound: d.OVN.Southbound, transport: buses(d.Nova.TransportURL)}
-	if d.Metadata.Host != "" {
-		c.metadata = net.JoinHostPort(d.Metadata.Host, cmp.Or(d.Metadata.Port.String(), "8775"))
-	}
-	return c
-}
-
-// buses are the host:port of a transport_url (oslo.messaging: rabbit://USER:PASSWORD@HOST:PORT,USER:PASSWORD@HOST:PORT/VHOST),
-// sorted. Parts that may be a piece of a password are left out.
-func buses(transport string) []string {
-	_, rest, _ := strings.Cut(transport, "://")
-	var out []string
-	for part := range strings.SplitSeq(rest, ",") {
-		if strings.Contains(rest, "@") && !strings.Contains(part, "@") {
-			continue
-		}
-		host := part[strings.LastIndexByte(part, '@')+1:]
-		if end := strings.IndexAny(host, "/?"); end >= 0 {
-			host = host[:end]
-		}
-		if _, _, err := net.SplitHostPort(host); err != nil && host != "" {
-			host = net.JoinHostPort(strings.Trim(host, "[]"), "5672")
-		}
-		if host != "" {
-			out = append(out, host)
-		}
-	}
-	slices.Sort(out)
-	return out
 }

@@ -100,23 +100,6 @@ func TestASwitchInAnyForm(t *testing.T) {
 	}
 }
 
-func TestBuses(t *testing.T) {
-	t.Parallel()
-	for transport, want := range map[string][]string{
-		"rabbit://u:p@192.0.2.1":                 {"192.0.2.1:5672"},
-		"rabbit://u:p@192.0.2.1:5671?ssl=1":      {"192.0.2.1:5671"},
-		"rabbit://u:p@[2001:db8::1]/cell?ssl=1":  {"[2001:db8::1]:5672"},
-		"rabbit://u:p,q/@b:5671/,u:p@a/":         {"a:5672", "b:5671"},
-		"rabbit://u:p/w@192.0.2.1":               {"192.0.2.1:5672"},
-		"rabbit://192.0.2.2,192.0.2.1:5671/cell": {"192.0.2.1:5671", "192.0.2.2:5672"},
-		"none":                                   nil,
-	} {
-		if diff := cmp.Diff(want, buses(transport)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", transport, diff)
-		}
-	}
-}
-
 func TestAnEmptyTransportIsNotTheNextLine(t *testing.T) {
 	t.Parallel()
 	set, node := adopting(`{}`, map[string]string{"01-nova.conf": "[DEFAULT]\ntransport_url =\nconnection=mysql://nova:secret@192.0.2.9/nova\n"})

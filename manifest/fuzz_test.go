@@ -1,9 +1,14 @@
-package main
+package manifest_test
 
 import (
 	"strings"
 	"testing"
 
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/manifest"
 )
 
@@ -13,8 +18,14 @@ func FuzzManifests(f *testing.F) {
 	f.Add(`{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}, null]}`)
 	f.Add("apiVersion: dataplane.rackplane.dev/v1alpha1\nkind: NetConfig\nspec: {networks: [{name: a, subnets: [{cidr: x}]}]}\n")
 	f.Add("- a\n---\n&a [*a]\n")
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme, metal3v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			f.Fatal(err)
+		}
+	}
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := manifest.Read(newScheme(), strings.NewReader(text), "site", []string{"-"})
+		m, err := manifest.Read(scheme, strings.NewReader(text), "site", []string{"-"})
 		if err != nil {
 			return
 		}
