@@ -15,8 +15,8 @@ type Hashes struct {
 	services []rollout.Service
 }
 
-// NewHashes hashes what the services get. collection identifies the playbooks that run.
-func NewHashes(inv inventory.Inventory, services []rollout.Service, collection string) Hashes {
+// NewHashes hashes what the services get.
+func NewHashes(inv inventory.Inventory, services []rollout.Service, collection rollout.Collection) Hashes {
 	return Hashes{rollout.NewInputs(inv, services, collection), services}
 }
 

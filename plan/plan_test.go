@@ -68,7 +68,7 @@ func TestHashesTellHostsApart(t *testing.T) {
 		if err != nil || !inv.Has(node.Name) {
 			t.Fatalf("inventory %+v: %v", inv, err)
 		}
-		return plan.NewHashes(inv.Inventory, []rollout.Service{{Name: "s", Playbook: "p"}}, collection).Of("s", &node)
+		return plan.NewHashes(inv.Inventory, []rollout.Service{{Name: "s", Playbook: "p"}}, rollout.Collection{Version: collection}).Of("s", &node)
 	}
 	first := hash("1", "a")
 	if again := hash("1", "a"); again != first || hash("2", "a") == first || hash("1", "b") == first {

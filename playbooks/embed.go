@@ -30,7 +30,7 @@ var collection embed.FS
 
 // Hash is the SHA-256 of the collection's paths and contents, in hexadecimal.
 func Hash() string {
-	sum, err := hash(collection)
+	sum, err := hash(collection, root)
 	if err != nil {
 		panic(err) // Reading what is compiled in cannot fail.
 	}
@@ -41,7 +41,7 @@ func Hash() string {
 // left alone, others are replaced as a whole by a rename, so that no reader of dir ever sees a part of a collection.
 // dir's parent must exist. Concurrent calls for one dir must be kept apart by the caller.
 func Extract(dir string) error {
-	if found, err := hash(os.DirFS(dir)); err == nil && found == Hash() {
+	if found, err := hash(os.DirFS(dir), root); err == nil && found == Hash() {
 		return nil
 	}
 	staging, err := os.MkdirTemp(filepath.Dir(dir), ".playbooks-")
@@ -67,22 +67,25 @@ func swap(staging, dir string) error {
 	return os.Rename(fresh, dir)
 }
 
-func hash(tree fs.FS) (string, error) {
+// hash is the SHA-256 of the paths and contents of some folders and files, in hexadecimal.
+func hash(tree fs.FS, parts ...string) (string, error) {
 	sum := sha256.New()
-	err := fs.WalkDir(kept{tree}, root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+	for _, part := range parts {
+		err := fs.WalkDir(kept{tree}, part, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			text, err := fs.ReadFile(tree, name)
+			if err != nil {
+				return err
+			}
+			content := sha256.Sum256(text)
+			_, err = fmt.Fprintf(sum, "%s %x\n", name, content)
 			return err
-		}
-		text, err := fs.ReadFile(tree, name)
+		})
 		if err != nil {
-			return err
+			return "", fmt.Errorf("playbooks: hash the collection: %w", err)
 		}
-		content := sha256.Sum256(text)
-		_, err = fmt.Fprintf(sum, "%s %x\n", name, content)
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("playbooks: hash the collection: %w", err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }

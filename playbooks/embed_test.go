@@ -78,14 +78,14 @@ func TestExtractNamesTheFolderItCannotWrite(t *testing.T) {
 func TestHashIsOfTheContents(t *testing.T) {
 	first := Hash()
 	dir := extracted(t)
-	second, err := hash(os.DirFS(dir))
+	second, err := hash(os.DirFS(dir), root)
 	if err != nil || first != second || len(first) != 64 {
 		t.Errorf("Hash() = %q, the extracted collection's is %q (%v); want the same 64 digits", first, second, err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, bootstrap), []byte("other"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if third, err := hash(os.DirFS(dir)); err != nil || third == first {
+	if third, err := hash(os.DirFS(dir), root); err != nil || third == first {
 		t.Errorf("the hash did not follow the contents (%v)", err)
 	}
 }

@@ -1,7 +1,10 @@
 package rollout
 
 import (
+	"encoding/json"
 	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,55 +40,119 @@ const knownHostsVar = "edpm_known_hosts"
 // added runs, and the others stay as they are.
 func listVars() []string { return []string{"edpm_services", "edpm_service_types"} }
 
-// Inputs are the input hashes of a set's services on its nodes. What services share, an inventory's variables and each
-// service's own data, is hashed once, however many nodes there are.
+// Inputs are the input hashes of a set's services on its nodes. What services and nodes share is hashed once, however many
+// of them there are.
 type Inputs struct {
-	collection    string
-	group, global string
-	hosts         map[string]string
-	services      map[string]hashed
+	services map[string]hashed
+	hosts    map[string]variables
 }
 
-// hashed is a service as far as it is the same on every node.
+// hashed is a service with what is the same on every node.
 type hashed struct {
-	digest string
 	global bool
+	// reads are the variables it reads; not known when any is true: then it may read all of them.
+	reads Reads
+	any   bool
+	// read covers the service and those of the group's variables that it reads, all every one of them.
+	read, all string
 }
 
-// NewInputs hashes services and an inventory. collection identifies the playbooks' version.
-func NewInputs(inv inventory.Inventory, services []Service, collection string) Inputs {
-	global := maps.Clone(inv.GroupVars)
+// NewInputs hashes services and an inventory.
+func NewInputs(inv inventory.Inventory, services []Service, collection Collection) Inputs {
+	shared := maps.Clone(inv.GroupVars)
 	for _, name := range listVars() {
-		delete(global, name)
+		delete(shared, name)
 	}
-	local := maps.Clone(global)
+	local := maps.Clone(shared)
 	delete(local, knownHostsVar)
-	in := Inputs{
-		collection: collection,
-		group:      digest(local),
-		global:     digest(global),
-		hosts:      make(map[string]string, len(inv.Hosts)),
-		services:   make(map[string]hashed, len(services)),
+	group, everyone := encode(local), encode(shared)
+	in := Inputs{services: make(map[string]hashed, len(services)), hosts: make(map[string]variables, len(inv.Hosts))}
+	for _, s := range services {
+		vars := group
+		if s.Global {
+			vars = everyone
+		}
+		in.services[s.Name] = collection.hash(s, vars)
 	}
 	for _, h := range inv.Hosts {
-		in.hosts[h.Name] = digest(h.Vars)
-	}
-	for _, s := range services {
-		s.Limits = Limits{}
-		in.services[s.Name] = hashed{digest(s), s.Global}
+		in.hosts[h.Name] = encode(h.Vars)
 	}
 	return in
 }
 
-// Hash identifies what a run of the service gives the node: 16 hex characters of a SHA-256. A global service's covers the
-// group's variables with all known hosts, and no node's own variables: it is the same on every node of the set. Any other's
-// covers the node's variables and the group's without the known hosts, so other nodes do not touch it. Neither covers the
-// list of the set's services.
-func (in Inputs) Hash(service, node string) string {
-	s := in.services[service]
-	vars := []string{in.group, in.hosts[node]}
-	if s.global {
-		vars = []string{in.global}
+func (c Collection) hash(s Service, group variables) hashed {
+	s.Limits = Limits{}
+	playbook, known := c.Playbooks[s.Playbook]
+	if !known {
+		playbook.Version = c.Version
 	}
-	return identify([]byte(strings.Join(append(vars, s.digest, in.collection), "\n")))
+	own := digest(s) + playbook.Version
+	read, evaluated := playbook.Reads.of(group)
+	return hashed{
+		global: s.Global, reads: playbook.Reads, any: !known || evaluated,
+		read: identify([]byte(own + read)), all: identify([]byte(own + group.all)),
+	}
+}
+
+// Hash identifies what a run of the service gives the node: 16 hex characters of a SHA-256. It covers the service, the
+// playbook, and the variables that the playbook reads; all variables where that is not known, or where one of them holds a
+// template, which may name any. A global service's covers the group's variables with all known hosts, and no node's own: it is
+// the same on every node of the set. Any other's covers the node's variables and the group's without the known hosts, so other
+// nodes do not touch it. Neither covers the list of the set's services.
+func (in Inputs) Hash(service, node string) string {
+	s, vars := in.services[service], in.hosts[node]
+	read, evaluated := s.reads.of(vars)
+	switch {
+	case s.global && s.any:
+		return s.all
+	case s.global:
+		return s.read
+	case s.any || evaluated:
+		return identify([]byte(s.all + vars.all))
+	}
+	return identify([]byte(s.read + read))
+}
+
+// variables are ready to be hashed.
+type variables struct {
+	all       string            // hash of all together
+	texts     map[string]string // each one's value as JSON
+	templates map[string]bool   // those whose value Ansible evaluates
+}
+
+func encode(vars map[string]any) variables {
+	v := variables{texts: make(map[string]string, len(vars)), templates: map[string]bool{}}
+	var all strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		v.texts[name] = text(vars[name])
+		v.templates[name] = evaluated(vars[name])
+		all.WriteString(name + "=" + v.texts[name] + "\n")
+	}
+	v.all = identify([]byte(all.String()))
+	return v
+}
+
+// text writes a value so that no two have one text.
+func text(v any) string {
+	if s, ok := v.(string); ok {
+		return strconv.Quote(s)
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
+}
+
+// evaluated reports whether Ansible evaluates something in a value.
+func evaluated(v any) bool {
+	switch v := v.(type) {
+	case inventory.Template:
+		return strings.Contains(string(v), "{{") || strings.Contains(string(v), "{%")
+	case []any:
+		return slices.ContainsFunc(v, evaluated)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), evaluated)
+	}
+	return false
 }

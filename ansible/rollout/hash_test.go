@@ -25,7 +25,7 @@ func inv() inventory.Inventory {
 
 // hash is the input of one service on a node.
 func hash(s Service, i inventory.Inventory, node, collection string) string {
-	return NewInputs(i, []Service{s}, collection).Hash(s.Name, node)
+	return NewInputs(i, []Service{s}, Collection{Version: collection}).Hash(s.Name, node)
 }
 
 // TestLimitsRunNothing: another time limit gives a node nothing new, so no service runs again for it.
@@ -119,7 +119,7 @@ func TestServicesDoNotTouchEachOther(t *testing.T) {
 		i.GroupVars["drawn"], i.Hosts[0].Vars["drawn"] = rapid.String().Draw(t, "group"), rapid.String().Draw(t, "host")
 		s := Service{Name: "s", Global: rapid.Bool().Draw(t, "global")}
 		other := Service{Name: "other", Global: rapid.Bool().Draw(t, "other"), Data: map[string][]byte{"a": rapid.SliceOf(rapid.Byte()).Draw(t, "data")}}
-		if NewInputs(i, []Service{other, s}, "v").Hash("s", "n0") != hash(s, i, "n0", "v") {
+		if NewInputs(i, []Service{other, s}, Collection{Version: "v"}).Hash("s", "n0") != hash(s, i, "n0", "v") {
 			t.Fatal("they do")
 		}
 	})
@@ -151,13 +151,67 @@ func BenchmarkInputs(b *testing.B) {
 	for s := range services {
 		services[s] = Service{Name: strconv.Itoa(s), Playbook: "osp.edpm.bootstrap", Global: s == 0, Data: map[string][]byte{"file": make([]byte, 4096)}}
 	}
+	var reads []string
+	for v := range 20 {
+		reads = append(reads, fmt.Sprintf("edpm_service_%02d", v))
+	}
+	collection := Collection{Playbooks: map[string]Playbook{"osp.edpm.bootstrap": {Version: "v1", Reads: Reads{Names: append(reads, "network01_ip")}}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		in := NewInputs(i, services, "v1")
+		in := NewInputs(i, services, collection)
 		for _, h := range i.Hosts {
 			for s := range services {
 				in.Hash(services[s].Name, h.Name)
 			}
 		}
+	}
+}
+
+// TestOnlyWhatIsReadCounts: of a playbook whose variables are known, another one makes nothing due; unless what is read
+// is a template, which may name it.
+func TestOnlyWhatIsReadCounts(t *testing.T) {
+	const playbook = "osp.edpm.bootstrap"
+	at := func(group, host map[string]any, global bool, version string) string {
+		i := inv()
+		maps.Copy(i.GroupVars, group)
+		maps.Copy(i.Hosts[0].Vars, host)
+		collection := Collection{Version: "all of it", Playbooks: map[string]Playbook{
+			playbook: {Version: version, Reads: Reads{Names: []string{"edpm_read"}, Suffixes: []string{"_ip"}}},
+		}}
+		return NewInputs(i, []Service{{Name: "s", Playbook: playbook, Global: global}}, collection).Hash("s", "n0")
+	}
+	type vars = map[string]any
+	for _, c := range []struct {
+		name          string
+		group, host   vars // that were
+		group2, host2 vars // and now are
+		local, shared bool // whether the hash of a service changes, and that of a global one
+	}{
+		{name: "not read", group2: vars{"edpm_x": "2"}, host2: vars{"edpm_y": "2"}},
+		{name: "read, of the group", group2: vars{"edpm_read": "2"}, local: true, shared: true},
+		{name: "read, of the node", host2: vars{"edpm_read": "2"}, local: true},
+		{name: "by its suffix", host2: vars{"storage_ip": "2"}, local: true},
+		{name: "moved to another", group: vars{"edpm_read": "a"}, group2: vars{"a_ip": "a"}, local: true, shared: true},
+		{
+			name: "named by a template of the group", group: vars{"edpm_read": inventory.Template("{{ edpm_y }}")}, group2: vars{"edpm_read": inventory.Template("{{ edpm_y }}")},
+			host2: vars{"edpm_y": "2"}, local: true,
+		},
+		{
+			name: "named by a template of the node", host: vars{"edpm_read": []any{inventory.Template("{% if edpm_x %}")}},
+			host2: vars{"edpm_read": []any{inventory.Template("{% if edpm_x %}")}}, group2: vars{"edpm_x": "2"}, local: true,
+		},
+		{name: "named by text that is no template", group: vars{"edpm_read": "{{ edpm_y }}"}, group2: vars{"edpm_read": "{{ edpm_y }}"}, host2: vars{"edpm_y": "2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := at(c.group, c.host, false, "1") != at(c.group2, c.host2, false, "1"); got != c.local {
+				t.Errorf("the hash changes: %v", got)
+			}
+			if got := at(c.group, c.host, true, "1") != at(c.group2, c.host2, true, "1"); got != c.shared {
+				t.Errorf("a global service's hash changes: %v", got)
+			}
+		})
+	}
+	if at(nil, nil, false, "1") == at(nil, nil, false, "2") {
+		t.Error("another version of the playbook changes nothing")
 	}
 }

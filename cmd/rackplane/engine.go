@@ -256,9 +256,9 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 		return err
 	}
 	setups := []func(ctrl.Manager) error{
-		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Hash()}).Setup,
+		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Collection()}).Setup,
 		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: walls.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: walls.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Hash()}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Collection()}).Setup,
 	}
 	if service != nil {
 		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)

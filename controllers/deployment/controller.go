@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
@@ -32,8 +33,8 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// Gate stops everything while it is closed.
 	Gate step.Gate
-	// Collection identifies the playbooks; it must be the NodeSet controller's.
-	Collection string
+	// Collection is the playbooks that run; it must be the NodeSet controller's.
+	Collection rollout.Collection
 }
 
 // pass is what one pass over a deployment knows. Fields are filled by the steps in order.

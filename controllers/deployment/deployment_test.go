@@ -21,6 +21,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/ansible/ansibletest"
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/leases"
@@ -70,7 +71,7 @@ func site(t *testing.T, d *v1alpha1.DataPlaneDeployment, more ...client.Object) 
 	api := steptest.New(t, append(objects, more...)...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(1)}
 	r.controller = deployment.Reconciler{
-		Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
+		Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"},
 	}
 	return r
 }
@@ -575,7 +576,7 @@ func TestLargeSnapshotFits(t *testing.T) {
 	}
 	api := steptest.New(t, objects...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(0)}
-	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
+	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"}}
 	r.pass()
 	secret := &corev1.Secret{}
 	if err := r.Plain.Get(t.Context(), client.ObjectKey{Namespace: steptest.Namespace, Name: "d-inputs"}, secret); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/plan"
@@ -25,8 +26,8 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// Gate stops everything while it is closed.
 	Gate step.Gate
-	// Collection identifies the playbooks; another one makes every service run again.
-	Collection string
+	// Collection is the playbooks that run; another one makes its services run again.
+	Collection rollout.Collection
 }
 
 // pass is what one pass over a NodeSet knows. Fields are filled by the steps in order.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controllers/step"
@@ -39,7 +40,7 @@ func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	api := steptest.New(t, objects...)
 	return &rig{T: t, API: api, controller: nodeset.Reconciler{
-		Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1",
+		Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"},
 	}}
 }
 
@@ -666,7 +667,7 @@ func TestPreProvisioned(t *testing.T) {
 func BenchmarkNoOp(b *testing.B) {
 	const size = 1000
 	api := steptest.New(b, append(steptest.Site(b, size), steptest.NodeSet(size))...)
-	controller := nodeset.Reconciler{Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: "1"}
+	controller := nodeset.Reconciler{Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"}}
 	pass := func() {
 		b.Helper()
 		if _, err := steptest.Pass(b.Context(), &controller, client.ObjectKeyFromObject(steptest.NodeSet(0))); err != nil {

@@ -18,6 +18,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/rackplane/rackplane/ansible/ansibletest"
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
@@ -80,9 +81,9 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	held := &leases.Leases{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: wall}
 	for _, setup := range []func(ctrl.Manager) error{
 		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
-		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: "1"}).Setup,
+		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
 		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Cloud: w, Leases: held, Clock: wall, Events: recorder}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: "1"}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
 	} {
 		if err := setup(mgr); err != nil {
 			t.Fatal(err)

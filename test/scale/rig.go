@@ -26,6 +26,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controlplane"
 	"github.com/rackplane/rackplane/openstack/openstacktest"
+	"github.com/rackplane/rackplane/playbooks"
 	"github.com/rackplane/rackplane/secret"
 )
 
@@ -106,12 +107,12 @@ func (r *rig) engine(cfg *rest.Config) (ctrl.Manager, error) {
 	runner := newRunner(r.servers)
 	held := &leases.Leases{Client: c, Reader: reader, Runner: runner, Store: "scale", Duration: time.Minute, Clock: now}
 	return mgr, errors.Join(
-		(&nodeset.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Collection: "1"}).Setup(mgr),
+		(&nodeset.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Collection: playbooks.Collection()}).Setup(mgr),
 		(&node.Reconciler{
 			Client: c, Reader: reader, Clock: now, Events: events, Prober: r.servers, Examiner: r.servers, Cloud: r.servers.cloud,
 			Leases: held, Random: rand.Reader,
 		}).Setup(mgr),
-		(&deployment.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Runner: runner, Leases: held, Collection: "1"}).Setup(mgr),
+		(&deployment.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection()}).Setup(mgr),
 		(&hostcontroller.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
 	)
 }

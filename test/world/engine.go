@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
@@ -60,7 +61,7 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 			func() client.ObjectList { return &metal3v1alpha1.BareMetalHostList{} }, queue(),
 		},
 		{
-			&nodeset.Reconciler{Client: c, Reader: api, Clock: w.Clock, Events: recorder, Collection: "1"},
+			&nodeset.Reconciler{Client: c, Reader: api, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
 			func() client.ObjectList { return &v1alpha1.NodeSetList{} }, queue(),
 		},
 		{
@@ -71,7 +72,7 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
 		{
-			&deployment.Reconciler{Client: c, Reader: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: "1"},
+			&deployment.Reconciler{Client: c, Reader: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
 			func() client.ObjectList { return &v1alpha1.DataPlaneDeploymentList{} }, queue(),
 		},
 	}

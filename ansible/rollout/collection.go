@@ -1,0 +1,53 @@
+package rollout
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Collection is the playbooks that runs use.
+type Collection struct {
+	// Version changes whenever anything of the collection does.
+	Version string
+	// Playbooks are those of which more is known, by name (FQCN).
+	Playbooks map[string]Playbook
+}
+
+// Playbook is what the engine knows of a playbook.
+type Playbook struct {
+	// Version changes whenever anything does that the playbook runs.
+	Version string
+	// Reads are the variables of the inventory that it reads.
+	Reads Reads
+}
+
+// Reads are variables.
+type Reads struct {
+	// Names of variables, each once, in an order that stays.
+	Names []string
+	// Suffixes of the names of further ones.
+	Suffixes []string
+}
+
+// of returns the hash of those of the variables that are read, and whether Ansible evaluates something in one of them.
+func (r Reads) of(v variables) (hash string, evaluated bool) {
+	var b strings.Builder
+	add := func(name string) {
+		if text, ok := v.texts[name]; ok {
+			b.WriteString(name + "=" + text + "\n")
+			evaluated = evaluated || v.templates[name]
+		}
+	}
+	for _, name := range r.Names {
+		add(name)
+	}
+	if len(r.Suffixes) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(v.texts)) {
+			if slices.ContainsFunc(r.Suffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) }) {
+				add(name)
+			}
+		}
+	}
+	return identify([]byte(b.String())), evaluated
+}
