@@ -136,6 +136,14 @@ func (r *Runner) Started() []ansible.Run {
 	return slices.Clone(r.started)
 }
 
+// Succeeded reports whether the run has ended well on the node. It moves nothing.
+func (r *Runner) Succeeded(key, node string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	run := r.runs[key]
+	return run != nil && run.status.Nodes[node].Result == v1alpha1.ServiceSucceeded
+}
+
 // Running is the number of runs under way.
 func (r *Runner) Running() int {
 	r.mu.Lock()

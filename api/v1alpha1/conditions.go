@@ -49,7 +49,7 @@ const (
 	// ReasonInvalidInput: a spec names something missing or malformed; the message names object, field and remedy.
 	ReasonInvalidInput = "InvalidInput"
 
-	// ReasonWaitingForPlan: the NodeSet controller has not decided yet.
+	// ReasonWaitingForPlan: the NodeSet controller has decided nothing for the node; its condition Planned tells if something is missing.
 	ReasonWaitingForPlan = "WaitingForPlan"
 	// ReasonWaitingForHost: the host is being registered, inspected, cleaned or imaged.
 	ReasonWaitingForHost = "WaitingForHost"

@@ -436,7 +436,10 @@ func TestBusyAndLostRuns(t *testing.T) {
 	if result := r.pass(); result.RequeueAfter == 0 || result.RequeueAfter > 10*time.Second {
 		t.Errorf("another try after %s", result.RequeueAfter)
 	}
-	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBusy)
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonProgressing, "runs bootstrap")
+	r.Clock.Step(10 * time.Second) // no news until then
+	r.pass()
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBusy, "no slot")
 	if err := r.runner.Cancel(t.Context(), "other"); err != nil {
 		t.Fatal(err)
 	}

@@ -230,6 +230,7 @@ func TestNoSlotForTheOthers(t *testing.T) {
 	r.runner.Limit(1)
 	r.until(func() bool { return len(r.deployment().Status.Runs) == 2 })
 	r.pass()
+	r.Clock.Step(10 * time.Second) // no news until then
 	r.pass()
 	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBusy, "no slot is free", "bootstrap (1 of 3) still on node n2")
 	r.run()

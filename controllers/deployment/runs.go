@@ -64,6 +64,9 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 		return step.Outcome{}, p.close(ctx, run, status)
 	case ansible.Absent:
 		out, err := p.start(ctx, run)
+		if p.isEarly(run, err) {
+			break
+		}
 		if fault.Is(err, fault.Rejected) {
 			_, released := p.Leases.Release(ctx, p.deployment.Namespace, run.Key)
 			return step.Outcome{}, errors.Join(released, p.close(ctx, run, ansible.Status{State: ansible.Finished, Cause: err.Error()}))
@@ -93,6 +96,14 @@ func together(going []step.Outcome) step.Outcome {
 		told = append(told, out.Message())
 	}
 	return step.Waiting(going[0].Reason(), strings.Join(told, "; "), runPoll)
+}
+
+// untold is how long a run may take to start before it is told why it does not.
+const untold = 10 * time.Second
+
+// isEarly reports whether a run that was not started, but may be when it is asked for again, is no news yet.
+func (p *pass) isEarly(run *v1alpha1.RunStatus, err error) bool {
+	return fault.Classified(err) && (fault.Is(err, fault.Busy) || fault.Is(err, fault.Transient)) && p.Clock.Since(run.StartedAt.Time).Abs() < untold
 }
 
 // describe says what is running, without anything that changes while it does.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/adoption"
@@ -47,6 +48,9 @@ func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 	}
 	target := p.target()
 	facts, err := p.Examiner.Examine(ctx, target, wanted.Question())
+	if fault.Is(err, fault.Transient) && p.looked() {
+		facts, err = p.Examiner.Examine(ctx, target, wanted.Question())
+	}
 	if err != nil {
 		return p.unseen(ctx, target, err)
 	}
@@ -80,6 +84,12 @@ func (p *pass) unseen(ctx context.Context, t remote.Target, err error) (step.Out
 	case fault.Transient, fault.Busy, fault.Lost, fault.Missing:
 	}
 	return step.Waiting(reason, fmt.Sprintf("node %s: %s@%s: %s", p.node.Name, t.User, t.Address, err), adoptPoll), nil
+}
+
+// looked reports whether the last look at the node, if there was one, was answered.
+func (p *pass) looked() bool {
+	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionAdoptable)
+	return before == nil || before.Reason != v1alpha1.ReasonWaitingForSSH
 }
 
 // running names a run that uses the node; "" when there is none.

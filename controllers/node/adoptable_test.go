@@ -23,6 +23,7 @@ import (
 type examiner struct {
 	change   func(*adoption.Facts)
 	err      error
+	lose     int // how many looks are lost
 	clock    clock.PassiveClock
 	looks    int
 	question adoption.Question
@@ -31,6 +32,10 @@ type examiner struct {
 func (e *examiner) Examine(_ context.Context, _ remote.Target, q adoption.Question) (adoption.Facts, error) {
 	e.looks++
 	e.question = q
+	if e.lose > 0 {
+		e.lose--
+		return adoption.Facts{}, fault.New(fault.Transient, "lost")
+	}
 	facts := adoption.Facts{
 		OS:     adoption.OS{ID: "debian", Version: "13", Name: "Debian GNU/Linux 13"},
 		Kernel: adoption.Kernel{Running: "6.12", Architecture: "x86_64", KVM: true},
@@ -88,6 +93,23 @@ func TestAdoptable(t *testing.T) {
 	r.pass()
 	r.expect(fit)
 	r.settled()
+}
+
+// TestOneLookLostIsNoNews: a server whose look is lost once is looked at again at once, one that is silent is told of and
+// then looked at once a time.
+func TestOneLookLostIsNoNews(t *testing.T) {
+	r := running(t)
+	r.examiner.lose = 1
+	r.pass()
+	r.expect(fit)
+	r.examiner.lose = 1
+	r.settled()
+	r.examiner.lose = 3
+	r.pass()
+	r.expect("+Claimed +Addressed +Deployed -Adoptable:WaitingForSSH -Networked:WaitingForNetwork -Configured:WaitingForServices", "lost")
+	r.settled()
+	r.pass()
+	r.expect(fit)
 }
 
 func TestUnfitUntilPutRight(t *testing.T) {

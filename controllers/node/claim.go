@@ -8,8 +8,6 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -53,7 +51,7 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 	}
 	ref := p.node.Spec.Host
 	if ref == nil {
-		return p.unplanned(), nil
+		return step.Lost(v1alpha1.ReasonWaitingForPlan, "no BareMetalHost is planned yet: "+p.planner(), 0), nil
 	}
 	host := &metal3v1alpha1.BareMetalHost{}
 	err := p.Reader.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, host)
@@ -123,13 +121,10 @@ func (p *pass) hostName() string {
 	return fmt.Sprintf("BareMetalHost %s/%s", p.host.Namespace, p.host.Name)
 }
 
-// unplanned says why there is no host yet, as far as the NodeSet controller has told.
-func (p *pass) unplanned() step.Outcome {
-	planned := meta.FindStatusCondition(p.set.Status.Conditions, v1alpha1.ConditionPlanned)
-	if planned != nil && planned.Status == metav1.ConditionFalse && planned.Reason == v1alpha1.ReasonNoHost {
-		return step.Lost(v1alpha1.ReasonNoHost, fmt.Sprintf("no BareMetalHost is left: condition Planned of NodeSet %s tells what excludes each", p.set.Name), 0)
-	}
-	return step.Lost(v1alpha1.ReasonWaitingForPlan, "no BareMetalHost is planned yet", 0)
+// planner says who tells why something is not planned. It is not repeated: a set that is planned one write later would be
+// told of once more by each of its nodes.
+func (p *pass) planner() string {
+	return fmt.Sprintf("if one is missing, condition Planned of NodeSet %s tells why", p.set.Name)
 }
 
 // swap changes the host only if nobody else did since it was read.
@@ -166,11 +161,7 @@ func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 		return problem(err)
 	}
 	if missing := plan.Unaddressed(p.set, p.node); len(missing) > 0 {
-		planned := meta.FindStatusCondition(p.set.Status.Conditions, v1alpha1.ConditionPlanned)
-		if planned != nil && planned.Status == metav1.ConditionFalse && planned.Reason != v1alpha1.ReasonNoHost {
-			return step.Waiting(planned.Reason, fmt.Sprintf("no address on %s: condition Planned of NodeSet %s tells why", missing[0], p.set.Name), 0), nil
-		}
-		return step.Waiting(v1alpha1.ReasonWaitingForPlan, fmt.Sprintf("no address on %s is planned yet", missing[0]), 0), nil
+		return step.Waiting(v1alpha1.ReasonWaitingForPlan, fmt.Sprintf("no address on %s is planned yet: %s", missing[0], p.planner()), 0), nil
 	}
 	host, err := p.hardware(ctx)
 	if err != nil {

@@ -44,7 +44,7 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
 	}
 	want := plan.WantJoined(p.set, p.node, p.nets, plan.ServiceTypes(p.set, services.Items))
-	seen, err := p.Cloud.See(ctx, access, want.Host)
+	seen, err := p.see(ctx, access, want.Host)
 	switch {
 	case ctx.Err() != nil:
 		return step.Outcome{}, ctx.Err()
@@ -97,19 +97,47 @@ func (p *pass) recordCompute(now v1alpha1.ComputeStatus) {
 	}
 }
 
-// heard reports whether the cloud answered when it was last asked about the node.
-func (p *pass) heard() bool {
+// see looks at the cloud, twice if need be.
+func (p *pass) see(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
+	seen, err := p.Cloud.See(ctx, access, host)
+	if p.isNoNews(err) {
+		seen, err = p.Cloud.See(ctx, access, host)
+	}
+	return seen, err
+}
+
+// servers asks what is on a host, twice if need be.
+func (p *pass) servers(ctx context.Context, access openstack.Access, host string) ([]string, error) {
+	names, err := p.Cloud.Servers(ctx, access, host)
+	if p.isNoNews(err) {
+		names, err = p.Cloud.Servers(ctx, access, host)
+	}
+	return names, err
+}
+
+// change does one thing in the cloud, twice if need be: every action may be asked for again.
+func (p *pass) change(ctx context.Context, access openstack.Access, action openstack.Action) error {
+	err := p.Cloud.Do(ctx, access, action)
+	if p.isNoNews(err) {
+		err = p.Cloud.Do(ctx, access, action)
+	}
+	return err
+}
+
+// isNoNews reports whether the cloud is to be asked again before anything is told: it answered when it was last asked about
+// the node and is silent once, or somebody changed there what it was asked to change.
+func (p *pass) isNoNews(err error) bool {
+	if fault.Is(err, fault.Busy) {
+		return true
+	}
 	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionJoined)
-	return before == nil || before.Reason != v1alpha1.ReasonTransient
+	return fault.Is(err, fault.Transient) && (before == nil || before.Reason != v1alpha1.ReasonTransient)
 }
 
 // place does what puts the compute where the set wants it. The next pass sees whether it is there.
 func (p *pass) place(ctx context.Context, access openstack.Access, decision join.Decision) (step.Outcome, error) {
 	for _, action := range decision.Actions {
-		err := p.Cloud.Do(ctx, access, action)
-		if fault.Is(err, fault.Transient) && p.heard() {
-			err = p.Cloud.Do(ctx, access, action) // as every action, it may be asked for again
-		}
+		err := p.change(ctx, access, action)
 		switch {
 		case ctx.Err() != nil:
 			return step.Outcome{}, ctx.Err()

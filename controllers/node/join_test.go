@@ -145,6 +145,73 @@ func TestSilentCloudTakesNothingBack(t *testing.T) {
 	r.expect(configured + "-Joined:Transient")
 }
 
+// patchy is a cloud of which some calls in a row fail.
+type patchy struct {
+	openstack.Cloud
+	lose int
+	with fault.Kind
+}
+
+func (p *patchy) lost() error {
+	if p.lose == 0 {
+		return nil
+	}
+	p.lose--
+	return fault.New(p.with, "lost")
+}
+
+func (p *patchy) See(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
+	if err := p.lost(); p.with == fault.Transient && err != nil {
+		return openstack.Compute{}, err
+	}
+	return p.Cloud.See(ctx, access, host)
+}
+
+func (p *patchy) Servers(ctx context.Context, access openstack.Access, host string) ([]string, error) {
+	if err := p.lost(); p.with == fault.Transient && err != nil {
+		return nil, err
+	}
+	return p.Cloud.Servers(ctx, access, host)
+}
+
+func (p *patchy) Do(ctx context.Context, access openstack.Access, action openstack.Action) error {
+	if err := p.lost(); err != nil {
+		return err
+	}
+	return p.Cloud.Do(ctx, access, action)
+}
+
+// TestOneSilenceOfTheCloudIsNoNews: a cloud that does not answer once, or that somebody else changes meanwhile, is asked
+// again before anything is told, and only then.
+func TestOneSilenceOfTheCloudIsNoNews(t *testing.T) {
+	r := joining(t, nil)
+	cloud := &patchy{Cloud: r.cloud, with: fault.Transient}
+	r.controller.Cloud = cloud
+	r.cloud.Edit(func(w *openstacktest.World) { w.Start(hostName, "192.168.0.10", "datacentre:br-ex"); w.Discover() })
+	cloud.lose = 1
+	r.pass()
+	r.expect(configured + "+Joined")
+	cloud.lose = 1
+	r.settled()
+	cloud.lose = 3
+	r.pass()
+	r.expect(configured+"?Joined:Transient", "lost")
+	r.settled() // that took the third
+	r.pass()
+	r.expect(configured + "+Joined")
+
+	edit(r.rig, steptest.NodeSet(1), func(s *v1alpha1.NodeSet) { s.Spec.OpenStack.Traits = []string{"CUSTOM_RACK7"} })
+	cloud.lose, cloud.with = 1, fault.Busy
+	r.pass()
+	r.pass()
+	r.expect(configured + "+Joined")
+
+	cloud.lose, cloud.with = 1, fault.Transient
+	r.cloud.Edit(func(w *openstacktest.World) { w.Servers = map[string][]string{hostName: {"web-1"}} })
+	r.released()
+	r.expect(configured+"+Joined", "web-1")
+}
+
 func TestPlacesTheCompute(t *testing.T) {
 	r := joining(t, func(s *v1alpha1.NodeSet) {
 		s.Spec.OpenStack.AvailabilityZone = "rack7"

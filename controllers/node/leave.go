@@ -31,7 +31,7 @@ func (p *pass) drained(ctx context.Context) (step.Outcome, error) {
 		var servers []string
 		if host := f.Host(seen); host != "" {
 			var err error
-			if servers, err = p.Cloud.Servers(ctx, f.access, host); err != nil {
+			if servers, err = p.servers(ctx, f.access, host); err != nil {
 				return p.unasked(ctx, err)
 			}
 		}
@@ -69,7 +69,7 @@ func (p *pass) leave(ctx context.Context, next func(*farewell, openstack.Compute
 	case err != nil || f == nil:
 		return step.Outcome{}, err
 	}
-	seen, err := p.Cloud.See(ctx, f.access, f.host)
+	seen, err := p.see(ctx, f.access, f.host)
 	if err != nil {
 		return p.unasked(ctx, err)
 	}
@@ -82,7 +82,7 @@ func (p *pass) leave(ctx context.Context, next func(*farewell, openstack.Compute
 
 func (p *pass) do(ctx context.Context, f *farewell, actions []openstack.Action) (step.Outcome, error) {
 	for _, action := range actions {
-		if err := p.Cloud.Do(ctx, f.access, action); err != nil {
+		if err := p.change(ctx, f.access, action); err != nil {
 			return p.unasked(ctx, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/openstack"
 	"github.com/rackplane/rackplane/wire"
 )
@@ -118,6 +119,7 @@ type session struct {
 	mu      sync.Mutex
 	api     *api             // nil until logged in
 	last    *answer          // nil after a Do
+	silent  bool             // whether the last survey was not answered
 	epoch   int              // counts Dos: an answer that was fetched across one is not kept
 	fetched chan struct{}    // closed when the survey under way ends; nil when there is none
 	stocks  map[string]stock // by provider
@@ -184,7 +186,9 @@ func (s *session) fetch(ctx context.Context, epoch int) (*survey, error) {
 	if err != nil {
 		s.api = nil // logs in anew: token, catalog or endpoints may have changed
 	}
-	if epoch == s.epoch {
+	news := !fault.Is(err, fault.Transient) || s.silent // who asks again at once really asks
+	s.silent = fault.Is(err, fault.Transient)
+	if epoch == s.epoch && news {
 		s.last = &answer{made, err, s.clouds.clock.Now()}
 	}
 	return made, err

@@ -449,15 +449,20 @@ func TestFloodsCostNoMemory(t *testing.T) {
 			poured := make(chan struct{})
 			go func() {
 				defer close(poured)
-				conn, err := l.Accept()
-				if err != nil {
-					return
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					wiretest.Pour(conn, c.head, c.again, size)
+					conn.Close()
 				}
-				defer conn.Close()
-				wiretest.Pour(conn, c.head, c.again, size)
 			}()
 			s.access.Southbound.Endpoints = "tcp:" + l.Addr().String()
 			look(t, s, c.want)
+			if c.want == nonsense {
+				look(t, s, c.want) // it may have been restarting
+			}
 			l.Close() // whoever asks again would be told something else
 			s.clock.Step(map[string]time.Duration{flood: 4 * time.Minute}[c.want])
 			if _, err := s.clouds.See(t.Context(), s.access, host("c0", "")); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -466,6 +471,42 @@ func TestFloodsCostNoMemory(t *testing.T) {
 			<-poured
 		})
 	}
+}
+
+// TestASilenceIsKeptTheSecondTime: who asks a cloud again at once that did not answer once really asks; after that, one
+// answer holds for all for a while.
+func TestASilenceIsKeptTheSecondTime(t *testing.T) {
+	const list = "GET /compute/v2.1/os-services"
+	s := newStage(t)
+	see := func(calls int) {
+		t.Helper()
+		s.Calls()
+		if _, err := s.clouds.See(t.Context(), s.access, host("c0", "")); !fault.Is(err, fault.Transient) {
+			t.Errorf("%v, want %s", err, fault.Transient)
+		}
+		if n := s.Calls()[list]; n != calls {
+			t.Errorf("%d calls, want %d", n, calls)
+		}
+	}
+	s.Answer(list, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	see(1)
+	see(1)
+	see(0)
+	s.clock.Step(14 * time.Second)
+	see(0)
+	s.clock.Step(time.Second)
+	see(1)
+	see(0)
+	s.Answer(list, nil)
+	s.clock.Step(15 * time.Second)
+	if _, err := s.clouds.See(t.Context(), s.access, host("c0", "")); err != nil {
+		t.Fatal(err)
+	}
+	s.Answer(list, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	s.clock.Step(5 * time.Second)
+	see(1)
+	see(1)
+	see(0)
 }
 
 // TestPagesEnd: a list whose pages never end is given up.

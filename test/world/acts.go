@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/adoption"
@@ -138,6 +139,10 @@ func (i ironic) Observe(ctx context.Context, host provisioner.HostID) (provision
 	return ask(i.observer, fmt.Sprintf("observe %s", host), func() (provisioner.Observation, error) { return i.Provisioner.Observe(ctx, host) })
 }
 
+func (i ironic) Inventory(ctx context.Context, host provisioner.HostID) (metal3v1alpha1.HardwareDetails, error) {
+	return ask(i.observer, fmt.Sprintf("inventory of %s", host), func() (metal3v1alpha1.HardwareDetails, error) { return i.Provisioner.Inventory(ctx, host) })
+}
+
 // cloud makes what a Cloud does acts of the engine.
 type cloud struct {
 	openstack.Cloud
@@ -150,6 +155,10 @@ func (c cloud) Do(ctx context.Context, access openstack.Access, action openstack
 
 func (c cloud) See(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
 	return ask(c.observer, fmt.Sprintf("see %s", host.Names), func() (openstack.Compute, error) { return c.Cloud.See(ctx, access, host) })
+}
+
+func (c cloud) Servers(ctx context.Context, access openstack.Access, host string) ([]string, error) {
+	return ask(c.observer, "servers on "+host, func() ([]string, error) { return c.Cloud.Servers(ctx, access, host) })
 }
 
 // runner makes what an ansible.Runner does acts of the engine.

@@ -192,11 +192,12 @@ func (w *World) See(ctx context.Context, access openstack.Access, host openstack
 	var nodes v1alpha1.DataPlaneNodeList
 	var hosts metal3v1alpha1.BareMetalHostList
 	var jobs batchv1.JobList
-	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts), w.API.List(ctx, &jobs)); err != nil {
+	var deployments v1alpha1.DataPlaneDeploymentList
+	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts), w.API.List(ctx, &jobs), w.API.List(ctx, &deployments)); err != nil {
 		return openstack.Compute{}, err
 	}
 	for _, n := range nodes.Items {
-		if len(n.Status.Services) == len(services()) && runs(hosts.Items, n.UID) {
+		if w.served(&n, deployments.Items) && runs(hosts.Items, n.UID) {
 			w.Cloud.Edit(func(c *openstacktest.World) { c.Start(n.Spec.HostName+".example.com", n.Spec.Networks[0].Address) })
 		}
 	}
@@ -215,6 +216,19 @@ func (w *World) See(ctx context.Context, access openstack.Access, host openstack
 		}
 	}
 	return w.Cloud.See(ctx, access, host)
+}
+
+// served reports whether the last service has run on the node, whatever of that was written down yet.
+func (w *World) served(n *v1alpha1.DataPlaneNode, deployments []v1alpha1.DataPlaneDeployment) bool {
+	last := services()[len(services())-1]
+	for i := range deployments {
+		for _, run := range deployments[i].Status.Runs {
+			if run.Service == last && !run.StartedAt.Before(&n.CreationTimestamp) && w.Runner.Succeeded(run.Key, n.Name) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(n.Status.Services, func(r v1alpha1.ServiceResult) bool { return r.Name == last })
 }
 
 // Servers implements openstack.Cloud.
