@@ -47,6 +47,17 @@ type Inventory struct {
 	Problems map[string]error
 }
 
+// Limit returns the inventory with these nodes alone, and their host keys.
+func (i Inventory) Limit(nodes map[string]bool) Inventory {
+	out := Inventory{Inventory: i.Inventory.Limit(nodes), Problems: i.Problems}
+	for _, h := range i.KnownHosts {
+		if nodes[h.Node] {
+			out.KnownHosts = append(out.KnownHosts, h)
+		}
+	}
+	return out
+}
+
 // Inventory describes the nodes of the set that have their host and addresses. It is pure.
 func (s *Set) Inventory(w *World) (Inventory, error) {
 	out := Inventory{KnownHosts: w.knownHosts(s.NodeSet.Namespace, s.Networks), Problems: map[string]error{}}

@@ -98,10 +98,10 @@ func Build(s Set) (inv Inventory, problems map[string]error, err error) {
 }
 
 // Limit keeps only the named nodes. Variables are shared with i.
-func (i Inventory) Limit(nodes []string) Inventory {
+func (i Inventory) Limit(nodes map[string]bool) Inventory {
 	out := Inventory{Group: i.Group, GroupVars: i.GroupVars}
 	for _, h := range i.Hosts {
-		if slices.Contains(nodes, h.Name) {
+		if nodes[h.Name] {
 			out.Hosts = append(out.Hosts, h)
 		}
 	}

@@ -234,7 +234,7 @@ func TestForeignValueIsRefused(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	inv := build(t, set())
-	got := inv.Limit([]string{"r7-n01", "old", "stranger"})
+	got := inv.Limit(map[string]bool{"r7-n01": true, "old": true, "stranger": true})
 	if len(got.Hosts) != 2 || got.Hosts[0].Name != "old" || got.Hosts[1].Name != "r7-n01" || got.Group != "rack7" || len(got.GroupVars) != len(inv.GroupVars) {
 		t.Errorf("%+v", got)
 	}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/rackplane/rackplane/ansible/inventory"
 )
 
 // Collection is the playbooks that runs use.
@@ -28,6 +30,25 @@ type Reads struct {
 	Names []string
 	// Suffixes of the names of further ones.
 	Suffixes []string
+}
+
+// Knows reports whether the variables that the services read are known.
+func (c Collection) Knows(services []Service) bool {
+	return !slices.ContainsFunc(services, func(s Service) bool {
+		_, ok := c.Playbooks[s.Playbook]
+		return !ok
+	})
+}
+
+// Trim leaves out of the inventory what none of the services reads and what grows with the nodes of the namespace: their host
+// keys. It is for services that the collection knows.
+func (c Collection) Trim(inv inventory.Inventory, services []Service) inventory.Inventory {
+	if slices.ContainsFunc(services, func(s Service) bool { return slices.Contains(c.Playbooks[s.Playbook].Reads.Names, knownHostsVar) }) {
+		return inv
+	}
+	inv.GroupVars = maps.Clone(inv.GroupVars)
+	delete(inv.GroupVars, knownHostsVar)
+	return inv
 }
 
 // of returns the hash of those of the variables that are read, and whether Ansible evaluates something in one of them.

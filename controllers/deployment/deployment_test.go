@@ -564,9 +564,10 @@ func TestDelete(t *testing.T) {
 	r.pass() // over nothing
 }
 
-func TestLargeSnapshotFits(t *testing.T) {
-	const size = 1000
-	objects := append(steptest.Site(t, 0), steptest.NodeSet(size), newDeployment())
+// large is a site with so many deployed nodes, and a deployment on some of them by a collection.
+func large(t *testing.T, size int32, collection rollout.Collection, nodes ...string) *rig {
+	t.Helper()
+	objects := append(steptest.Site(t, 0), steptest.NodeSet(size), newDeployment(nodes...))
 	for i := range size {
 		n := nodeOf(0)
 		n.Name = fmt.Sprintf("n%d", i)
@@ -579,18 +580,63 @@ func TestLargeSnapshotFits(t *testing.T) {
 	}
 	api := steptest.New(t, objects...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(0)}
-	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"}}
-	r.pass()
+	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: collection}
+	return r
+}
+
+// inputs is the size of the snapshot.
+func (r *rig) inputs() (total int) {
+	r.Helper()
 	secret := &corev1.Secret{}
-	if err := r.Plain.Get(t.Context(), client.ObjectKey{Namespace: steptest.Namespace, Name: "d-inputs"}, secret); err != nil {
-		t.Fatal(err)
+	if err := r.Plain.Get(r.Context(), client.ObjectKey{Namespace: steptest.Namespace, Name: "d-inputs"}, secret); err != nil {
+		r.Fatal(err)
 	}
-	total := 0
 	for _, data := range secret.Data {
 		total += len(data)
 	}
+	return total
+}
+
+func TestLargeSnapshotFits(t *testing.T) {
+	const size = 1000
+	r := large(t, size, rollout.Collection{Version: "1"})
+	r.pass()
+	total := r.inputs()
 	t.Logf("the snapshot of %d nodes is %d KiB", size, total>>10)
 	if total > corev1.MaxSecretSize {
 		t.Errorf("%d bytes, a Secret takes %d", total, corev1.MaxSecretSize)
+	}
+}
+
+// TestSnapshotHoldsTheNodesItRunsOn: what a deployment takes of a set is what it is about, however large the set is; unless a
+// playbook of which nothing is known may ask for more.
+func TestSnapshotHoldsTheNodesItRunsOn(t *testing.T) {
+	known := rollout.Collection{Version: "1", Playbooks: map[string]rollout.Playbook{}}
+	for _, object := range steptest.Site(t, 0) {
+		if s, ok := object.(*v1alpha1.DataPlaneService); ok {
+			known.Playbooks[s.Spec.Playbook] = rollout.Playbook{Version: "1", Reads: rollout.Reads{Names: []string{"ctlplane_ip"}}}
+		}
+	}
+	hosts := func(size int32, collection rollout.Collection) (seen, keys, reached, bytes int) {
+		r := large(t, size, collection, "n1", "n2")
+		for range 5 {
+			r.pass()
+		}
+		started := r.runner.Started()
+		if len(started) == 0 || !slices.Equal(started[0].Nodes, []string{"n1", "n2"}) {
+			t.Fatalf("runs %+v, want one on n1 and n2", started)
+		}
+		run := started[0]
+		return strings.Count(string(run.Inventory), "ansible_host:"), strings.Count(string(run.KnownHosts), "\n"), len(run.Targets), r.inputs()
+	}
+	seen, keys, reached, few := hosts(10, known)
+	if seen != 2 || keys != 2 || reached != 2 {
+		t.Errorf("the run sees %d nodes, has keys of %d and reaches %d, want 2", seen, keys, reached)
+	}
+	if _, _, _, many := hosts(200, known); many > few*11/10 {
+		t.Errorf("%d bytes for 2 of 200 nodes, %d for 2 of 10", many, few)
+	}
+	if seen, _, reached, _ = hosts(10, rollout.Collection{Version: "1"}); seen != 10 || reached != 10 {
+		t.Errorf("a playbook of which nothing is known sees %d nodes and reaches %d, want all 10 of its set", seen, reached)
 	}
 }

@@ -121,12 +121,30 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
+	p.snapshot = snapshot{Group: inv.Group, Services: set.Services}
+	if out := p.choose(world.Members(p.set), inv, plan.NewHashes(inv.Inventory, set.Services, p.Collection)); !out.IsDone() {
+		return out, nil
+	}
+	return step.Outcome{}, p.stock(inv)
+}
+
+// stock takes what the runs need of the inventory into the snapshot: the nodes they are on. A playbook of which nothing is
+// known may ask for the others of the set, so it is given all of them, as RHOSO does.
+func (p *pass) stock(inv plan.Inventory) error {
+	if p.Collection.Knows(p.snapshot.Services) {
+		nodes := make(map[string]bool, len(p.snapshot.Nodes))
+		for _, t := range p.snapshot.Nodes {
+			nodes[t.Name] = true
+		}
+		inv = inv.Limit(nodes)
+		inv.Inventory = p.Collection.Trim(inv.Inventory, p.snapshot.Services)
+	}
 	text, err := inv.YAML()
 	if err != nil {
-		return step.Outcome{}, fmt.Errorf("inventory of NodeSet %s: %w", p.set.Name, err)
+		return fmt.Errorf("inventory of NodeSet %s: %w", p.set.Name, err)
 	}
-	p.snapshot = snapshot{Group: inv.Group, Services: set.Services, Inventory: text, KnownHosts: inventory.KnownHostsFile(inv.KnownHosts), Targets: inv.Targets()}
-	return p.choose(world.Members(p.set), inv, plan.NewHashes(inv.Inventory, set.Services, p.Collection)), nil
+	p.snapshot.Inventory, p.snapshot.KnownHosts, p.snapshot.Targets = text, inventory.KnownHostsFile(inv.KnownHosts), inv.Targets()
+	return nil
 }
 
 func (p *pass) findSet(world *plan.World) step.Outcome {
