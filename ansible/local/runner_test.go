@@ -509,6 +509,22 @@ func TestSlotsOfANamespace(t *testing.T) {
 	start(t, r, second)
 }
 
+// TestExtraVariablesAreData: they hold what users write into services and deployments, and go over every other variable.
+func TestExtraVariablesAreData(t *testing.T) {
+	l := newLab(t)
+	r := l.runner(t)
+	const text = "{{ 6 * 7 }}"
+	run := l.run("extra-variables", `
+- ansible.builtin.assert:
+    that: text | length == 11 and list | first | length == 11
+`, nodeA)
+	run.ExtraVars["text"], run.ExtraVars["list"] = text, []string{text}
+	start(t, r, run)
+	if got := finish(t, r, run.Key).Nodes[nodeA]; got.Result != v1alpha1.ServiceSucceeded {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestHungTask has a task that never ends on one node: it fails there, and the others go on to their end meanwhile.
 func TestHungTask(t *testing.T) {
 	l := newLab(t)
