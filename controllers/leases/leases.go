@@ -166,7 +166,7 @@ func (l *Leases) free(ctx context.Context, c Claim) (nodes []*coordinationv1.Lea
 			return nil, "", err
 		}
 		holder := lease.Of(node).Holder
-		if holder != "" && holder != lease.RunName(c.Key) && !c.hasLeft(ref.Name, holder) {
+		if holder != "" && holder != lease.RunName(c.Key) && !isOf(holder, c.Left[ref.Name]) {
 			if waits, err := l.end(ctx, c.Namespace, holder); err != nil || waits != "" {
 				return nil, "node " + ref.Name + ": " + waits, err
 			}
@@ -176,9 +176,9 @@ func (l *Leases) free(ctx context.Context, c Claim) (nodes []*coordinationv1.Lea
 	return nodes, "", nil
 }
 
-// hasLeft reports whether the node has left the run with that Lease.
-func (c Claim) hasLeft(node, run string) bool {
-	return slices.ContainsFunc(c.Left[node], func(key string) bool { return lease.RunName(key) == run })
+// isOf reports whether the Lease is that of one of the runs.
+func isOf(name string, keys []string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return lease.RunName(key) == name })
 }
 
 // Release gives a run's leases back. While another store runs it, nothing is given back and waits says so.
@@ -200,13 +200,17 @@ func (l *Leases) Cancel(ctx context.Context, namespace, key string) (waits strin
 	return waits, l.Client.Update(ctx, run)
 }
 
-// User says which run a node has; "" when it has none.
-func (l *Leases) User(ctx context.Context, node types.NamespacedName) (string, error) {
+// User says which run a node has; "" when it has none, or has left it: left are the keys of runs that go on without it.
+func (l *Leases) User(ctx context.Context, node types.NamespacedName, left []string) (string, error) {
 	own, err := l.read(ctx, node.Namespace, lease.NodeName(node.Name))
-	if err != nil || lease.Of(own).Holder == "" {
+	if err != nil {
 		return "", err
 	}
-	run, err := l.read(ctx, node.Namespace, lease.Of(own).Holder)
+	holder := lease.Of(own).Holder
+	if holder == "" || isOf(holder, left) {
+		return "", nil
+	}
+	run, err := l.read(ctx, node.Namespace, holder)
 	if err != nil {
 		return "", err
 	}

@@ -35,7 +35,7 @@ func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 	if len(p.node.Status.Services) > 0 {
 		return step.Pass(v1alpha1.ReasonDone, begun), nil
 	}
-	if run, err := p.running(ctx); err != nil || run != "" {
+	if run, _, err := p.running(ctx); err != nil || run != "" {
 		return step.Pass(v1alpha1.ReasonDone, begun), err
 	}
 	in, err := inputs.ReadSet(ctx, p.Reader, p.set, p.set.Spec.Services)
@@ -92,20 +92,24 @@ func (p *pass) looked() bool {
 	return before == nil || before.Reason != v1alpha1.ReasonWaitingForSSH
 }
 
-// running names a run that uses the node; "" when there is none.
-func (p *pass) running(ctx context.Context) (string, error) {
+// running names a run that uses the node; "" when there is none. left are the keys of runs that go on without the node.
+func (p *pass) running(ctx context.Context) (uses string, left []string, err error) {
 	var list v1alpha1.DataPlaneDeploymentList
 	if err := p.Reader.List(ctx, &list, client.InNamespace(p.node.Namespace)); err != nil {
-		return "", fmt.Errorf("list DataPlaneDeployments in %s: %w", p.node.Namespace, err)
+		return "", nil, fmt.Errorf("list DataPlaneDeployments in %s: %w", p.node.Namespace, err)
 	}
 	slices.SortFunc(list.Items, func(a, b v1alpha1.DataPlaneDeployment) int { return strings.Compare(a.Name, b.Name) })
 	for i := range list.Items {
 		d := &list.Items[i]
 		for j := range d.Status.Runs {
-			if run := &d.Status.Runs[j]; run.Uses(p.node.Name) {
-				return run.Service + " in DataPlaneDeployment " + d.Name, nil
+			run := &d.Status.Runs[j]
+			if run.Uses(p.node.Name) {
+				return run.Service + " in DataPlaneDeployment " + d.Name, nil, nil
+			}
+			if slices.Contains(run.LeftNodes, p.node.Name) {
+				left = append(left, run.Key)
 			}
 		}
 	}
-	return "", nil
+	return "", left, nil
 }

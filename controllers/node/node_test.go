@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/rackplane/rackplane/ansible/lease"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
@@ -628,7 +630,17 @@ func TestRelease(t *testing.T) {
 	if r.host().Spec.Image == nil {
 		t.Fatal("the host is undeployed while a run uses it")
 	}
-	edit(r, run, func(d *v1alpha1.DataPlaneDeployment) { d.Status.Runs[0].State = v1alpha1.RunSucceeded })
+	// The run goes on for another node, on another machine, and this one has left it.
+	edit(r, run, func(d *v1alpha1.DataPlaneDeployment) {
+		d.Status.Runs[0] = v1alpha1.RunStatus{Service: "bootstrap", Key: "k", Nodes: []string{"late", "n0"}, LeftNodes: []string{"n0"}, State: v1alpha1.RunRunning}
+	})
+	for name, holder := range map[string]string{lease.NodeName("n0"): lease.RunName("k"), lease.RunName("k"): "there"} {
+		l := &coordinationv1.Lease{ObjectMeta: steptest.Meta(name)}
+		lease.Hold(l, holder, 1, 0, r.Clock.Now())
+		if err := r.Plain.Create(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r.pass()
 	h := r.host()
 	if h.Spec.Image != nil || h.Spec.NetworkData != nil || h.Spec.Online || h.Spec.ConsumerRef == nil {
@@ -644,7 +656,7 @@ func TestRelease(t *testing.T) {
 	r.Writes()
 	r.pass()
 	want := []string{
-		"delete Secret n0-userdata", "delete Secret n0-networkdata", "patch BareMetalHost h0", "delete Secret n0-hostkey", "patch DataPlaneNode n0",
+		"delete Secret n0-userdata", "delete Secret n0-networkdata", "patch BareMetalHost h0", "delete Secret n0-hostkey", "delete Lease rackplane-node-n0", "patch DataPlaneNode n0",
 	}
 	if diff := cmp.Diff(want, r.Writes()); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)

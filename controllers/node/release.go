@@ -46,14 +46,14 @@ func (p *pass) unlessKept(run func(context.Context) (step.Outcome, error)) func(
 
 // unused waits until no Ansible run uses the node, on whatever machine. No new run begins on a node that is being deleted.
 func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
-	run, err := p.running(ctx)
+	run, left, err := p.running(ctx)
 	if err != nil {
 		return step.Outcome{}, err
 	}
 	if run != "" {
 		return step.Waiting(v1alpha1.ReasonReleasing, "waits for the run of "+run+" to end", runPoll), nil
 	}
-	waits, err := p.Leases.User(ctx, client.ObjectKeyFromObject(p.node))
+	waits, err := p.Leases.User(ctx, client.ObjectKeyFromObject(p.node), left)
 	if err != nil || waits == "" {
 		return step.Outcome{}, err
 	}
