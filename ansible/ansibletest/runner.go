@@ -65,6 +65,7 @@ type run struct {
 	looks  int // left until the nodes that do not hang end
 	began  time.Time
 	ended  time.Time // when these did
+	late   bool      // others have left it
 	status ansible.Status
 }
 
@@ -73,7 +74,7 @@ func New(looks int) *Runner {
 	return &Runner{looks: looks, runs: map[string]*run{}, clock: clock.RealClock{}, times: ansible.Status{State: ansible.Running}}
 }
 
-// Limit bounds how many runs may run at once; 0 is no bound.
+// Limit bounds how many runs may run at once, beside those that others have left; 0 is no bound.
 func (r *Runner) Limit(slots int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,6 +162,17 @@ func (r *Runner) running() int {
 	return n
 }
 
+// slotsUsed counts the runs under way that others have not left.
+func (r *Runner) slotsUsed() int {
+	n := r.running()
+	for _, run := range r.runs {
+		if run.status.State == ansible.Running && run.late {
+			n--
+		}
+	}
+	return n
+}
+
 // Start implements ansible.Runner.
 func (r *Runner) Start(ctx context.Context, what ansible.Run) error {
 	if err := ctx.Err(); err != nil {
@@ -168,12 +180,17 @@ func (r *Runner) Start(ctx context.Context, what ansible.Run) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, key := range what.Leaves {
+		if left := r.runs[key]; left != nil {
+			left.late = true
+		}
+	}
 	switch {
 	case what.Key == "" || len(what.Key) > 63 || len(what.Nodes) == 0 || cmp.Or(what.Playbook, what.PlaybookContents, what.Role) == "":
 		return fault.New(fault.Rejected, "run %q: needs a key of at most 63 characters, a playbook and nodes", what.Key)
 	case r.runs[what.Key] != nil:
 		return nil
-	case r.slots > 0 && r.running() >= r.slots:
+	case r.slots > 0 && r.slotsUsed() >= r.slots:
 		return fault.New(fault.Busy, "run %s: no slot is free", what.Key)
 	}
 	r.runs[what.Key] = &run{Run: what, looks: r.looks, began: r.clock.Now(), status: r.times}

@@ -18,6 +18,7 @@ import (
 const (
 	fileLock       = "lock"
 	fileCanceled   = "canceled"
+	fileLate       = "late" // what goes on is for nodes that others have left behind
 	fileOrder      = "order.json"
 	fileEnding     = "ending.json"
 	fileSupervisor = "supervisor.log"
@@ -70,6 +71,19 @@ func (f folder) state(j *journal) (ansible.State, error) {
 		return ansible.Finished, nil
 	}
 	return ansible.Absent, nil
+}
+
+// quiet is how long a run tells nothing before it counts as waiting rather than working.
+const quiet = 2 * time.Minute
+
+// idle reports whether a run that goes on waits more than it works. The run itself has its hand on its events: it can seem
+// idle at will, and what that gives is bounded.
+func (f folder) idle(now time.Time) bool {
+	if f.has(fileLate) {
+		return true
+	}
+	info, err := os.Lstat(f.work(fileEvents))
+	return err == nil && now.Sub(info.ModTime()) > quiet
 }
 
 // nodes are those of the run; none when there is no run.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -91,6 +92,38 @@ func TestJournalReadsAnyPiece(t *testing.T) {
 		if p := j.progress(); p.Done != 7 || p.Task["a"] != "edpm_bootstrap : Two" {
 			t.Fatalf("cut at %d: progress %+v", cut, p)
 		}
+	}
+}
+
+// TestPace: how nodes go on is measured by the events' own times, of which none lies after the file was written, nor before
+// one that was told earlier.
+func TestPace(t *testing.T) {
+	f := workFolder(t)
+	write(t, f.work(fileEvents), `{"event": "begin", "time": 1000.5, "host": "a"}
+{"event": "task", "time": 1002, "host": "a", "task": "t", "result": "ok"}
+{"event": "task", "time": 990, "host": "a", "task": "t", "result": "ok"}
+{"event": "task", "time": 1009, "host": "a", "task": "t", "result": "ok"}
+{"event": "end", "time": 1010, "host": "a"}
+{"event": "begin", "time": 9e300, "host": "b"}
+{"event": "begin", "time": -9e300, "host": "c"}
+`)
+	written := time.Unix(2000, 0)
+	if err := os.Chtimes(f.work(fileEvents), written, written); err != nil {
+		t.Fatal(err)
+	}
+	j := newJournal([]string{"a", "b", "c", "d"})
+	if err := j.read(f.work(fileEvents)); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]ansible.Pace{
+		"a": {Began: time.UnixMilli(1000500), Last: time.Unix(1010, 0), Longest: 7 * time.Second},
+		"b": {Began: written, Last: written}, "c": {Began: time.Unix(0, 0), Last: time.Unix(0, 0)},
+	}
+	if diff := cmp.Diff(want, j.progress().Pace); diff != "" {
+		t.Errorf("pace (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]ansible.NodeResult{"a": {Result: v1alpha1.ServiceSucceeded}}, j.ended()); diff != "" {
+		t.Errorf("ended (-want +got):\n%s", diff)
 	}
 }
 

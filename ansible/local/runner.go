@@ -144,6 +144,9 @@ func (r *Runner) Start(ctx context.Context, run ansible.Run) error {
 	if state != ansible.Absent {
 		return nil
 	}
+	if err := r.markLate(run.Leaves); err != nil {
+		return err
+	}
 	if err := r.takeSlot(run.Namespace); err != nil {
 		return err
 	}
@@ -175,18 +178,32 @@ func (r *Runner) takeSlot(namespace string) error {
 	if err != nil {
 		return err
 	}
-	running := map[string]int{}
+	var runs []goingOn
 	for _, f := range folders {
 		if busy, err := f.running(); err != nil || !busy {
 			continue
 		}
 		o, _ := f.order() // one that cannot be read takes a slot all the same
-		running[o.Bounds.Namespace]++
+		runs = append(runs, goingOn{o.Bounds.Namespace, f.idle(r.config.Clock.Now())})
 	}
-	if err := r.slots.take(namespace, running); err != nil {
+	if err := r.slots.take(namespace, r.slots.used(runs)); err != nil {
 		return err
 	}
 	return r.prune(r.config.Keep, r.config.KeepBytes, r.config.KeepFor)
+}
+
+// markLate marks runs that go on for late nodes only.
+func (r *Runner) markLate(keys []string) error {
+	for _, key := range keys {
+		f := r.folder(key)
+		if running, err := f.running(); !validKey(key) || err != nil || !running {
+			continue
+		}
+		if err := os.WriteFile(f.path(fileLate), nil, 0o600); err != nil {
+			return fault.Wrap(fault.Transient, err, "ansible run %s", key)
+		}
+	}
+	return nil
 }
 
 // Status implements ansible.Runner.

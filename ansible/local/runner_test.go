@@ -525,6 +525,37 @@ func TestExtraVariablesAreData(t *testing.T) {
 	}
 }
 
+// TestIdleRunsMakeRoom: a run that others have left behind, or that has told nothing for minutes, keeps no other from starting;
+// the runs beyond that have to wait.
+func TestIdleRunsMakeRoom(t *testing.T) {
+	l := newLab(t)
+	l.config.Slots = 1
+	r := l.runner(t)
+	first, second, third := slow(l, "first"), slow(l, "second"), slow(l, "third")
+	start(t, r, first)
+	second.Leaves = []string{first.Key, "unknown", "../first"}
+	start(t, r, second)
+	third.Leaves = []string{second.Key}
+	if err := r.Start(t.Context(), third); !fault.Is(err, fault.Busy) {
+		t.Errorf("a third run beside two: %v", err)
+	}
+	if err := r.CancelAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	clock := clocktesting.NewFakePassiveClock(time.Now())
+	l.config.Clock = clock
+	r = l.runner(t)
+	start(t, r, first)
+	eventually(t, 10*time.Second, "the run tells something", func() bool { return !status(t, r, first.Key).Progress.Last.IsZero() })
+	second.Leaves = nil
+	if err := r.Start(t.Context(), second); !fault.Is(err, fault.Busy) {
+		t.Errorf("a second run beside one that is at work: %v", err)
+	}
+	clock.SetTime(time.Now().Add(quiet + time.Second))
+	start(t, r, second)
+}
+
 // TestHungTask has a task that never ends on one node: it fails there, and the others go on to their end meanwhile.
 func TestHungTask(t *testing.T) {
 	l := newLab(t)

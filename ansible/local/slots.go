@@ -18,7 +18,29 @@ func newSlots(total, perNamespace int) *slots {
 	return &slots{total: total, perNamespace: min(perNamespace, total), waiting: map[string]int{}}
 }
 
-// take lets the namespace start one more run, or says why not. running counts the runs that go on, by namespace. The
+// goingOn is a run that goes on. One that is idle waits more than it works.
+type goingOn struct {
+	namespace string
+	idle      bool
+}
+
+// used counts the slots that runs take, by namespace. Idle ones take none: a node that hangs must not keep its namespace
+// waiting. No namespace has more of these than it may have slots, and all together have no more than there are: those beyond that
+// take slots like any other.
+func (s *slots) used(runs []goingOn) map[string]int {
+	used, idle, all := map[string]int{}, map[string]int{}, 0
+	for _, run := range runs {
+		if run.idle && idle[run.namespace] < s.perNamespace && all < s.total {
+			idle[run.namespace]++
+			all++
+			continue
+		}
+		used[run.namespace]++
+	}
+	return used
+}
+
+// take lets the namespace start one more run, or says why not. running counts the runs that take slots, by namespace. The
 // namespace's people read the message: it tells them nothing of others but how many slots those use.
 func (s *slots) take(namespace string, running map[string]int) error {
 	own, used := running[namespace], 0

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -29,6 +30,25 @@ func TestSlotsTell(t *testing.T) {
 			if err != nil && other != tc.namespace && strings.Contains(err.Error(), "namespace "+other) {
 				t.Errorf("%s is told of %s: %v", tc.namespace, other, err)
 			}
+		}
+	}
+}
+
+// TestIdleRunsTakeNoSlots, as long as they are no more than slots, in a namespace and in all.
+func TestIdleRunsTakeNoSlots(t *testing.T) {
+	busy := func(namespace string) goingOn { return goingOn{namespace: namespace} }
+	idle := func(namespace string) goingOn { return goingOn{namespace: namespace, idle: true} }
+	for _, tc := range []struct {
+		runs []goingOn
+		want map[string]int
+	}{
+		{nil, map[string]int{}},
+		{[]goingOn{busy("a"), idle("a"), idle("b")}, map[string]int{"a": 1}},
+		{[]goingOn{idle("a"), idle("a"), idle("a"), busy("a")}, map[string]int{"a": 2}},
+		{[]goingOn{idle("a"), idle("a"), idle("b"), idle("b"), idle("c")}, map[string]int{"c": 1}},
+	} {
+		if diff := cmp.Diff(tc.want, newSlots(4, 2).used(tc.runs)); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tc.runs, diff)
 		}
 	}
 }

@@ -26,14 +26,14 @@ const (
 func Leaving(nodes []string, status ansible.Status, now time.Time) []string {
 	var leaving []string
 	late := false
-	usual := slowest(status)
+	most := slowest(status)
 	for _, n := range nodes {
 		pace, begun := status.Progress.Pace[n]
 		switch _, ended := status.Nodes[n]; {
 		case ended:
 			leaving = append(leaving, n)
 		case !begun: // nothing but late nodes keeps it from beginning
-		case isLate(pace, usual, now):
+		case isLate(pace, most, now):
 			late = true
 		default:
 			return nil

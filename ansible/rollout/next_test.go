@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -189,17 +190,29 @@ func (s *site) carry(t *rapid.T) {
 			s.follow(&s.runs[i])
 		}
 		next, done := Next(s.services, s.nodes, s.runs)
-		if done {
+		if done || (len(next) == 0 && s.stuck()) {
 			return
 		}
 		for _, n := range next {
-			r := v1alpha1.RunStatus{Service: n.Service, Nodes: n.Nodes, State: v1alpha1.RunRunning, Key: fmt.Sprint(len(s.runs))}
+			r := v1alpha1.RunStatus{Service: n.Service, Nodes: n.Nodes, State: v1alpha1.RunRunning, Key: strconv.Itoa(len(s.runs))}
 			s.since[r.Key] = s.now
 			s.runs = append(s.runs, r)
 		}
 		s.check(t)
 		s.now = s.now.Add(poll)
 	}
+}
+
+// stuck reports whether all that goes on never ends.
+func (s *site) stuck() bool {
+	for i := range s.runs {
+		for _, n := range s.runs[i].Nodes {
+			if s.runs[i].Uses(n) && s.takes(n, s.runs[i].Service) != never {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (s *site) follow(r *v1alpha1.RunStatus) {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/ansible/ansibletest"
 	"github.com/rackplane/rackplane/ansible/lease"
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -224,17 +225,33 @@ func TestDeletionEndsAllRuns(t *testing.T) {
 	}
 }
 
+// TestLateRunTakesNoSlot: the others get the slot of the run that they have left.
+func TestLateRunTakesNoSlot(t *testing.T) {
+	r := hung(t, ansibletest.Hang{What: "osp.edpm.bootstrap", Node: "n2"})
+	r.runner.Limit(1)
+	r.until(r.has(0, 1))
+	if leaves := r.runner.Started()[1].Leaves; !slices.Equal(leaves, []string{r.runner.Started()[0].Key}) {
+		t.Errorf("the second run leaves %v", leaves)
+	}
+}
+
 // TestNoSlotForTheOthers: a run that waits for a slot hides nothing of the one that goes on.
 func TestNoSlotForTheOthers(t *testing.T) {
-	r := hung(t, ansibletest.Hang{What: "osp.edpm.bootstrap", Node: "n2", Looks: 12})
+	r := hung(t, ansibletest.Hang{What: "osp.edpm.bootstrap", Node: "n2"})
+	r.until(func() bool { return r.runner.Running() == 1 })
 	r.runner.Limit(1)
 	r.until(func() bool { return len(r.deployment().Status.Runs) == 2 })
+	if err := r.runner.Start(t.Context(), ansible.Run{Key: "other", Role: "x", Nodes: []string{"x"}, Leaves: []string{r.runner.Started()[0].Key}}); err != nil {
+		t.Fatal(err)
+	}
 	r.pass()
 	r.Clock.Step(10 * time.Second) // no news until then
 	r.pass()
 	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonBusy, "no slot is free", "bootstrap (1 of 3) still on node n2")
-	r.run()
-	r.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDone)
+	if err := r.runner.Cancel(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	r.until(r.has(0, 1))
 }
 
 // TestNobodyLateCostsNothing: while no node is late there is one run for each service, and no more is written than that asks for:

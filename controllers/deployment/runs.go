@@ -175,12 +175,22 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 		Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
 		Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
 		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: staying(run),
-		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens,
+		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens, Leaves: p.late(),
 	})
 	if err != nil {
 		p.Leases.Unused(claim, tokens) // the next start is of the same run, and only if this one has not begun it
 	}
 	return step.Outcome{}, err
+}
+
+// late are the keys of the runs that go on for nodes that others have left behind.
+func (p *pass) late() (keys []string) {
+	for i := range p.deployment.Status.Runs {
+		if run := &p.deployment.Status.Runs[i]; len(run.LeftNodes) > 0 {
+			keys = append(keys, run.Key)
+		}
+	}
+	return keys
 }
 
 // claim is what a run wants leases for.
