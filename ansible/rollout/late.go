@@ -59,8 +59,8 @@ func slowest(status ansible.Status) usual {
 	return most
 }
 
-// isLate reports whether a node that has not ended has been silent for half as long again as any that has, or has taken a
-// quarter more in all and is silent, or twice as much whatever it does.
+// isLate reports whether a node that has not ended has been silent for a quarter longer than any that has ever was, or has
+// taken a quarter more in all and is silent, or twice as much whatever it does.
 func isLate(pace ansible.Pace, most usual, now time.Time) bool {
 	silent, all := now.Sub(pace.Last), now.Sub(pace.Began)
 	switch {
@@ -69,7 +69,7 @@ func isLate(pace ansible.Pace, most usual, now time.Time) bool {
 	case silent < patience:
 		return false
 	}
-	return silent >= most.silent+most.silent/2 || (all >= most.all+most.all/4 && silent >= most.all/10)
+	return silent >= most.silent+most.silent/4 || (all >= most.all+most.all/4 && silent >= most.all/10)
 }
 
 // MayPart reports whether another group of a deployment's nodes may go on by itself. Each such group may need a run for
