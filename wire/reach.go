@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,8 +31,8 @@ type ForbiddenError struct{ Host, Why string }
 func (e *ForbiddenError) Error() string { return e.Host + " " + e.Why }
 
 // NewReach reads what is allowed: host names (compute.example.com, *.example.com), addresses and networks (192.0.2.0/24).
-// Nothing means everywhere but what is never meant; a network that is named may be one of those. own are the URLs of the
-// engine's own services, which are never reached.
+// Nothing means everywhere but what is never meant; a network that is named may be one of those. own are the
+// engine's own services, as HostPort takes them, which are never reached.
 func NewReach(allowed, own []string) (*Reach, error) {
 	r := &Reach{}
 	for _, pattern := range allowed {
@@ -53,11 +52,11 @@ func NewReach(allowed, own []string) (*Reach, error) {
 		}
 	}
 	for _, service := range own {
-		u, err := url.Parse(service)
+		at, err := HostPort(service)
 		if err != nil {
-			return nil, fmt.Errorf("%s is no URL", line.Of(service))
+			return nil, err
 		}
-		r.own = append(r.own, canonical(u))
+		r.own = append(r.own, at)
 	}
 	return r, nil
 }
@@ -72,7 +71,7 @@ func (r *Reach) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(r.own, strings.ToLower(host)+":"+port) {
+	if slices.Contains(r.own, net.JoinHostPort(strings.ToLower(host), port)) {
 		return nil, forbidden(host, ownService)
 	}
 	hidden := r.resolveOwn(ctx, port)
@@ -99,8 +98,8 @@ const (
 func (r *Reach) resolveOwn(ctx context.Context, port string) []netip.Addr {
 	var all []netip.Addr
 	for _, service := range r.own {
-		host, found := strings.CutSuffix(service, ":"+port)
-		if !found {
+		host, at, err := net.SplitHostPort(service)
+		if err != nil || at != port {
 			continue
 		}
 		// A name that does not resolve has no address that could be reached under another one.

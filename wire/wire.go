@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -120,11 +121,24 @@ func (p pinned) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.RoundTripper.RoundTrip(r)
 }
 
+// HostPort returns where a service is reached, as host:port. It is named by a URL, or by what stands behind the https:// of
+// one, as client-go takes a server.
+func HostPort(service string) (string, error) {
+	if !strings.Contains(service, "://") {
+		service = "https://" + service
+	}
+	u, err := url.Parse(service)
+	if err != nil || u.Hostname() == "" {
+		return "", fmt.Errorf("%s is no URL", line.Of(service))
+	}
+	return canonical(u), nil
+}
+
 // canonical is a URL's host with its port.
 func canonical(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
 	}
-	return strings.ToLower(u.Hostname()) + ":" + port
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }

@@ -247,3 +247,30 @@ func TestFloodCostsNoMemory(t *testing.T) {
 		}
 	})
 }
+
+func TestHostPort(t *testing.T) {
+	t.Parallel()
+	for service, want := range map[string]string{
+		"https://API.example.com:6443/x": "api.example.com:6443", "https://api": "api:443", "http://api/": "api:80", "api:6443": "api:6443",
+		"127.0.0.1:6443": "127.0.0.1:6443", "https://[fd00::1]:6443": "[fd00::1]:6443", "http://[fd00::1]": "[fd00::1]:80",
+		"": "", "https://": "", "https://a b": "", "http://u:secret@": "",
+	} {
+		got, err := wire.HostPort(service)
+		if got != want || (err == nil) != (want != "") || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %q, %v", service, got, err)
+		}
+	}
+}
+
+// TestOwnServiceByAnIPv6Address: it is told from others as it is dialled.
+func TestOwnServiceByAnIPv6Address(t *testing.T) {
+	t.Parallel()
+	reach, err := wire.NewReach([]string{"::1"}, []string{"https://[::1]:6443"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forbidden *wire.ForbiddenError
+	if _, err := reach.DialContext(t.Context(), "tcp", "[::1]:6443"); !errors.As(err, &forbidden) {
+		t.Errorf("%v", err)
+	}
+}

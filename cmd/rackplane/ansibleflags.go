@@ -3,15 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/rackplane/rackplane/ansible/local"
+	"github.com/rackplane/rackplane/wire"
 )
 
 // ansibleFlags say how Ansible runs are walled in.
@@ -33,7 +31,7 @@ func (f *ansibleFlags) check() error {
 	return err
 }
 
-// sandbox is nil when runs have none. The services are the URLs of what no run may reach.
+// sandbox is nil when runs have none. The services are what no run may reach, as wire.HostPort takes them.
 func (f *ansibleFlags) sandbox(services ...string) (*local.Sandbox, error) {
 	if f.insecure {
 		return nil, nil
@@ -50,7 +48,7 @@ func (f *ansibleFlags) sandbox(services ...string) (*local.Sandbox, error) {
 		if service == "" {
 			continue
 		}
-		address, err := addressOf(service)
+		address, err := wire.HostPort(service)
 		if err != nil {
 			return nil, err
 		}
@@ -60,25 +58,6 @@ func (f *ansibleFlags) sandbox(services ...string) (*local.Sandbox, error) {
 		return nil, fmt.Errorf("--ansible-users, --ansible-deny: %w", err)
 	}
 	return walls, nil
-}
-
-// addressOf returns the host:port that a URL, or a host as client-go takes it, is served at.
-func addressOf(service string) (string, error) {
-	if !strings.Contains(service, "://") {
-		service = "https://" + service
-	}
-	u, err := url.Parse(service)
-	if err != nil || u.Hostname() == "" {
-		return "", errors.New("the address of the API server or of Ironic is no URL")
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80"}[u.Scheme]
-	}
-	if port == "" {
-		port = "443"
-	}
-	return net.JoinHostPort(u.Hostname(), port), nil
 }
 
 // explain adds the remedy when the sandbox is why there is no runner.

@@ -1,16 +1,9 @@
 package main
 
-import (
-	"strings"
-
-	"github.com/rackplane/rackplane/wire"
-)
+import "github.com/rackplane/rackplane/wire"
 
 // reach says where clouds may be: never at the API server or Ironic, which trust the engine.
 func (f *engineFlags) reach(apiServer string) (*wire.Reach, error) {
-	if !strings.Contains(apiServer, "://") {
-		apiServer = "https://" + apiServer
-	}
 	own := []string{apiServer}
 	if f.ironic.Endpoint != "" {
 		own = append(own, f.ironic.Endpoint)
