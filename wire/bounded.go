@@ -19,7 +19,10 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.Join(ErrTooLarge, resp.Body.Close())
 	}
 	read, err := readChunks(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
+	if closed := resp.Body.Close(); err == nil { // joined with it, an error would be known as a timeout no more (url.Error)
+		err = closed
+	}
+	if err != nil {
 		return nil, err
 	}
 	resp.Body = io.NopCloser(read)
