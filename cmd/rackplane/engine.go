@@ -71,7 +71,7 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.ansibleVenv, "ansible-venv", "", "Python environment with ansible-playbook (default: the one `make install` put into RACKPLANE_CACHE)")
 	flags.IntVar(&f.slots, "ansible-slots", 4, "Ansible runs at once")
 	flags.IntVar(&f.share, "ansible-slots-per-namespace", 0, "Ansible runs at once of one namespace (default: half of --ansible-slots, rounded up)")
-	flags.StringSliceVar(&f.cloudEndpoints, "cloud-endpoints", nil, "host names (*.example.com), addresses and networks (192.0.2.0/24) where the OpenStacks of NodeSets may be (default: everywhere but this machine, link-local addresses, the API server and Ironic)")
+	flags.StringSliceVar(&f.cloudEndpoints, "cloud-endpoints", nil, "host names (*.example.com), addresses and networks (192.0.2.0/24) where the OpenStacks of NodeSets may be (default: everywhere but loopback and link-local addresses, the API server and Ironic)")
 	f.ansible.add(flags)
 	flags.StringVar(&f.metrics, "metrics-address", "0", "address that serves Prometheus metrics, 0 for none")
 	flags.StringVar(&f.health, "health-address", "0", "address that serves /healthz and /readyz, 0 for none")
