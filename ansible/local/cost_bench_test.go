@@ -88,8 +88,8 @@ func newMeter(b *testing.B, l *lab) *meter {
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := &meter{engine: counted(b, here, os.Getpid()), nodes: counted(b, here, l.server)}
-	return m
+	nodes := counted(b, here, l.server) // first: a new group is made below that of this process
+	return &meter{engine: counted(b, here, os.Getpid()), nodes: nodes}
 }
 
 // counted returns a new group with the process in it, until the end of the benchmark.

@@ -23,7 +23,7 @@ import time
 
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import connection_loader
+from ansible.plugins.loader import action_loader, become_loader, connection_loader, filter_loader, shell_loader
 from ansible.plugins.strategy import StrategyBase
 
 MESSAGE_LIMIT = 500
@@ -64,8 +64,7 @@ class CallbackModule(CallbackBase):
         """The run begins."""
         self._emit("start", pid=os.getpid())
         if self._out is not None:
-            # A connection plugin of a collection is loaded by each task's own process. What this one has loaded, they have, too.
-            connection_loader.get("osp.edpm.fenced_ssh", class_only=True)
+            preload()
         self._ends.playbook(len(playbook.get_plays()))
 
     def v2_playbook_on_play_start(self, play):
@@ -196,6 +195,16 @@ class Ends:
         if all(host in play.ended for play in plays if host in play.members):
             self._told.add(host)
             self._tell(host)
+
+
+def preload():
+    """Load what every task uses. Each task has a process of its own, which loads it anew unless this one has."""
+    connection_loader.get("osp.edpm.fenced_ssh", class_only=True)
+    shell_loader.get("sh", class_only=True)
+    become_loader.get("sudo", class_only=True)
+    for name in ("ansible.builtin.gather_facts", "ansible.builtin.normal"):
+        action_loader.get(name, class_only=True)
+    filter_loader.get("ansible.builtin.hash")  # of the connection's own arguments
 
 
 def follow(look):
