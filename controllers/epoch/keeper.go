@@ -1,6 +1,7 @@
 package epoch
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -139,31 +140,32 @@ func (k *Keeper) Look(ctx context.Context) error {
 	} else if !k.asked {
 		seen.Strangers = slices.DeleteFunc(slices.Clone(apart), func(s string) bool { return slices.Contains(known, s) })
 	}
-	reason := kept.Data[KeyPaused]
-	if found := Pause(seen); found != "" {
-		reason = found
-	}
+	reason := cmp.Or(Pause(seen), kept.Data[KeyPaused])
 	if reason != "" {
 		k.set(reason)
 		if kept.Data[KeyPaused] != "" && Pause(seen) == "" {
 			return nil // told already, and nobody said go
 		}
 	}
-	site, err := k.newSite()
-	if err != nil {
-		return err
-	}
-	next := Next(seen, site)
-	kept.Data = map[string]string{keyApart: strings.Join(apart, " ")}
-	if reason != "" {
-		kept.Data[KeyPaused] = reason
-	}
-	if err := k.write(ctx, kept, next); err != nil {
+	if err := k.count(ctx, kept, seen, apart, reason); err != nil {
 		return err
 	}
 	k.set(reason)
 	k.asked = k.asked || blind == nil
 	return nil
+}
+
+// count writes the next mark, and why the engine is paused.
+func (k *Keeper) count(ctx context.Context, kept *corev1.ConfigMap, seen Seen, apart []string, reason string) error {
+	site, err := k.newSite()
+	if err != nil {
+		return err
+	}
+	kept.Data = map[string]string{keyApart: strings.Join(apart, " ")}
+	if reason != "" {
+		kept.Data[KeyPaused] = reason
+	}
+	return k.write(ctx, kept, Next(seen, site))
 }
 
 func (k *Keeper) see(ctx context.Context, kept *corev1.ConfigMap) (Seen, error) {
