@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"unsafe"
 
@@ -70,6 +71,9 @@ func refuseSockets() error {
 	program, err := filter()
 	if err != nil {
 		return err
+	}
+	if len(program) > math.MaxUint16 {
+		return fmt.Errorf("a filter of %d instructions is too long", len(program))
 	}
 	p := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	// Older kernels slow down everything of a filtered process unless they are told not to.
