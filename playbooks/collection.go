@@ -116,7 +116,7 @@ func (r role) reads() (rollout.Reads, error) {
 		if err == nil {
 			err = yaml.Unmarshal(text, into)
 		}
-		if err != nil && !(errors.Is(err, fs.ErrNotExist) && into == any(&further)) {
+		if optional := into == any(&further) && errors.Is(err, fs.ErrNotExist); err != nil && !optional {
 			return rollout.Reads{}, fmt.Errorf("playbooks: %s of role %s: %w", file, r.name, err)
 		}
 	}

@@ -170,7 +170,7 @@ func (s *site) status(r *v1alpha1.RunStatus) (status ansible.Status, over bool) 
 	for _, n := range r.Nodes {
 		began, takes := s.since[r.Key], s.takes(n, r.Service)
 		task := takes / tasks
-		pace := ansible.Pace{Began: began, Last: began.Add(min(s.now.Sub(began)/task, tasks) * task), Longest: task}
+		pace := ansible.Pace{Began: began, Last: began.Add(min(s.now.Sub(began).Truncate(task), tasks*task)), Longest: task}
 		status.Progress.Pace[n] = pace
 		ended := s.now.Sub(began) >= takes
 		over = over && ended

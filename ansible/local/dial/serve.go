@@ -47,7 +47,7 @@ func Serve(ctx context.Context, l *net.UnixListener, p Policy) error {
 			if err != nil {
 				_, _ = io.WriteString(conn, err.Error()) // it has gone: nobody is told
 			}
-			conn.Close()
+			_ = conn.Close() // nothing is left to be lost
 			<-slots
 			if relay != nil {
 				relay()
@@ -117,8 +117,7 @@ func join(ctx context.Context, node *net.TCPConn, outside *net.UnixConn) {
 	case <-ended:
 	case <-ctx.Done():
 	}
-	node.Close()
-	outside.Close()
+	_, _ = node.Close(), outside.Close() // one of them has ended already
 }
 
 // ask reads one line within bounds.

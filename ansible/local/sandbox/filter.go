@@ -72,10 +72,11 @@ func refuseSockets() error {
 	if err != nil {
 		return err
 	}
-	if len(program) > math.MaxUint16 {
-		return fmt.Errorf("a filter of %d instructions is too long", len(program))
+	length := len(program)
+	if length < 0 || length > math.MaxUint16 {
+		return fmt.Errorf("a filter of %d instructions is too long", length)
 	}
-	p := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	p := unix.SockFprog{Len: uint16(length), Filter: &program[0]}
 	// Older kernels slow down everything of a filtered process unless they are told not to.
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, uintptr(unsafe.Pointer(&p))) //nolint:gosec // the kernel takes a pointer
 	runtime.KeepAlive(program)
