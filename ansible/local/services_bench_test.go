@@ -119,12 +119,12 @@ func (l *lab) deploy(b *testing.B, r *Runner, name string, third third) time.Dur
 	objects := steptest.Site(b, 3)
 	for i := range 5 {
 		s := &v1alpha1.DataPlaneService{ObjectMeta: steptest.Meta(fmt.Sprint("service-", i+1))}
-		last := "2"
-		if third.hangs == i+1 {
-			last = "{{ 100000 if inventory_hostname == '" + nodeNowhere + "' else 2 }}"
+		last := "sleep 2"
+		if third.hangs == i+1 { // until the lab is gone
+			last = fmt.Sprintf("sleep 2; [ {{ inventory_hostname }} != %s ] || while [ -d %s ]; do sleep 1; done", nodeNowhere, l.dir)
 		}
 		s.Spec.PlaybookContents = "- hosts: all\n  strategy: host_pinned\n  gather_facts: false\n  tasks:\n" +
-			strings.Repeat("  - ansible.builtin.raw: sleep 2\n", 2) + "  - ansible.builtin.raw: sleep " + last + "\n"
+			strings.Repeat("  - ansible.builtin.raw: sleep 2\n", 2) + "  - ansible.builtin.raw: '" + last + "'\n"
 		names, objects = append(names, s.Name), append(objects, s)
 	}
 	d := &v1alpha1.DataPlaneDeployment{ObjectMeta: steptest.Meta("d"), Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: "rack", ServicesOverride: names}}
