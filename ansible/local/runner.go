@@ -67,7 +67,8 @@ type Runner struct {
 
 var _ ansible.Runner = (*Runner)(nil)
 
-// New returns a Runner on the store, after trying the sandbox and removing what lost runs left of their secrets.
+// New returns a Runner on the store, after trying the sandbox and removing what lost runs left of their secrets, as each look at
+// a run that does not go on does, too.
 func New(ctx context.Context, c Config) (*Runner, error) {
 	var err error
 	for _, path := range []*string{&c.Dir, &c.Venv, &c.Collections} {
@@ -226,6 +227,10 @@ func (r *Runner) Status(_ context.Context, key string) (ansible.Status, error) {
 		status.Progress, status.Nodes = j.progress(), j.ended()
 		status.Since, status.Until = f.times()
 		return status, nil
+	}
+	// A supervisor that was killed removed nothing.
+	if err := f.removeSecrets(); err != nil {
+		return ansible.Status{}, fault.Wrap(fault.Transient, err, "ansible run %s", key)
 	}
 	if state == ansible.Finished {
 		status.Nodes, status.Cause = f.results(j)

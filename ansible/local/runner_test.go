@@ -422,12 +422,18 @@ func TestRunThatIsKilledIsAbsentAndStartsAgain(t *testing.T) {
 		}
 		return len(left) == 0
 	})
-	eventually(t, 10*time.Second, "the run is gone", func() bool { return status(t, r, run.Key).State == ansible.Absent })
-	if _, err := os.Stat(r.folder(run.Key).work(fileKey)); err != nil {
+	key := r.folder(run.Key).work(fileKey)
+	lost, err := os.ReadFile(key)
+	if err != nil {
 		t.Error("a killed run cannot have removed its key")
 	}
+	eventually(t, 10*time.Second, "the run is gone", func() bool { return status(t, r, run.Key).State == ansible.Absent })
+	if _, err := os.Stat(key); err == nil {
+		t.Error("a look at a lost run left its key")
+	}
+	write(t, key, string(lost)) // as if nobody had looked
 	r = l.runner(t)
-	if _, err := os.Stat(r.folder(run.Key).work(fileKey)); err == nil {
+	if _, err := os.Stat(key); err == nil {
 		t.Error("the next engine left the key of a lost run")
 	}
 	write(t, filepath.Join(l.dir, "go"), "")

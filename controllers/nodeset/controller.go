@@ -35,11 +35,12 @@ type pass struct {
 	*Reconciler
 	set *v1alpha1.NodeSet
 
-	world     plan.World               // by observe; nodes, plan and services keep it up to date with what they write
-	inputs    plan.Set                 // by inputReady
-	members   []v1alpha1.DataPlaneNode // by nodes: those of the set that are not being deleted
-	inventory plan.Inventory           // by services
-	hashed    bool                     // by services: the wanted inputs are decided
+	made      []v1alpha1.DataPlaneDeployment // by observe
+	world     plan.World                     // by observe; nodes, plan and services keep it up to date with what they write
+	inputs    plan.Set                       // by inputReady
+	members   []v1alpha1.DataPlaneNode       // by nodes: those of the set that are not being deleted
+	inventory plan.Inventory                 // by services
+	hashed    bool                           // by services: the wanted inputs are decided
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch

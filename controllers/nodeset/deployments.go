@@ -25,14 +25,10 @@ const maxNodes = 1000
 
 // deployments makes the deployments that are due, and removes those that are of no use any more.
 func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
-	all, err := p.listDeployments(ctx)
-	if err != nil {
-		return step.Outcome{}, err
-	}
 	busy := map[string]bool{}
-	for i := range all {
-		if !plan.Finished(&all[i]) {
-			for _, node := range p.nodesOf(&all[i]) {
+	for i := range p.made {
+		if !plan.Finished(&p.made[i]) {
+			for _, node := range p.nodesOf(&p.made[i]) {
 				busy[node] = true
 			}
 		}
@@ -46,7 +42,7 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 			out = out.Again(max(next.Sub(now), step.Soon))
 		}
 	}
-	obsolete, soonest := p.obsolete(all, due)
+	obsolete, soonest := p.obsolete(p.made, due)
 	for _, d := range obsolete {
 		if err := deleteExactly(ctx, p.Client, d); err != nil {
 			return step.Outcome{}, err
@@ -56,7 +52,7 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 		out = out.Again(soonest)
 	}
 	for _, d := range due {
-		if err := p.deploy(ctx, d, all); err != nil {
+		if err := p.deploy(ctx, d); err != nil {
 			return step.Outcome{}, err
 		}
 	}
@@ -65,9 +61,9 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 
 // deploy makes the deployment that is due. Its name tells the attempt, so that it is made once; a finished one of that
 // name, whose results have been lost since, is on its way out and makes room for the next pass.
-func (p *pass) deploy(ctx context.Context, due rollout.Due, all []v1alpha1.DataPlaneDeployment) error {
+func (p *pass) deploy(ctx context.Context, due rollout.Due) error {
 	name := p.deploymentName(due)
-	if slices.ContainsFunc(all, func(d v1alpha1.DataPlaneDeployment) bool { return d.Name == name }) {
+	if slices.ContainsFunc(p.made, func(d v1alpha1.DataPlaneDeployment) bool { return d.Name == name }) {
 		return nil
 	}
 	return p.Client.Create(ctx, &v1alpha1.DataPlaneDeployment{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -177,6 +178,49 @@ func finish(d *v1alpha1.DataPlaneDeployment, well bool) {
 func (r *rig) expect(condition string, status metav1.ConditionStatus, reason string, words ...string) {
 	r.Helper()
 	r.Expect(r.set(), metav1.Condition{Type: condition, Status: status, Reason: reason}, words...)
+}
+
+// between does something when the first list of a kind has been read.
+type between struct {
+	client.Reader
+	kind client.ObjectList
+	do   func()
+}
+
+func (b *between) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	err := b.Reader.List(ctx, list, opts...)
+	if do := b.do; do != nil && reflect.TypeOf(list) == reflect.TypeOf(b.kind) {
+		b.do = nil
+		do()
+	}
+	return err
+}
+
+// TestWhatEndsDuringAPassIsNotDue: a deployment that gives its nodes their results and ends while a pass reads is not made
+// again, whichever of the two the pass has read before.
+func TestWhatEndsDuringAPassIsNotDue(t *testing.T) {
+	for _, kind := range []client.ObjectList{&v1alpha1.DataPlaneNodeList{}, &v1alpha1.DataPlaneDeploymentList{}} {
+		r := site(t, 4, 3)
+		r.pass()
+		r.deployed()
+		r.pass()
+		if n := len(r.deployments()); n != 1 {
+			t.Fatalf("%d deployments, want 1", n)
+		}
+		for _, n := range r.nodes()[:2] {
+			edit(r, &n, func(n *v1alpha1.DataPlaneNode) {
+				for _, s := range n.Spec.Services {
+					done := v1alpha1.ServiceResult{Name: s.Name, InputHash: s.InputHash, Result: v1alpha1.ServiceSucceeded, FinishedAt: metav1.NewTime(r.Clock.Now())}
+					n.Status.Services = append(n.Status.Services, done)
+				}
+			})
+		}
+		r.controller.Reader = &between{Reader: r.Reader, kind: kind, do: func() { r.ran(v1alpha1.ServiceSucceeded) }}
+		r.pass()
+		if d := r.deployments(); len(d) != 1 {
+			t.Errorf("it ended once a %T was read: %d deployments, want the one that ended", kind, len(d))
+		}
+	}
 }
 
 func TestFromNothingToReady(t *testing.T) {
