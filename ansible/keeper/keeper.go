@@ -68,11 +68,15 @@ func (t *Tenure) Keep(ctx context.Context) error {
 		return nil
 	}
 	pause := lease.Renew(t.duration)
-	for t.wait(ctx, pause) == nil {
-		if since := t.Clock.Since(t.renewed); since >= lease.GiveUp(t.duration) {
-			return fmt.Errorf("the run's lease was not renewed for %s", since.Round(time.Second))
+	for t.wait(ctx, min(pause, t.left())) == nil {
+		left := t.left()
+		if left <= 0 {
+			return fmt.Errorf("the run's lease was not renewed for %s", t.Clock.Since(t.renewed).Round(time.Second))
 		}
-		err := t.renew(ctx)
+		// An answer that comes later is no use: the run must not wait for it.
+		limited, cancel := context.WithTimeout(ctx, left)
+		err := t.renew(limited)
+		cancel()
 		if lost(err) {
 			return err
 		}
@@ -81,6 +85,11 @@ func (t *Tenure) Keep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// left is how long the run may go on without another renewal.
+func (t *Tenure) left() time.Duration {
+	return lease.GiveUp(t.duration) - t.Clock.Since(t.renewed)
 }
 
 // GiveBack gives the Lease back: the run has ended.

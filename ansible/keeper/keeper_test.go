@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,36 @@ func TestRunEndsBeforeItsLease(t *testing.T) {
 			t.Errorf("kept for %s of silence: %v", silent, err)
 		}
 	})
+}
+
+// mute is an API server that takes connections and never answers.
+type mute struct {
+	leases.LeaseInterface
+	silent atomic.Bool
+}
+
+func (m *mute) Get(ctx context.Context, name string, o metav1.GetOptions) (*coordinationv1.Lease, error) {
+	if m.silent.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return m.LeaseInterface.Get(ctx, name, o)
+}
+
+// TestRunWaitsForNoLateAnswer: whenever the API server falls silent, the run ends half of its lease after the last renewal,
+// and not a request's patience later.
+func TestRunWaitsForNoLateAnswer(t *testing.T) {
+	for since := time.Duration(0); since < lease.Renew(duration); since += 500 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			m := &mute{LeaseInterface: r.leases}
+			r.tenure.Leases = m
+			took, err := r.keep(func() { time.Sleep(since); m.silent.Store(true) })
+			if err == nil || took != lease.GiveUp(duration) {
+				t.Errorf("silent after %s: kept for %s, want %s: %v", since, took, lease.GiveUp(duration), err)
+			}
+		})
+	}
 }
 
 func TestLeaseIsLost(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +75,34 @@ func publicOf(tb testing.TB, key string) string {
 	return strings.TrimSpace(string(read(tb, key+".pub")))
 }
 
+// endLogins kills what logins left running on the nodes, which are this machine: a command that hangs outlives its connection.
+func (l *lab) endLogins(tb testing.TB) {
+	tb.Helper()
+	ofServer := fmt.Appendf(nil, " %d\x00", l.port) // the end of sshd's SSH_CLIENT: address, port, own port
+	eventually(tb, 10*time.Second, "all logins have ended", func() bool {
+		left := 0
+		environments, err := filepath.Glob("/proc/[0-9]*/environ")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, path := range environments {
+			environment, err := os.ReadFile(path) // it may have ended
+			if err != nil || !bytes.Contains(environment, []byte("SSH_CLIENT=")) || !bytes.Contains(environment, ofServer) {
+				continue
+			}
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if err != nil {
+				tb.Fatal(err)
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+				tb.Fatal(err)
+			}
+			left++
+		}
+		return left == 0
+	})
+}
+
 // known is a known_hosts file with the key for each of the nodes.
 func known(key string, nodes ...string) []byte {
 	var out bytes.Buffer
@@ -117,8 +146,8 @@ UsePAM no
 PidFile none
 MaxStartups 100
 Subsystem sftp internal-sftp
-SetEnv SHLVL=1
-`, l.port, hostKey, userKey))
+SetEnv SHLVL=1 TMPDIR=%s
+`, l.port, hostKey, userKey, l.dir))
 	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), server, "-D", "-e", "-f", config)
 	var log bytes.Buffer
 	cmd.Stderr, cmd.WaitDelay = &log, time.Second
@@ -130,6 +159,7 @@ SetEnv SHLVL=1
 		write(tb, filepath.Join(l.dir, "go"), "") // what a canceled run left waiting on the nodes ends by itself
 		cmd.Process.Kill()
 		cmd.Wait()
+		l.endLogins(tb)
 		if tb.Failed() {
 			tb.Logf("sshd:\n%s", log.String())
 		}

@@ -67,15 +67,15 @@ func TestTornUsersAreNotGuessed(t *testing.T) {
 
 // What runs must not reach the engine does not for them: its own logins to nodes go by the same rule.
 func TestRefuse(t *testing.T) {
-	walls := &Sandbox{Deny: []string{"192.0.2.0/24"}}
+	walled, bare := Runner{config: Config{Sandbox: &Sandbox{Deny: []string{"192.0.2.0/24"}}}}, Runner{}
 	for to, want := range map[string]string{
 		"192.0.2.7:22": "is denied", "127.0.0.1:6443": "the machine that the engine runs on", "169.254.169.254:80": "no node's address", "198.51.100.7:22": "",
 	} {
-		err := walls.Refuse(t.Context(), netip.MustParseAddrPort(to))
+		err := walled.Refuse(t.Context(), netip.MustParseAddrPort(to))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", to, err, want)
 		}
-		if err := (*Sandbox)(nil).Refuse(t.Context(), netip.MustParseAddrPort(to)); err != nil {
+		if err := bare.Refuse(t.Context(), netip.MustParseAddrPort(to)); err != nil {
 			t.Errorf("without walls %s: %v", to, err)
 		}
 	}

@@ -153,7 +153,8 @@ func (s *Sandbox) Check() error {
 
 // Refuse returns why nobody may be made to connect to an address as to a node; nil when it may be, or runs have no walls
 // that it could be kept from.
-func (s *Sandbox) Refuse(ctx context.Context, to netip.AddrPort) error {
+func (r *Runner) Refuse(ctx context.Context, to netip.AddrPort) error {
+	s := r.config.Sandbox
 	if s == nil {
 		return nil
 	}

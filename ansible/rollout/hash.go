@@ -116,7 +116,7 @@ func (in Inputs) Hash(service, node string) string {
 // variables are ready to be hashed.
 type variables struct {
 	all       string            // hash of all together
-	texts     map[string]string // each one's value as JSON
+	texts     map[string]string // each one's value
 	templates map[string]bool   // those whose value Ansible evaluates
 }
 
@@ -132,7 +132,7 @@ func encode(vars map[string]any) variables {
 	return v
 }
 
-// text writes a value so that no two have one text.
+// text writes a value so that no two of one type have one text.
 func text(v any) string {
 	if s, ok := v.(string); ok {
 		return strconv.Quote(s)

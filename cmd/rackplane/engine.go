@@ -236,10 +236,6 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	if err != nil {
 		return err
 	}
-	walls, err := f.ansible.sandbox(mgr.GetConfig().Host, f.ironic.Endpoint)
-	if err != nil {
-		return err
-	}
 	realClock := clock.RealClock{}
 	events := mgr.GetEventRecorder("rackplane")
 	store, err := f.store(dir)
@@ -257,7 +253,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	}
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Collection()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: walls.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: walls.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: runner.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: runner.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
 		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Collection()}).Setup,
 	}
 	if service != nil {

@@ -111,12 +111,7 @@ func (b *bench) onHost(h *rack.Host, command string) string {
 func (b *bench) remote(h *rack.Host, command string) (string, error) {
 	b.Helper()
 	host := login.Login{Address: h.Address.String(), Key: b.signer, HostKey: h.HostKey}
-	limit, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
-	defer cancel()
-	if err := host.Await(limit); err != nil {
-		b.Fatal(err)
-	}
-	return host.Run(b.Context(), command)
+	return host.FeedWithin(b.Context(), 2*time.Minute, nil, command)
 }
 
 // manifest is what a user writes to adopt both servers. The rack's web server stands in for Keystone and for OVN's

@@ -38,6 +38,46 @@ func (l Login) Feed(ctx context.Context, input []byte, command string) (string, 
 	if err != nil {
 		return "", fmt.Errorf("SSH to %s: %w", l.Address, err)
 	}
+	return l.run(ctx, client, input, command)
+}
+
+// Await returns once the server lets us in. Its error says what the last knock brought.
+func (l Login) Await(ctx context.Context) error {
+	client, err := l.await(ctx)
+	if err != nil {
+		return err
+	}
+	return client.Close()
+}
+
+// FeedWithin is Feed on the first connection that the server grants within the patience. A server that boots may grant one
+// and refuse the next: cloud-init restarts its SSH server.
+func (l Login) FeedWithin(ctx context.Context, patience time.Duration, input []byte, command string) (string, error) {
+	limit, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	client, err := l.await(limit)
+	if err != nil {
+		return "", err
+	}
+	return l.run(ctx, client, input, command)
+}
+
+func (l Login) await(ctx context.Context) (*ssh.Client, error) {
+	for {
+		client, err := l.dial(ctx)
+		if err == nil {
+			return client, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("SSH to %s: %w: %w", l.Address, ctx.Err(), err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// run runs the command and closes the connection.
+func (l Login) run(ctx context.Context, client *ssh.Client, input []byte, command string) (string, error) {
 	defer func() { _ = client.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = client.Close() })()
 	session, err := client.NewSession()
@@ -52,21 +92,6 @@ func (l Login) Feed(ctx context.Context, input []byte, command string) (string, 
 		err = fmt.Errorf("%w: %s", err, cmp.Or(strings.TrimSpace(complaint.String()), text))
 	}
 	return text, err
-}
-
-// Await returns once the server lets us in. Its error says what the last knock brought.
-func (l Login) Await(ctx context.Context) error {
-	for {
-		client, err := l.dial(ctx)
-		if err == nil {
-			return client.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("SSH to %s: %w: %w", l.Address, ctx.Err(), err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 func (l Login) dial(ctx context.Context) (*ssh.Client, error) {

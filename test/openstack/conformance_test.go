@@ -148,10 +148,7 @@ func (h computeHost) run(t *testing.T, input []byte, command string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	host := login.Login{Address: h.Address.String(), Key: h.key, HostKey: h.HostKey}
-	if err := host.Await(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := host.Feed(ctx, input, command); err != nil {
+	if _, err := host.FeedWithin(ctx, 3*time.Minute, input, command); err != nil {
 		t.Fatalf("%s: %v", command, err)
 	}
 }

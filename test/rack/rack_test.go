@@ -237,13 +237,8 @@ func configDrive(h *rack.Host, k keys, name, address string) nodes.ConfigDrive {
 
 // remote runs a command over SSH, accepting only the given host key, as soon as the host answers.
 func remote(ctx context.Context, address, command string, k keys) (string, error) {
-	limit, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	host := login.Login{Address: address, Key: k.user, HostKey: k.host}
-	if err := host.Await(limit); err != nil {
-		return "", err
-	}
-	return host.Run(ctx, command)
+	return host.FeedWithin(ctx, time.Minute, nil, command)
 }
 
 // TestDeploy takes three hosts side by side from unknown to deployed and back.
