@@ -139,7 +139,7 @@ func Finished(d *v1alpha1.DataPlaneDeployment) bool {
 
 // MayRun reports whether services may run on the node: it answers, and one that was there before has been looked at.
 func MayRun(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
-	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed) && Adopted(set, node)
+	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned) && Adopted(set, node)
 }
 
 // Adopted reports whether nothing that was found on the node holds its services back; always so on bare metal.

@@ -56,7 +56,7 @@ func phases() []struct{ condition, phase string } {
 	return []struct{ condition, phase string }{
 		{v1alpha1.ConditionClaimed, "Claiming"},
 		{v1alpha1.ConditionAddressed, "Addressing"},
-		{v1alpha1.ConditionDeployed, "Deploying"},
+		{v1alpha1.ConditionProvisioned, "Deploying"},
 		{v1alpha1.ConditionAdoptable, "Adopting"},
 		{v1alpha1.ConditionNetworked, "Networking"},
 		{v1alpha1.ConditionConfigured, "Configuring"},
@@ -142,7 +142,7 @@ func fillPhase(l *Line, n *v1alpha1.DataPlaneNode, host *metal3v1alpha1.BareMeta
 			l.Since = c.LastTransitionTime.Time
 		}
 		switch p.condition {
-		case v1alpha1.ConditionDeployed:
+		case v1alpha1.ConditionProvisioned:
 			l.Step = hostStep(host)
 		case v1alpha1.ConditionNetworked, v1alpha1.ConditionConfigured:
 			// A node gets its network from a service too, so a running one says more than the condition does.

@@ -51,7 +51,7 @@ func passed(upTo string) []metav1.Condition {
 
 func view() View {
 	fresh := node("n0", "")
-	deploying := node("n1", "h1", append(passed(v1alpha1.ConditionDeployed), cond(v1alpha1.ConditionDeployed, metav1.ConditionFalse, v1alpha1.ReasonWaitingForHost, 30))...)
+	deploying := node("n1", "h1", append(passed(v1alpha1.ConditionProvisioned), cond(v1alpha1.ConditionProvisioned, metav1.ConditionFalse, v1alpha1.ReasonWaitingForHost, 30))...)
 	failed := node("n2", "h2", append(passed(v1alpha1.ConditionConfigured), cond(v1alpha1.ConditionConfigured, metav1.ConditionFalse, v1alpha1.ReasonServiceFailed, 50))...)
 	running := node("n3", "h3", append(passed(v1alpha1.ConditionNetworked), cond(v1alpha1.ConditionNetworked, metav1.ConditionFalse, v1alpha1.ReasonServiceFailed, 50))...)
 	running.Status.Services = []v1alpha1.ServiceResult{{Name: "bootstrap", InputHash: "a", Result: v1alpha1.ServiceSucceeded}}

@@ -175,7 +175,7 @@ func deployed(name string, i int) *v1alpha1.DataPlaneNode {
 	}
 	n.Status.SSHHostKey = steptest.HostKey
 	n.Status.Conditions = []metav1.Condition{
-		{Type: v1alpha1.ConditionDeployed, Status: metav1.ConditionTrue, Reason: "Done", LastTransitionTime: metav1.NewTime(steptest.Start())},
+		{Type: v1alpha1.ConditionProvisioned, Status: metav1.ConditionTrue, Reason: "Done", LastTransitionTime: metav1.NewTime(steptest.Start())},
 		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Waiting", Message: "services", LastTransitionTime: metav1.NewTime(steptest.Start())},
 	}
 	return n

@@ -9,8 +9,8 @@ const (
 	ConditionClaimed = "Claimed"
 	// ConditionAddressed: every wanted network has an address in spec.networks.
 	ConditionAddressed = "Addressed"
-	// ConditionDeployed: the wanted image is on the host, it is powered on and answers SSH with the pinned host key.
-	ConditionDeployed = "Deployed"
+	// ConditionProvisioned: the wanted image is on the host, it is powered on and answers SSH with the pinned host key.
+	ConditionProvisioned = "Provisioned"
 	// ConditionAdoptable: a pre-provisioned node was looked at, and nothing found speaks against running services on it.
 	ConditionAdoptable = "Adoptable"
 	// ConditionNetworked: the node has the network that is rendered for it.

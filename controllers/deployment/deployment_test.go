@@ -52,7 +52,7 @@ func nodeOf(i int) *v1alpha1.DataPlaneNode {
 	n.Status.SSHHostKey = steptest.HostKey
 	before := metav1.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	n.Status.Conditions = []metav1.Condition{
-		{Type: v1alpha1.ConditionDeployed, Status: metav1.ConditionTrue, Reason: "Done", LastTransitionTime: before},
+		{Type: v1alpha1.ConditionProvisioned, Status: metav1.ConditionTrue, Reason: "Done", LastTransitionTime: before},
 		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: "Waiting", Message: "services", LastTransitionTime: before},
 	}
 	return n
@@ -524,7 +524,7 @@ func TestResultsYieldToTheNodeController(t *testing.T) {
 	if got := r.results(0); got != "bootstrap:Succeeded:0 network:Succeeded:0 known:Succeeded:0" {
 		t.Errorf("results %s", got)
 	}
-	if !meta.IsStatusConditionTrue(r.node(0).Status.Conditions, v1alpha1.ConditionDeployed) {
+	if !meta.IsStatusConditionTrue(r.node(0).Status.Conditions, v1alpha1.ConditionProvisioned) {
 		t.Error("the node's conditions were touched")
 	}
 }

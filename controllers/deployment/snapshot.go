@@ -166,7 +166,7 @@ func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hash
 	var unfit []string
 	for i := range members {
 		node := &members[i]
-		deployed := meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionDeployed)
+		deployed := meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned)
 		if !inv.Has(node.Name) || (len(asked) > 0 && !slices.Contains(asked, node.Name)) || (len(asked) == 0 && !deployed) {
 			continue
 		}

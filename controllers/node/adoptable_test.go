@@ -84,7 +84,7 @@ func (r *rig) condition(name string) metav1.Condition {
 	return *c
 }
 
-const fit = "+Claimed +Addressed +Deployed +Adoptable -Networked:WaitingForNetwork -Configured:WaitingForServices"
+const fit = "+Claimed +Addressed +Provisioned +Adoptable -Networked:WaitingForNetwork -Configured:WaitingForServices"
 
 func smallDisk(f *adoption.Facts) { f.Disks[0].FreeBytes = 1 << 29 }
 
@@ -106,7 +106,7 @@ func TestOneLookLostIsNoNews(t *testing.T) {
 	r.settled()
 	r.examiner.lose = 3
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Adoptable:WaitingForSSH -Networked:WaitingForNetwork -Configured:WaitingForServices", "lost")
+	r.expect("+Claimed +Addressed +Provisioned -Adoptable:WaitingForSSH -Networked:WaitingForNetwork -Configured:WaitingForServices", "lost")
 	r.settled()
 	r.pass()
 	r.expect(fit)
@@ -116,7 +116,7 @@ func TestUnfitUntilPutRight(t *testing.T) {
 	r := running(t)
 	r.examiner.change = smallDisk
 	result := r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Adoptable:NotAdoptable", "Disk: found 0.5 GiB free on /, wanted 1 GiB: free space")
+	r.expect("+Claimed +Addressed +Provisioned -Adoptable:NotAdoptable", "Disk: found 0.5 GiB free on /, wanted 1 GiB: free space")
 	if result.RequeueAfter != time.Minute {
 		t.Errorf("looked at again after %s", result.RequeueAfter)
 	}
@@ -129,7 +129,7 @@ func TestUnfitUntilPutRight(t *testing.T) {
 	}
 	r.examiner.change = smallDisk
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Adoptable:NotAdoptable -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	r.expect("+Claimed +Addressed +Provisioned -Adoptable:NotAdoptable -Networked:WaitingForNetwork -Configured:WaitingForServices")
 }
 
 func TestAcceptedFindings(t *testing.T) {
@@ -142,7 +142,7 @@ func TestAcceptedFindings(t *testing.T) {
 	}
 	edit(r, steptest.NodeSet(0), func(s *v1alpha1.NodeSet) { s.Spec.Adoption = v1alpha1.AdoptionSpec{MinFreeGiB: 200} })
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Adoptable:NotAdoptable -Networked:WaitingForNetwork -Configured:WaitingForServices", "wanted 200 GiB")
+	r.expect("+Claimed +Addressed +Provisioned -Adoptable:NotAdoptable -Networked:WaitingForNetwork -Configured:WaitingForServices", "wanted 200 GiB")
 }
 
 // TestWhatWeDidOurselves: from the first run on a node is not judged by what is found on it, whatever part of our memory is lost.
@@ -161,8 +161,8 @@ func TestWhatWeDidOurselves(t *testing.T) {
 		{"all is lost but the record on the node", func(r *rig) {
 			r.examiner.change = func(f *adoption.Facts) { smallDisk(f); f.Record = []string{"n0", "n0.example.com"} }
 		}, 1, fit},
-		{"a run elsewhere", func(r *rig) { r.run("n1", v1alpha1.RunRunning) }, 1, "+Claimed +Addressed +Deployed -Adoptable:NotAdoptable"},
-		{"an old run of which nothing is left", func(r *rig) { r.run("n0", v1alpha1.RunFailed) }, 1, "+Claimed +Addressed +Deployed -Adoptable:NotAdoptable"},
+		{"a run elsewhere", func(r *rig) { r.run("n1", v1alpha1.RunRunning) }, 1, "+Claimed +Addressed +Provisioned -Adoptable:NotAdoptable"},
+		{"an old run of which nothing is left", func(r *rig) { r.run("n0", v1alpha1.RunFailed) }, 1, "+Claimed +Addressed +Provisioned -Adoptable:NotAdoptable"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestLookThatFails(t *testing.T) {
 		if result := r.pass(); result.RequeueAfter == 0 || result.RequeueAfter > time.Minute {
 			t.Errorf("%s: another look after %s", kind, result.RequeueAfter)
 		}
-		r.expect("+Claimed +Addressed +Deployed -Adoptable:"+reason, "node n0", "192.0.2.50", "that is why")
+		r.expect("+Claimed +Addressed +Provisioned -Adoptable:"+reason, "node n0", "192.0.2.50", "that is why")
 		r.settled()
 	}
 }
@@ -222,7 +222,7 @@ func TestQuestionOfANode(t *testing.T) {
 	})
 	r.examiner.change = func(f *adoption.Facts) { f.Endpoints["mirror.example.com:443"] = "no answer" }
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Adoptable:NotAdoptable", "package repository main at mirror.example.com:443: no answer")
+	r.expect("+Claimed +Addressed +Provisioned -Adoptable:NotAdoptable", "package repository main at mirror.example.com:443: no answer")
 	if !slices.Equal(r.examiner.question.Connect, []string{"mirror.example.com:443"}) {
 		t.Errorf("asked to connect to %v", r.examiner.question.Connect)
 	}
@@ -233,7 +233,7 @@ func TestClockOfTheEngine(t *testing.T) {
 	r.examiner.clock = nil
 	r.Clock.Step(time.Hour)
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Adoptable:NotAdoptable", "Time: found a clock about 60 min behind")
+	r.expect("+Claimed +Addressed +Provisioned -Adoptable:NotAdoptable", "Time: found a clock about 60 min behind")
 	var zero step.Result
 	if r.pass() == zero {
 		t.Error("never looked at again")

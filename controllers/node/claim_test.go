@@ -142,11 +142,11 @@ func TestConsentThatIsTakenBack(t *testing.T) {
 	r.pass()
 	edit(r, r.far(), provisioned)
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices")
 	before := r.far().Spec
 	r.drop(lending("metal", "site"))
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices")
 	claimed := meta.FindStatusCondition(r.node().Status.Conditions, v1alpha1.ConditionClaimed)
 	if !strings.Contains(claimed.Message, "lends it to namespace site any more: the claim stays") {
 		t.Errorf("Claimed: %s", claimed.Message)
@@ -167,11 +167,11 @@ func TestImageOfSomebodyElse(t *testing.T) {
 	r := site(t)
 	edit(r, steptest.NodeSet(1), func(s *v1alpha1.NodeSet) { s.Spec.NodeTemplate.AnsibleSSHPrivateKeySecret = "later" })
 	r.pass()
-	r.expect("+Claimed +Addressed -Deployed:InvalidInput")
+	r.expect("+Claimed +Addressed -Provisioned:InvalidInput")
 	edit(r, r.host(), runs)
 	edit(r, steptest.NodeSet(1), func(s *v1alpha1.NodeSet) { s.Spec.NodeTemplate.AnsibleSSHPrivateKeySecret = "rack-ssh" })
 	r.pass()
-	r.expect("+Claimed +Addressed -Deployed:HostError", "did not hand over", "clear spec.image")
+	r.expect("+Claimed +Addressed -Provisioned:HostError", "did not hand over", "clear spec.image")
 	before := r.host().Spec
 	r.drop(planned())
 	r.pass()

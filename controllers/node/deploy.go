@@ -190,7 +190,7 @@ func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
 
 // answered reports whether the node answered when it was last asked.
 func (p *pass) answered() bool {
-	return meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionDeployed)
+	return meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionProvisioned)
 }
 
 // target is where and how the node is logged in to; without an address while it has none.
@@ -216,7 +216,7 @@ func (p *pass) here(theirs time.Time) time.Time {
 // upSince is when the node should have begun to boot: when its imaging ended, or when it was last seen to stop answering.
 func (p *pass) upSince() time.Time {
 	since := p.here(p.node.CreationTimestamp.Time)
-	if c := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionDeployed); c != nil && c.LastTransitionTime.After(since) {
+	if c := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionProvisioned); c != nil && c.LastTransitionTime.After(since) {
 		since = c.LastTransitionTime.Time
 	}
 	if p.host != nil && p.host.Status.OperationHistory.Provision.End.After(since) {

@@ -75,7 +75,7 @@ func joining(t *testing.T, change func(*v1alpha1.NodeSet)) *cloudRig {
 	return r
 }
 
-const configured = "+Claimed +Addressed +Deployed +Networked +Configured "
+const configured = "+Claimed +Addressed +Provisioned +Networked +Configured "
 
 const hostName = "n0.example.com"
 

@@ -54,7 +54,7 @@ func TestKindOrNamespaceIsDeleted(t *testing.T) {
 			r.drop(planned())
 			r.pass()
 			r.pass()
-			r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices", kind+" "+name+" is being deleted, which is no order to erase BareMetalHost site/h0")
+			r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices", kind+" "+name+" is being deleted, which is no order to erase BareMetalHost site/h0")
 			r.settled()
 			if diff := cmp.Diff(before, r.host().Spec); diff != "" {
 				t.Errorf("%s: the host changed (-before +after):\n%s", name, diff)
@@ -92,7 +92,7 @@ func TestRetain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices")
 	if after := r.host().Spec; after.ConsumerRef.UID != r.node().UID || after.Image.URL != before.Image.URL || r.node().Status.SSHHostKey != hostKey {
 		t.Errorf("claimed by %s with image %s", after.ConsumerRef.UID, after.Image.URL)
 	}
@@ -101,7 +101,7 @@ func TestRetain(t *testing.T) {
 	})
 	r.drop(planned())
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices", `"retain" is not known: use Retain or Delete`)
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices", `"retain" is not known: use Retain or Delete`)
 }
 
 // TestReleaseOfAHostThatStaysOn: spec.disablePowerOff forbids what the release would else wait for, and Metal3's webhook

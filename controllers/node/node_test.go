@@ -184,7 +184,7 @@ func provisioned(h *metal3Host) {
 func TestFromPlanToReady(t *testing.T) {
 	r := site(t)
 	r.pass()
-	r.expect("+Claimed +Addressed -Deployed:WaitingForHost", "site/h0", "available")
+	r.expect("+Claimed +Addressed -Provisioned:WaitingForHost", "site/h0", "available")
 	h := r.host()
 	want := &corev1.ObjectReference{APIVersion: "dataplane.rackplane.dev/v1alpha1", Kind: "DataPlaneNode", Namespace: "site", Name: "n0", UID: "uid-of-site-n0"}
 	if diff := cmp.Diff(want, h.Spec.ConsumerRef); diff != "" {
@@ -203,7 +203,7 @@ func TestFromPlanToReady(t *testing.T) {
 	r.prober.err = fault.New(fault.Transient, "connection refused")
 	edit(r, r.host(), provisioned)
 	r.pass()
-	r.expect("+Claimed +Addressed -Deployed:WaitingForSSH", "192.168.0.10", "cloud-admin", "connection refused")
+	r.expect("+Claimed +Addressed -Provisioned:WaitingForSSH", "192.168.0.10", "cloud-admin", "connection refused")
 	if got := r.prober.last; got.Address != "192.168.0.10" || got.Port != 22 || got.User != "cloud-admin" || len(got.PrivateKey) == 0 || !slices.Equal(got.HostKeys, []string{n.Status.SSHHostKey}) {
 		t.Errorf("probed %s@%s port %d with keys %v", got.User, got.Address, got.Port, got.HostKeys)
 	}
@@ -214,7 +214,7 @@ func TestFromPlanToReady(t *testing.T) {
 		n.Spec.Services = []v1alpha1.ServiceInput{{Name: "bootstrap", InputHash: "1"}, {Name: "network", InputHash: "2"}, {Name: "known", InputHash: "3"}}
 	})
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices", n.Status.NetworkHash)
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices", n.Status.NetworkHash)
 	r.configured("3 services to run, next: bootstrap")
 	r.settled()
 
@@ -229,7 +229,7 @@ func TestFromPlanToReady(t *testing.T) {
 	r.configured("1 service to run: known")
 	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[2].InputHash = "3" })
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed +Networked +Configured")
+	r.expect("+Claimed +Addressed +Provisioned +Networked +Configured")
 	if !meta.IsStatusConditionTrue(r.node().Status.Conditions, v1alpha1.ConditionReady) {
 		t.Error("not Ready")
 	}
@@ -283,7 +283,7 @@ func TestHostsThatAreLost(t *testing.T) {
 			r := site(t)
 			edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
 				n.Status.Conditions = nil
-				for _, done := range []string{v1alpha1.ConditionClaimed, v1alpha1.ConditionDeployed, v1alpha1.ConditionReady} {
+				for _, done := range []string{v1alpha1.ConditionClaimed, v1alpha1.ConditionProvisioned, v1alpha1.ConditionReady} {
 					meta.SetStatusCondition(&n.Status.Conditions, metav1.Condition{Type: done, Status: metav1.ConditionTrue, Reason: "Done"})
 				}
 			})
@@ -346,18 +346,18 @@ func TestTrouble(t *testing.T) {
 	}{
 		{"no NodeSet", func(r *rig) { r.drop(steptest.NodeSet(0)) }, "", []string{"NodeSet site/rack", "delete this DataPlaneNode"}},
 		{"no NetConfig", func(r *rig) { r.drop(steptest.NetConfig()) }, "+Claimed -Addressed:InvalidInput", []string{"NetConfig"}},
-		{"no login Secret", func(r *rig) { r.drop(steptest.LoginSecret(r)) }, "+Claimed +Addressed -Deployed:InvalidInput", []string{"rack-ssh", "create"}},
+		{"no login Secret", func(r *rig) { r.drop(steptest.LoginSecret(r)) }, "+Claimed +Addressed -Provisioned:InvalidInput", []string{"rack-ssh", "create"}},
 		{"a foreign Secret in the way", func(r *rig) {
 			if err := r.Plain.Create(r.Context(), &corev1.Secret{ObjectMeta: steptest.Meta("n0-userdata")}); err != nil {
 				r.Fatal(err)
 			}
-		}, "+Claimed +Addressed -Deployed:InvalidInput", []string{"n0-userdata", "rename or delete"}},
+		}, "+Claimed +Addressed -Provisioned:InvalidInput", []string{"n0-userdata", "rename or delete"}},
 		{"an error of the host", func(r *rig) {
 			r.pass()
 			edit(r, steptest.Host("h0"), func(h *metal3Host) {
 				h.Status.ErrorType, h.Status.ErrorMessage = metal3v1alpha1.ProvisioningError, "checksum mismatch"
 			})
-		}, "+Claimed +Addressed -Deployed:HostError", []string{"site/h0", "checksum mismatch"}},
+		}, "+Claimed +Addressed -Provisioned:HostError", []string{"site/h0", "checksum mismatch"}},
 		{"a layout that cannot be rendered", func(r *rig) {
 			edit(r, steptest.NodeSet(1), func(s *v1alpha1.NodeSet) {
 				s.Spec.NodeTemplate.NetworkConfig = &v1alpha1.NetworkConfig{Ethernets: []v1alpha1.Ethernet{{Name: "eth0", MAC: "nic7", Networks: []string{"ctlplane"}}}}
@@ -412,7 +412,7 @@ func TestSSH(t *testing.T) {
 			if result := r.pass(); result.RequeueAfter == 0 || result.RequeueAfter > time.Minute {
 				t.Errorf("another try after %s", result.RequeueAfter)
 			}
-			r.expect("+Claimed +Addressed -Deployed:"+c.want, "192.168.0.10")
+			r.expect("+Claimed +Addressed -Provisioned:"+c.want, "192.168.0.10")
 			r.settled()
 		})
 	}
@@ -423,23 +423,23 @@ func TestNoAnswerSinceAClockRanAhead(t *testing.T) {
 	r := site(t)
 	r.prober.err = fault.New(fault.Transient, "x")
 	r.deployed()
-	r.expect("+Claimed +Addressed -Deployed:WaitingForSSH")
+	r.expect("+Claimed +Addressed -Provisioned:WaitingForSSH")
 	edit(r, r.host(), func(h *metal3Host) {
 		h.Status.OperationHistory.Provision.End = metav1.NewTime(r.Clock.Now().AddDate(1, 0, 0))
 	})
 	r.pass()
-	r.expect("+Claimed +Addressed -Deployed:SSHUnreachable")
+	r.expect("+Claimed +Addressed -Provisioned:SSHUnreachable")
 }
 
 func TestLostContactKeepsWhatWasSeen(t *testing.T) {
 	r := site(t)
 	r.deployed()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices")
 	r.Clock.Step(24 * time.Hour)
 	r.prober.err = fault.New(fault.Transient, "no answer")
 	r.pass()
 	// It has been up for a day; the 15 minutes count from when it stopped answering.
-	r.expect("+Claimed +Addressed -Deployed:SSHUnreachable -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	r.expect("+Claimed +Addressed -Provisioned:SSHUnreachable -Networked:WaitingForNetwork -Configured:WaitingForServices")
 }
 
 func TestOneLostLookIsNoSilence(t *testing.T) {
@@ -451,7 +451,7 @@ func TestOneLostLookIsNoSilence(t *testing.T) {
 	if w := r.Writes(); len(w) != 0 {
 		t.Errorf("writes %v, want none", w)
 	}
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices")
 }
 
 func TestImageChangeIsOnlyTold(t *testing.T) {
@@ -463,9 +463,9 @@ func TestImageChangeIsOnlyTold(t *testing.T) {
 	if diff := cmp.Diff(before, r.host().Spec); diff != "" {
 		t.Errorf("the host changed (-before +after):\n%s", diff)
 	}
-	c := meta.FindStatusCondition(r.node().Status.Conditions, v1alpha1.ConditionDeployed)
+	c := meta.FindStatusCondition(r.node().Status.Conditions, v1alpha1.ConditionProvisioned)
 	if c.Status != metav1.ConditionTrue || !strings.Contains(c.Message, "newer.qcow2") || !strings.Contains(c.Message, "take the node out") {
-		t.Errorf("Deployed: %+v, want it True with a word on the newer image", c)
+		t.Errorf("Provisioned: %+v, want it True with a word on the newer image", c)
 	}
 }
 
@@ -519,7 +519,7 @@ func TestNoticeOfAReadyNode(t *testing.T) {
 		n.Status.Services[1].Message = "a reboot is due"
 	})
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed +Networked +Configured", "network: a reboot is due")
+	r.expect("+Claimed +Addressed +Provisioned +Networked +Configured", "network: a reboot is due")
 	if !meta.IsStatusConditionTrue(r.node().Status.Conditions, v1alpha1.ConditionReady) {
 		t.Error("not Ready")
 	}
@@ -541,7 +541,7 @@ func TestServiceFailure(t *testing.T) {
 	})
 	r.prober.seen.NetworkHash = "other"
 	r.deployed()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:ServiceFailed", "other")
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:ServiceFailed", "other")
 	c := meta.FindStatusCondition(r.node().Status.Conditions, v1alpha1.ConditionConfigured)
 	if !strings.Contains(c.Message, "bootstrap failed (2 in a row): task x: no") {
 		t.Errorf("Configured: %s", c.Message)
@@ -568,7 +568,7 @@ func TestPreProvisioned(t *testing.T) {
 	n.Spec.Host = nil
 	r := newRig(t, append(steptest.Site(t, 1), set, n)...)
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed +Adoptable -Networked:WaitingForNetwork +Configured")
+	r.expect("+Claimed +Addressed +Provisioned +Adoptable -Networked:WaitingForNetwork +Configured")
 	if c := r.node().Status.Conditions[0]; c.Reason != v1alpha1.ReasonNotNeeded {
 		t.Errorf("Claimed: %+v", c)
 	}
@@ -626,7 +626,7 @@ func TestRelease(t *testing.T) {
 	r.Writes()
 
 	r.pass()
-	r.expect("+Claimed +Addressed +Deployed -Networked:WaitingForNetwork -Configured:WaitingForServices", "bootstrap", "DataPlaneDeployment d")
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices", "bootstrap", "DataPlaneDeployment d")
 	if r.host().Spec.Image == nil {
 		t.Fatal("the host is undeployed while a run uses it")
 	}
@@ -711,5 +711,5 @@ func TestHardwareDataStandsIn(t *testing.T) {
 	data.Spec.HardwareDetails, host.Status.HardwareDetails = host.Status.HardwareDetails, nil
 	r := newRig(t, append(steptest.Site(t, 0), steptest.NodeSet(1), planned(), host, data)...)
 	r.pass()
-	r.expect("+Claimed +Addressed -Deployed:WaitingForHost")
+	r.expect("+Claimed +Addressed -Provisioned:WaitingForHost")
 }

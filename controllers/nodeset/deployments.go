@@ -88,7 +88,7 @@ func (p *pass) states() []rollout.NodeState {
 			Reachable: p.inventory.Has(node.Name) && plan.MayRun(p.set, node),
 			Wanted:    node.Spec.Services, Results: node.Status.Services,
 		}
-		switch c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionDeployed); {
+		switch c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionProvisioned); {
 		case c != nil && c.Status == metav1.ConditionTrue:
 			state.Since = c.LastTransitionTime.Time
 		default:

@@ -141,7 +141,7 @@ func (r *rig) deployed() {
 	for _, n := range r.nodes() {
 		edit(r, &n, func(n *v1alpha1.DataPlaneNode) {
 			n.Status.SSHHostKey = steptest.HostKey
-			meta.SetStatusCondition(&n.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionDeployed, Status: metav1.ConditionTrue, Reason: "Done"})
+			meta.SetStatusCondition(&n.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionProvisioned, Status: metav1.ConditionTrue, Reason: "Done"})
 		})
 	}
 }
@@ -748,7 +748,7 @@ func ready(b *testing.B, api *steptest.API, results bool) {
 			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: s.Name, InputHash: s.InputHash, Result: v1alpha1.ServiceSucceeded})
 		}
 		if results {
-			for _, c := range []string{v1alpha1.ConditionDeployed, v1alpha1.ConditionReady} {
+			for _, c := range []string{v1alpha1.ConditionProvisioned, v1alpha1.ConditionReady} {
 				meta.SetStatusCondition(&n.Status.Conditions, metav1.Condition{Type: c, Status: metav1.ConditionTrue, Reason: "Done"})
 			}
 		}

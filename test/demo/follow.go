@@ -146,7 +146,7 @@ func nodesReady(nodes int) func(report.View) bool {
 func deployed(v report.View, n int) bool {
 	count := 0
 	for i := range v.Nodes {
-		if meta.IsStatusConditionTrue(v.Nodes[i].Status.Conditions, v1alpha1.ConditionDeployed) {
+		if meta.IsStatusConditionTrue(v.Nodes[i].Status.Conditions, v1alpha1.ConditionProvisioned) {
 			count++
 		}
 	}
