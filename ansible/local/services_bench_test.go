@@ -136,8 +136,8 @@ func (l *lab) deploy(b *testing.B, r *Runner, name string, third third) time.Dur
 	api := steptest.New(b, objects...)
 	relayed := relay{Runner: r, lab: l, third: third, dir: b.TempDir()}
 	controller := &deployment.Reconciler{
-		Client: api, Reader: api.Reader, Runner: relayed, Clock: clock.RealClock{}, Events: &events.FakeRecorder{}, Collection: rollout.Collection{},
-		Leases: &leases.Leases{Client: api, Reader: api.Reader, Runner: relayed, Store: "here", Duration: time.Minute, Clock: clock.RealClock{}},
+		Client: api, Reader: api.Reader, Live: api.Reader, Runner: relayed, Clock: clock.RealClock{}, Events: &events.FakeRecorder{}, Collection: rollout.Collection{},
+		Leases: &leases.Leases{Client: api, Live: api.Reader, Runner: relayed, Store: "here", Duration: time.Minute, Clock: clock.RealClock{}},
 	}
 	pass := func() {
 		api.Clock.SetTime(time.Now())

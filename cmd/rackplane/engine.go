@@ -242,7 +242,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	if err != nil {
 		return err
 	}
-	held := &leases.Leases{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: runner, Store: store, Duration: f.runLease, Clock: realClock}
+	held := &leases.Leases{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: runner, Store: store, Duration: f.runLease, Clock: realClock}
 	service, err := f.service(mgr.GetLogger())
 	if err != nil {
 		return err
@@ -252,12 +252,12 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 		return err
 	}
 	setups := []func(ctrl.Manager) error{
-		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Collection()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: runner.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: runner.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Collection()}).Setup,
+		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Collection()}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: runner.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: runner.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Collection()}).Setup,
 	}
 	if service != nil {
-		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)
+		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)
 	}
 	var errs error
 	for _, setup := range setups {

@@ -43,7 +43,7 @@ func (f fileStore) Save(data []byte) error { return controlplane.WriteFile(strin
 func newKeeper(mgr ctrl.Manager, f engineFlags, dir string, service *ironic.Client) *epoch.Keeper {
 	log := mgr.GetLogger()
 	k := &epoch.Keeper{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: cmp.Or(f.lease, engineNamespace),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: cmp.Or(f.lease, engineNamespace),
 		Store: fileStore(filepath.Join(dir, "epoch")), Clock: clock.RealClock{}, Random: rand.Reader,
 		Report: func(reason string) {
 			if reason != "" {

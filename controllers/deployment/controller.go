@@ -21,8 +21,10 @@ import (
 type Reconciler struct {
 	// Client writes.
 	Client client.Client
-	// Reader reads uncached.
+	// Reader reads the world, which may be some writes behind.
 	Reader client.Reader
+	// Live reads uncached, what must not be old: the nodes a run begins on, and what is released.
+	Live client.Reader
 	// Runner runs Ansible.
 	Runner ansible.Runner
 	// Leases of the runs and their nodes.

@@ -71,13 +71,13 @@ func site(t *testing.T, d *v1alpha1.DataPlaneDeployment, more ...client.Object) 
 	api := steptest.New(t, append(objects, more...)...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(1)}
 	r.controller = deployment.Reconciler{
-		Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"},
+		Client: api, Reader: api.Reader, Live: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"},
 	}
 	return r
 }
 
 func leasesOf(api *steptest.API, runner ansible.Runner) *leases.Leases {
-	return &leases.Leases{Client: api, Reader: api.Reader, Runner: runner, Store: "here", Duration: time.Minute, Clock: api.Clock}
+	return &leases.Leases{Client: api, Live: api.Reader, Runner: runner, Store: "here", Duration: time.Minute, Clock: api.Clock}
 }
 
 func (r *rig) pass() step.Result {
@@ -580,7 +580,7 @@ func large(t *testing.T, size int32, collection rollout.Collection, nodes ...str
 	}
 	api := steptest.New(t, objects...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(0)}
-	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: collection}
+	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Live: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: collection}
 	return r
 }
 

@@ -42,7 +42,7 @@ func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
 	key := types.NamespacedName{Namespace: p.deployment.Namespace, Name: p.deployment.Name + "-inputs"}
 	var secret corev1.Secret
-	err := p.Reader.Get(ctx, key, &secret)
+	err := p.Live.Get(ctx, key, &secret)
 	if client.IgnoreNotFound(err) != nil {
 		return step.Outcome{}, fmt.Errorf("read Secret %s: %w", key, err)
 	}

@@ -298,7 +298,7 @@ func (p *pass) goodNodes(ctx context.Context) ([]string, error) {
 // node reads a node of the snapshot; nil when it is gone or another one bears its name.
 func (p *pass) node(ctx context.Context, t target) (*v1alpha1.DataPlaneNode, error) {
 	node := &v1alpha1.DataPlaneNode{}
-	err := p.Reader.Get(ctx, types.NamespacedName{Namespace: p.deployment.Namespace, Name: t.Name}, node)
+	err := p.Live.Get(ctx, types.NamespacedName{Namespace: p.deployment.Namespace, Name: t.Name}, node)
 	if apierrors.IsNotFound(err) || (err == nil && node.UID != t.UID) {
 		return nil, nil
 	}

@@ -96,7 +96,7 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 
 // take makes the snapshot from what there is now.
 func (p *pass) take(ctx context.Context) (step.Outcome, error) {
-	world, err := inputs.Read(ctx, p.Reader)
+	world, err := inputs.Read(ctx, p.Live)
 	if err != nil {
 		return step.Outcome{}, err
 	}

@@ -48,7 +48,7 @@ func newAPI(t *testing.T, cluster string) client.WithWatch {
 
 func keeper(api client.Client, m *memory) *epoch.Keeper {
 	return &epoch.Keeper{
-		Client: api, Reader: api, Namespace: "rackplane-system", Store: m,
+		Client: api, Live: api, Namespace: "rackplane-system", Store: m,
 		Clock: clocktesting.NewFakeClock(time.Unix(0, 0)), Random: strings.NewReader(strings.Repeat("x", 1<<10)),
 	}
 }
@@ -211,7 +211,7 @@ func TestServersThatAnswerLate(t *testing.T) {
 		},
 	})
 	k := keeper(writes, file)
-	k.Reader = api
+	k.Live = api
 	k.Deployments = func(context.Context) (map[string]string, error) {
 		return map[string]string{"metal~h3": "deployed after the backup"}, silent
 	}

@@ -54,9 +54,9 @@ type Store interface {
 // Keeper keeps the Marks and tells whether the engine is paused. It runs in the one engine that acts. The engine is
 // paused until the first look.
 type Keeper struct {
-	// Client writes; Reader reads uncached.
+	// Client writes; Live reads uncached.
 	Client client.Client
-	Reader client.Reader
+	Live   client.Reader
 	// Namespace of the ConfigMap.
 	Namespace string
 	// Store is in the state directory.
@@ -124,7 +124,7 @@ func (k *Keeper) Look(ctx context.Context) error {
 	kept := &corev1.ConfigMap{}
 	kept.Namespace, kept.Name = k.Namespace, Name
 	apart, blind := k.apart(ctx)
-	err := k.Reader.Get(ctx, client.ObjectKeyFromObject(kept), kept)
+	err := k.Live.Get(ctx, client.ObjectKeyFromObject(kept), kept)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("read ConfigMap %s/%s: %w", k.Namespace, Name, err)
 	}
@@ -172,7 +172,7 @@ func (k *Keeper) see(ctx context.Context, kept *corev1.ConfigMap) (Seen, error) 
 	seen := Seen{API: Mark{Site: line.Short(kept.Data[keySite], 64), Cluster: kept.Data[keyCluster]}}
 	seen.API.Count, _ = strconv.ParseInt(kept.Data[keyCount], 10, 64)
 	system := &corev1.Namespace{}
-	if err := k.Reader.Get(ctx, client.ObjectKey{Name: "kube-system"}, system); err != nil {
+	if err := k.Live.Get(ctx, client.ObjectKey{Name: "kube-system"}, system); err != nil {
 		return seen, fmt.Errorf("read Namespace kube-system: %w", err)
 	}
 	seen.Cluster = string(system.UID)
@@ -199,7 +199,7 @@ func (k *Keeper) apart(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var hosts metal3v1alpha1.BareMetalHostList
-	if err := k.Reader.List(ctx, &hosts); err != nil {
+	if err := k.Live.List(ctx, &hosts); err != nil {
 		return nil, fmt.Errorf("list BareMetalHosts: %w", err)
 	}
 	known := map[string]bool{}

@@ -27,8 +27,10 @@ import (
 type Reconciler struct {
 	// Client writes.
 	Client client.Client
-	// Reader reads uncached.
+	// Reader reads the world, which may be some writes behind.
 	Reader client.Reader
+	// Live reads uncached, what must not be old: whether a host that is deleted is still used.
+	Live client.Reader
 	// Provisioner acts on servers.
 	Provisioner provisioner.Provisioner
 	// Clock spaces out retries.

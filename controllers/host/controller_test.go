@@ -50,7 +50,7 @@ func newRig(t *testing.T, objects ...client.Object) *rig {
 		WithStatusSubresource(&metal3v1alpha1.BareMetalHost{}).WithObjects(objects...).Build(), r.countWrites())
 	walled := steptest.Walled(t, r.client)
 	r.host = host.Reconciler{
-		Client: walled, Reader: walled, Provisioner: r.sim, Clock: r.clock, Events: events.NewFakeRecorder(1000),
+		Client: walled, Reader: walled, Live: walled, Provisioner: r.sim, Clock: r.clock, Events: events.NewFakeRecorder(1000),
 	}
 	return r
 }

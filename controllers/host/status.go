@@ -165,7 +165,7 @@ func (p *pass) keepInventory(ctx context.Context) error {
 		return nil
 	}
 	data := &metal3v1alpha1.HardwareData{}
-	err := p.Client.Get(ctx, client.ObjectKeyFromObject(p.host), data)
+	err := p.Reader.Get(ctx, client.ObjectKeyFromObject(p.host), data)
 	if client.IgnoreNotFound(err) != nil {
 		return err
 	}

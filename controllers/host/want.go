@@ -213,7 +213,7 @@ func (p *pass) consumer(ctx context.Context) (string, error) {
 	if key.Namespace == "" {
 		key.Namespace = p.host.Namespace
 	}
-	err := p.Reader.Get(ctx, key, node)
+	err := p.Live.Get(ctx, key, node)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && ref.UID != "" && node.UID != ref.UID:
 		return "", nil

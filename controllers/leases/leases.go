@@ -30,8 +30,8 @@ import (
 type Leases struct {
 	// Client writes.
 	Client client.Client
-	// Reader reads uncached.
-	Reader client.Reader
+	// Live reads uncached: an old Lease would be judged as one that is not renewed.
+	Live client.Reader
 	// Runner knows the runs of the engine's own store.
 	Runner ansible.Runner
 	// Store identifies that store, over restarts of the engine.
@@ -286,7 +286,7 @@ func (l *Leases) sight(run *coordinationv1.Lease, now time.Time) lease.Sighting 
 // read returns a Lease; one without a version when there is none.
 func (l *Leases) read(ctx context.Context, namespace, name string) (*coordinationv1.Lease, error) {
 	found := &coordinationv1.Lease{}
-	err := l.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, found)
+	err := l.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, found)
 	if apierrors.IsNotFound(err) {
 		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, nil
 	}

@@ -20,7 +20,7 @@ import (
 // start has the token that all of them hold.
 func TestOneNodeThatFailsCostsOneWrite(t *testing.T) {
 	api := steptest.New(t)
-	l := &leases.Leases{Client: api, Reader: api.Plain, Runner: ansibletest.New(1), Store: "here", Duration: time.Minute, Clock: api.Clock}
+	l := &leases.Leases{Client: api, Live: api.Plain, Runner: ansibletest.New(1), Store: "here", Duration: time.Minute, Clock: api.Clock}
 	owner := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "d", UID: "u"}
 	claim := leases.Claim{Namespace: "site", Key: "0123456789abcdef", Owner: owner}
 	for _, name := range []string{"n0", "n1", "n2"} {
@@ -50,7 +50,7 @@ func TestOneNodeThatFailsCostsOneWrite(t *testing.T) {
 // TestLeaseWrittenByHand: whoever may write Leases of a namespace keeps its runs waiting, and does no more.
 func TestLeaseWrittenByHand(t *testing.T) {
 	api := steptest.New(t)
-	l := &leases.Leases{Client: api, Reader: api.Plain, Runner: ansibletest.New(1), Store: "here", Clock: api.Clock}
+	l := &leases.Leases{Client: api, Live: api.Plain, Runner: ansibletest.New(1), Store: "here", Clock: api.Clock}
 	for name, holder := range map[string]string{"rackplane-node-n0": "rackplane-run-x", "rackplane-run-x": "somebody"} {
 		written := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "site", Name: name}}
 		written.Spec.HolderIdentity = &holder

@@ -35,7 +35,7 @@ func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 	if len(p.node.Status.Services) > 0 {
 		return step.Pass(v1alpha1.ReasonDone, begun), nil
 	}
-	if run, _, err := p.running(ctx); err != nil || run != "" {
+	if run, _, err := p.running(ctx, p.Reader); err != nil || run != "" {
 		return step.Pass(v1alpha1.ReasonDone, begun), err
 	}
 	in, err := inputs.ReadSet(ctx, p.Reader, p.set, p.set.Spec.Services)
@@ -93,9 +93,9 @@ func (p *pass) looked() bool {
 }
 
 // running names a run that uses the node; "" when there is none. left are the keys of runs that go on without the node.
-func (p *pass) running(ctx context.Context) (uses string, left []string, err error) {
+func (p *pass) running(ctx context.Context, r client.Reader) (uses string, left []string, err error) {
 	var list v1alpha1.DataPlaneDeploymentList
-	if err := p.Reader.List(ctx, &list, client.InNamespace(p.node.Namespace)); err != nil {
+	if err := r.List(ctx, &list, client.InNamespace(p.node.Namespace)); err != nil {
 		return "", nil, fmt.Errorf("list DataPlaneDeployments in %s: %w", p.node.Namespace, err)
 	}
 	slices.SortFunc(list.Items, func(a, b v1alpha1.DataPlaneDeployment) int { return strings.Compare(a.Name, b.Name) })

@@ -54,7 +54,7 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 		return step.Lost(v1alpha1.ReasonWaitingForPlan, "no BareMetalHost is planned yet: "+p.planner(), 0), nil
 	}
 	host := &metal3v1alpha1.BareMetalHost{}
-	err := p.Reader.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, host)
+	err := p.Live.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, host)
 	if client.IgnoreNotFound(err) != nil {
 		return step.Outcome{}, fmt.Errorf("read BareMetalHost %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
@@ -81,7 +81,7 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 // lent nothing is told, not even whether it is there.
 func (p *pass) refused(ctx context.Context) (string, error) {
 	ref, own := p.node.Spec.Host, p.node.Namespace
-	hosts, err := inputs.ReadHosts(ctx, p.Reader, ref.Namespace)
+	hosts, err := inputs.ReadHosts(ctx, p.Live, ref.Namespace)
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +105,7 @@ func (p *pass) keeps(ctx context.Context) (step.Outcome, error) {
 	message := p.hostName()
 	if p.host.Namespace != p.node.Namespace {
 		var policies v1alpha1.HostClaimPolicyList
-		if err := p.Client.List(ctx, &policies, client.InNamespace(p.host.Namespace)); err != nil {
+		if err := p.Reader.List(ctx, &policies, client.InNamespace(p.host.Namespace)); err != nil {
 			return step.Outcome{}, fmt.Errorf("list HostClaimPolicies in %s: %w", p.host.Namespace, err)
 		}
 		hosts := []claim.Host{claim.FromBareMetalHost(*p.host)}

@@ -22,10 +22,12 @@ import (
 
 // Reconciler reconciles DataPlaneNodes.
 type Reconciler struct {
-	// Client writes, and reads cached what may be old.
+	// Client writes.
 	Client client.Client
-	// Reader reads uncached.
+	// Reader reads the world, which may be some writes behind.
 	Reader client.Reader
+	// Live reads uncached, what must not be old: before a claim, and to release.
+	Live client.Reader
 	// Prober logs in to nodes.
 	Prober remote.Prober
 	// Cloud is asked about nodes whose set has spec.openstack.

@@ -70,7 +70,7 @@ func (p *pass) handOver(ctx context.Context) (step.Outcome, error) {
 
 // writeData writes the Secrets the host reads, before it is told of them.
 func (p *pass) writeData(ctx context.Context) error {
-	hostKey, err := p.ownSecret(ctx, p.hostKeyName())
+	hostKey, err := p.ownSecret(ctx, p.Reader, p.hostKeyName())
 	if err == nil && hostKey == nil {
 		hostKey, err = p.makeHostKey(ctx) // lost with the host that had it
 	}
@@ -116,7 +116,7 @@ func (p *pass) recordHandOver(ctx context.Context) error {
 		Data  []map[string][]byte
 	}{Image: p.host.Spec.Image}
 	for _, what := range []string{claim.UserData, "networkdata"} {
-		secret, err := p.ownSecret(ctx, p.dataName(p.host.Namespace, what))
+		secret, err := p.ownSecret(ctx, p.Reader, p.dataName(p.host.Namespace, what))
 		switch {
 		case err != nil:
 			return err

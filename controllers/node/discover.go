@@ -56,7 +56,7 @@ func (p *pass) discovered(ctx context.Context) (string, error) {
 	key := types.NamespacedName{Namespace: p.node.Namespace, Name: name}
 	what := fmt.Sprintf("CronJob %s (spec.openstack.discovery.cronJob of NodeSet %s)", key, p.set.Name)
 	var source batchv1.CronJob
-	err := p.Reader.Get(ctx, key, &source)
+	err := p.Live.Get(ctx, key, &source)
 	switch {
 	case apierrors.IsNotFound(err):
 		return what + " does not exist: create it", nil
@@ -105,7 +105,7 @@ func restAfter(jobs []batchv1.Job) time.Duration {
 // discoveries are the Jobs made from the CronJob, as far as its history limits keep them, the youngest last.
 func (p *pass) discoveries(ctx context.Context, cronJob string) ([]batchv1.Job, error) {
 	var jobs batchv1.JobList
-	if err := p.Reader.List(ctx, &jobs, client.InNamespace(p.node.Namespace), client.MatchingLabels{discoveryLabel: cronJob}); err != nil {
+	if err := p.Live.List(ctx, &jobs, client.InNamespace(p.node.Namespace), client.MatchingLabels{discoveryLabel: cronJob}); err != nil {
 		return nil, fmt.Errorf("list Jobs in %s: %w", p.node.Namespace, err)
 	}
 	slices.SortFunc(jobs.Items, func(a, b batchv1.Job) int {

@@ -40,7 +40,7 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	var services v1alpha1.DataPlaneServiceList
-	if err := p.Client.List(ctx, &services, client.InNamespace(p.node.Namespace)); err != nil {
+	if err := p.Reader.List(ctx, &services, client.InNamespace(p.node.Namespace)); err != nil {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
 	}
 	want := plan.WantJoined(p.set, p.node, p.nets, plan.ServiceTypes(p.set, services.Items))

@@ -93,7 +93,7 @@ func (p *pass) do(ctx context.Context, f *farewell, actions []openstack.Action) 
 func (p *pass) farewell(ctx context.Context) (*farewell, error) {
 	set := &v1alpha1.NodeSet{}
 	key := types.NamespacedName{Namespace: p.node.Namespace, Name: p.node.Labels[v1alpha1.NodeSetLabel]}
-	err := p.Reader.Get(ctx, key, set)
+	err := p.Live.Get(ctx, key, set)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
@@ -103,12 +103,12 @@ func (p *pass) farewell(ctx context.Context) (*farewell, error) {
 		return nil, nil
 	}
 	p.set = set
-	nets, err := inputs.Networks(ctx, p.Reader, p.node.Namespace)
+	nets, err := inputs.Networks(ctx, p.Live, p.node.Namespace)
 	if err != nil && !plan.IsProblem(err) {
 		return nil, err
 	}
 	f := &farewell{}
-	if f.access, err = inputs.ReadCloud(ctx, p.Reader, set); err != nil {
+	if f.access, err = inputs.ReadCloud(ctx, p.Live, set); err != nil {
 		return nil, err
 	}
 	f.host = plan.WantJoined(set, p.node, nets, nil).Host

@@ -57,7 +57,7 @@ func (p *pass) deletionPolicy(ctx context.Context) (policy v1alpha1.DeletionPoli
 	}
 	set := &v1alpha1.NodeSet{}
 	key := types.NamespacedName{Namespace: p.node.Namespace, Name: p.node.Labels[v1alpha1.NodeSetLabel]}
-	if err := p.Reader.Get(ctx, key, set); client.IgnoreNotFound(err) != nil {
+	if err := p.Live.Get(ctx, key, set); client.IgnoreNotFound(err) != nil {
 		return "", false, fmt.Errorf("read NodeSet %s: %w", key, err)
 	}
 	return cmp.Or(set.Spec.DeletionPolicy, v1alpha1.DeletionDelete), false, nil
@@ -85,7 +85,7 @@ func (p *pass) goingToo(ctx context.Context) (string, error) {
 func (p *pass) terminating(ctx context.Context, kind schema.GroupVersionKind, name string) (bool, error) {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(kind)
-	err := p.Reader.Get(ctx, types.NamespacedName{Name: name}, object)
+	err := p.Live.Get(ctx, types.NamespacedName{Name: name}, object)
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
 		return false, nil
 	}
@@ -101,7 +101,7 @@ func (p *pass) dropOrKeepHostKey(ctx context.Context) error {
 	if !p.kept {
 		return p.dropSecret(ctx, p.hostKeyName())
 	}
-	secret, err := p.ownSecret(ctx, p.hostKeyName())
+	secret, err := p.ownSecret(ctx, p.Live, p.hostKeyName())
 	if err != nil || secret == nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (p *pass) unlessKept(run func(context.Context) (step.Outcome, error)) func(
 
 // unused waits until no Ansible run uses the node, on whatever machine. No new run begins on a node that is being deleted.
 func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
-	run, left, err := p.running(ctx)
+	run, left, err := p.running(ctx, p.Live)
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -160,7 +160,7 @@ func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
 // ourHosts are the hosts that carry the node's claim, by name: usually the planned one, none once it is given up.
 func (p *pass) ourHosts(ctx context.Context) ([]metal3v1alpha1.BareMetalHost, error) {
 	var list metal3v1alpha1.BareMetalHostList
-	if err := p.Reader.List(ctx, &list); err != nil {
+	if err := p.Live.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list BareMetalHosts: %w", err)
 	}
 	ours := slices.DeleteFunc(list.Items, func(h metal3v1alpha1.BareMetalHost) bool { return !p.isUs(h.Spec.ConsumerRef) })

@@ -48,7 +48,7 @@ func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
 		p.node.Status.SSHHostKey = p.set.Spec.Nodes[p.node.Name].SSHHostKeys[0]
 		return step.Outcome{}, nil
 	}
-	secret, err := p.ownSecret(ctx, p.hostKeyName())
+	secret, err := p.ownSecret(ctx, p.Reader, p.hostKeyName())
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -103,9 +103,9 @@ func (p *pass) newSecret(key types.NamespacedName, data map[string][]byte) *core
 }
 
 // ownSecret reads a Secret made for the node; nil when there is none. One that somebody else made is never touched.
-func (p *pass) ownSecret(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+func (p *pass) ownSecret(ctx context.Context, r client.Reader, key types.NamespacedName) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
-	err := p.Reader.Get(ctx, key, secret)
+	err := r.Get(ctx, key, secret)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
@@ -119,7 +119,7 @@ func (p *pass) ownSecret(ctx context.Context, key types.NamespacedName) (*corev1
 
 // putSecret makes a Secret of the node have the data.
 func (p *pass) putSecret(ctx context.Context, key types.NamespacedName, data map[string][]byte) error {
-	secret, err := p.ownSecret(ctx, key)
+	secret, err := p.ownSecret(ctx, p.Reader, key)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func sameData(a, b map[string][]byte) bool {
 
 // dropSecret deletes a Secret of the node, if it is there and the node's.
 func (p *pass) dropSecret(ctx context.Context, key types.NamespacedName) error {
-	secret, err := p.ownSecret(ctx, key)
+	secret, err := p.ownSecret(ctx, p.Live, key)
 	if err != nil || secret == nil {
 		if fault.Is(err, fault.Rejected) {
 			return nil // somebody else's

@@ -18,8 +18,10 @@ import (
 type Reconciler struct {
 	// Client writes.
 	Client client.Client
-	// Reader reads uncached: a plan made on an old world gives things out twice.
+	// Reader reads the world, which may be some writes behind.
 	Reader client.Reader
+	// Live reads uncached: a plan made on an old world gives things out twice.
+	Live client.Reader
 	// Clock tells when failed services are due again.
 	Clock clock.PassiveClock
 	// Events gets changed conditions.

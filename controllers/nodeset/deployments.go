@@ -102,7 +102,7 @@ func (p *pass) states() []rollout.NodeState {
 // listDeployments are the deployments over this set, by age and name.
 func (p *pass) listDeployments(ctx context.Context) ([]v1alpha1.DataPlaneDeployment, error) {
 	var list v1alpha1.DataPlaneDeploymentList
-	if err := p.Reader.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
+	if err := p.Live.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
 		return nil, fmt.Errorf("list DataPlaneDeployments in %s: %w", p.set.Namespace, err)
 	}
 	own := slices.DeleteFunc(list.Items, func(d v1alpha1.DataPlaneDeployment) bool { return d.Spec.NodeSet != p.set.Name })

@@ -41,7 +41,7 @@ func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	api := steptest.New(t, objects...)
 	return &rig{T: t, API: api, controller: nodeset.Reconciler{
-		Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"},
+		Client: api, Reader: api.Reader, Live: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"},
 	}}
 }
 
@@ -215,7 +215,8 @@ func TestWhatEndsDuringAPassIsNotDue(t *testing.T) {
 				}
 			})
 		}
-		r.controller.Reader = &between{Reader: r.Reader, kind: kind, do: func() { r.ran(v1alpha1.ServiceSucceeded) }}
+		reader := &between{Reader: r.Reader, kind: kind, do: func() { r.ran(v1alpha1.ServiceSucceeded) }}
+		r.controller.Reader, r.controller.Live = reader, reader
 		r.pass()
 		if d := r.deployments(); len(d) != 1 {
 			t.Errorf("it ended once a %T was read: %d deployments, want the one that ended", kind, len(d))
@@ -711,7 +712,7 @@ func TestPreProvisioned(t *testing.T) {
 func BenchmarkNoOp(b *testing.B) {
 	const size = 1000
 	api := steptest.New(b, append(steptest.Site(b, size), steptest.NodeSet(size))...)
-	controller := nodeset.Reconciler{Client: api, Reader: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"}}
+	controller := nodeset.Reconciler{Client: api, Reader: api.Reader, Live: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"}}
 	pass := func() {
 		b.Helper()
 		if _, err := steptest.Pass(b.Context(), &controller, client.ObjectKeyFromObject(steptest.NodeSet(0))); err != nil {

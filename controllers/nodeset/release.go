@@ -38,7 +38,7 @@ func (p *pass) dropDeployments(ctx context.Context) (step.Outcome, error) {
 // dropNodes deletes the nodes and waits for the last to be gone: each holds its finalizer until its host is handed back.
 func (p *pass) dropNodes(ctx context.Context) (step.Outcome, error) {
 	var list v1alpha1.DataPlaneNodeList
-	if err := p.Reader.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
+	if err := p.Live.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneNodes in %s: %w", p.set.Namespace, err)
 	}
 	members := slices.DeleteFunc(list.Items, func(n v1alpha1.DataPlaneNode) bool { return !plan.IsMember(&n, p.set) })

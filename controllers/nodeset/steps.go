@@ -28,7 +28,7 @@ func (p *pass) observe(ctx context.Context) (_ step.Outcome, err error) {
 	if p.made, err = p.listDeployments(ctx); err != nil {
 		return step.Outcome{}, err
 	}
-	p.world, err = inputs.Read(ctx, p.Reader)
+	p.world, err = inputs.Read(ctx, p.Live)
 	return step.Outcome{}, err
 }
 

@@ -78,12 +78,12 @@ func TestJourneyOnAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	wall, recorder := clock.RealClock{}, mgr.GetEventRecorder("rackplane")
-	held := &leases.Leases{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: wall}
+	held := &leases.Leases{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: wall}
 	for _, setup := range []func(ctrl.Manager) error{
-		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
-		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Prober: w, Cloud: w, Leases: held, Clock: wall, Events: recorder}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
+		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
+		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
+		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Prober: w, Cloud: w, Leases: held, Clock: wall, Events: recorder}).Setup,
+		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
 	} {
 		if err := setup(mgr); err != nil {
 			t.Fatal(err)

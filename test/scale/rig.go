@@ -105,15 +105,15 @@ func (r *rig) engine(cfg *rest.Config) (ctrl.Manager, error) {
 	}
 	c, reader, events, now := mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("rackplane"), clock.RealClock{}
 	runner := newRunner(r.servers)
-	held := &leases.Leases{Client: c, Reader: reader, Runner: runner, Store: "scale", Duration: time.Minute, Clock: now}
+	held := &leases.Leases{Client: c, Live: reader, Runner: runner, Store: "scale", Duration: time.Minute, Clock: now}
 	return mgr, errors.Join(
-		(&nodeset.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Collection: playbooks.Collection()}).Setup(mgr),
+		(&nodeset.Reconciler{Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Collection: playbooks.Collection()}).Setup(mgr),
 		(&node.Reconciler{
-			Client: c, Reader: reader, Clock: now, Events: events, Prober: r.servers, Examiner: r.servers, Cloud: r.servers.cloud,
+			Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Prober: r.servers, Examiner: r.servers, Cloud: r.servers.cloud,
 			Leases: held, Random: rand.Reader,
 		}).Setup(mgr),
-		(&deployment.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection()}).Setup(mgr),
-		(&hostcontroller.Reconciler{Client: c, Reader: reader, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
+		(&deployment.Reconciler{Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection()}).Setup(mgr),
+		(&hostcontroller.Reconciler{Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
 	)
 }
 

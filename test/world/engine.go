@@ -53,26 +53,26 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 	api := steptest.Walled(tb, w.API)
 	c := writer{api, o}
 	recorder := &w.told
-	held := &leases.Leases{Client: c, Reader: api, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
+	held := &leases.Leases{Client: c, Live: api, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
 	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
 	return []controller{
 		{
-			&host.Reconciler{Client: c, Reader: api, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
+			&host.Reconciler{Client: c, Reader: api, Live: api, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
 			func() client.ObjectList { return &metal3v1alpha1.BareMetalHostList{} }, queue(),
 		},
 		{
-			&nodeset.Reconciler{Client: c, Reader: api, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
+			&nodeset.Reconciler{Client: c, Reader: api, Live: api, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
 			func() client.ObjectList { return &v1alpha1.NodeSetList{} }, queue(),
 		},
 		{
 			&node.Reconciler{
-				Client: c, Reader: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
+				Client: c, Reader: api, Live: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
 				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder,
 			},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
 		{
-			&deployment.Reconciler{Client: c, Reader: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
+			&deployment.Reconciler{Client: c, Reader: api, Live: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
 			func() client.ObjectList { return &v1alpha1.DataPlaneDeploymentList{} }, queue(),
 		},
 	}

@@ -83,7 +83,7 @@ func newEngine(t *testing.T, r *rack.Rack) (client.Client, *host.Reconciler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return api, &host.Reconciler{Client: api, Reader: api, Provisioner: adapter, Clock: clock.RealClock{}, Events: events.NewFakeRecorder(10000)}
+	return api, &host.Reconciler{Client: api, Reader: api, Live: api, Provisioner: adapter, Clock: clock.RealClock{}, Events: events.NewFakeRecorder(10000)}
 }
 
 func (l *lane) loop(ctx context.Context, r *host.Reconciler) {
