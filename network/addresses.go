@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -46,8 +47,8 @@ type AddressProblem struct {
 // stays, even when ranges have moved away from it. Then fixedIPs are given, which may lie outside allocationRanges and in
 // excludeAddresses, but never take what another node keeps: two nodes cannot swap addresses in one step. The rest get the
 // lowest free address of allocationRanges. The order of holders does not matter.
-func PlanAddresses(nets v1alpha1.NetConfigSpec, holders []Holder) AddressPlan {
-	p := addressPlanner{nets: nets, pools: map[poolKey]*pool{}, owner: map[netip.Addr]string{}}
+func PlanAddresses(site Site, holders []Holder) AddressPlan {
+	p := addressPlanner{site: site, pools: map[*Subnet]*pool{}, owner: make(map[netip.Addr]string, len(holders))}
 	sorted := slices.SortedStableFunc(slices.Values(holders), func(a, b Holder) int { return strings.Compare(a.Node, b.Node) })
 	for i := range sorted {
 		p.addWants(&sorted[i])
@@ -58,15 +59,11 @@ func PlanAddresses(nets v1alpha1.NetConfigSpec, holders []Holder) AddressPlan {
 	return p.plan(sorted)
 }
 
-type poolKey struct{ network, subnet string }
-
 // pool is a subnet addresses are taken from.
 type pool struct {
-	parsed
-	ctlplane bool
-	err      error
-	at       int        // index into ranges
-	next     netip.Addr // next candidate in it; zero means its start
+	*Subnet
+	at   int        // index into ranges
+	next netip.Addr // next candidate in it; zero means its start
 }
 
 // want is one network of one holder on its way to an address.
@@ -77,29 +74,29 @@ type want struct {
 	held      netip.Addr // zero when none
 	subnet    string     // resolved, or the held one's while the want cannot be resolved
 	fixed     netip.Addr // zero when none is asked for
-	field     string     // that asks for it
+	asked     string     // the field that asks for it; fixedIP when empty
 	address   netip.Addr // zero until granted
 	problem   string
 	exhausted bool
 }
 
 type addressPlanner struct {
-	nets  v1alpha1.NetConfigSpec
-	pools map[poolKey]*pool
+	site  Site
+	pools map[*Subnet]*pool
 	owner map[netip.Addr]string
 	wants []*want
 }
 
 func (p *addressPlanner) addWants(h *Holder) {
-	seen := map[string]bool{}
-	for _, n := range h.Wants {
-		w := &want{NodeNetwork: n, node: h.Node, subnet: n.SubnetName, field: fmt.Sprintf("networks[%s].fixedIP", n.Name)}
+	wants := make([]want, len(h.Wants))
+	for i, n := range h.Wants {
+		w := &wants[i]
+		*w = want{NodeNetwork: n, node: h.Node, subnet: n.SubnetName}
 		p.wants = append(p.wants, w)
-		if seen[n.Name] {
+		if slices.ContainsFunc(h.Wants[:i], func(earlier v1alpha1.NodeNetwork) bool { return earlier.Name == n.Name }) {
 			w.problem = fmt.Sprintf("networks lists %s twice: remove one", n.Name)
 			continue
 		}
-		seen[n.Name] = true
 		p.resolve(w)
 		w.recall(h.Held)
 		if w.problem == "" {
@@ -110,20 +107,20 @@ func (p *addressPlanner) addWants(h *Holder) {
 
 // resolve finds the want's pool.
 func (p *addressPlanner) resolve(w *want) {
-	n, s, err := Lookup(p.nets, w.Name, w.SubnetName)
+	s, err := p.site.Subnet(w.Name, w.SubnetName)
 	if err != nil {
 		w.problem = err.Error()
 		return
 	}
-	key := poolKey{n.Name, s.Name}
-	if p.pools[key] == nil {
-		p.pools[key] = &pool{ctlplane: IsCtlplane(n)}
-		p.pools[key].parsed, p.pools[key].err = parse(n.Name, s)
+	if p.pools[s] == nil {
+		p.pools[s] = &pool{Subnet: s}
 	}
-	w.pool, w.subnet = p.pools[key], s.Name
-	if w.pool.err != nil {
-		w.problem = unjoin(w.pool.err)[0].Error()
-	}
+	w.pool, w.subnet = p.pools[s], s.Name
+}
+
+// field is the field that asks for the want's fixed address, or would.
+func (w *want) field() string {
+	return cmp.Or(w.asked, "networks["+w.Name+"].fixedIP")
 }
 
 // recall finds the address held for the want. While the want cannot be resolved, any address on the network counts.
@@ -141,19 +138,21 @@ func (w *want) recall(held []v1alpha1.Address) {
 
 // fix reads the fixed address, if one is asked for. Where a pre-provisioned node answers counts as asked for.
 func (w *want) fix(ansibleHost string) {
-	reserved := w.pool.reserved()
 	if w.FixedIP == "" {
-		if a, err := w.pool.inside(ansibleHost); w.pool.ctlplane && err == nil && !slices.Contains(reserved, a) {
-			w.fixed, w.field = a, "ansible.ansibleHost"
+		if ansibleHost == "" || !w.pool.Network.IsCtlplane() {
+			return
+		}
+		if a, err := w.pool.Inside(ansibleHost); err == nil && !slices.Contains(w.pool.reserved, a) {
+			w.fixed, w.asked = a, "ansible.ansibleHost"
 		}
 		return
 	}
-	a, err := w.pool.inside(w.FixedIP)
+	a, err := w.pool.Inside(w.FixedIP)
 	switch {
 	case err != nil:
-		w.problem = fmt.Sprintf("%s %v", w.field, err)
-	case slices.Contains(reserved, a):
-		w.problem = fmt.Sprintf("%s %s is the gateway, network or broadcast address of %s: choose another", w.field, a, w.pool)
+		w.problem = fmt.Sprintf("%s %v", w.field(), err)
+	case slices.Contains(w.pool.reserved, a):
+		w.problem = fmt.Sprintf("%s %s is the gateway, network or broadcast address of %s: choose another", w.field(), a, w.pool)
 	default:
 		w.fixed = a
 	}
@@ -170,7 +169,7 @@ func (p *addressPlanner) grantHeld() {
 }
 
 func (w *want) stays() bool {
-	return w.pool.prefix.Contains(w.held) && !slices.Contains(w.pool.reserved(), w.held) && (!w.fixed.IsValid() || w.fixed == w.held)
+	return w.pool.Prefix.Contains(w.held) && !slices.Contains(w.pool.reserved, w.held) && (!w.fixed.IsValid() || w.fixed == w.held)
 }
 
 // keep gives the held address unless another node has it.
@@ -207,7 +206,7 @@ func (p *addressPlanner) grantFixed() {
 		})
 	}
 	for _, w := range pending {
-		w.problem = fmt.Sprintf("%s %s of node %s is held by node %s: choose another address for one of them", w.field, w.fixed, w.node, p.owner[w.fixed])
+		w.problem = fmt.Sprintf("%s %s of node %s is held by node %s: choose another address for one of them", w.field(), w.fixed, w.node, p.owner[w.fixed])
 		if leaving[w.held] == w.node {
 			p.give(w, w.held)
 		}
@@ -226,7 +225,7 @@ func (p *addressPlanner) grantFree() {
 		w.exhausted = true
 		w.problem = fmt.Sprintf("%s has no free address in %s: widen allocationRanges in the NetConfig", w.pool, w.pool.written)
 		if w.pool.written == "" {
-			w.problem = fmt.Sprintf("%s has no allocationRanges: add some in the NetConfig, or give %s", w.pool, w.field)
+			w.problem = fmt.Sprintf("%s has no allocationRanges: add some in the NetConfig, or give %s", w.pool, w.field())
 		}
 	}
 }

@@ -176,7 +176,7 @@ func TestPlanAddresses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, addressesOf(PlanAddresses(c.nets, c.holders))); diff != "" {
+			if diff := cmp.Diff(c.want, addressesOf(PlanAddresses(read(c.nets), c.holders))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -185,12 +185,12 @@ func TestPlanAddresses(t *testing.T) {
 
 func TestPlannedAddressIsComplete(t *testing.T) {
 	wants := []v1alpha1.NodeNetwork{on("ctlplane", func(n *v1alpha1.NodeNetwork) { n.DefaultRoute = true })}
-	plan := PlanAddresses(site(), []Holder{{Node: "e/a", Wants: wants}, {Node: "e/b"}})
+	plan := PlanAddresses(read(site()), []Holder{{Node: "e/a", Wants: wants}, {Node: "e/b"}})
 	want := map[string][]v1alpha1.Address{"e/a": {{Network: "ctlplane", Subnet: "r7", Address: "192.168.122.100", DefaultRoute: true}}, "e/b": nil}
 	if diff := cmp.Diff(want, plan.Addresses); diff != "" {
 		t.Error(diff)
 	}
-	for _, u := range PlanAddresses(with(func(s *v1alpha1.Subnet) { s.AllocationRanges = nil }), []Holder{{Node: "e/a", Wants: wants}}).Unmet {
+	for _, u := range PlanAddresses(read(with(func(s *v1alpha1.Subnet) { s.AllocationRanges = nil })), []Holder{{Node: "e/a", Wants: wants}}).Unmet {
 		if !u.Exhausted {
 			t.Error("not marked as exhausted")
 		}
@@ -229,14 +229,14 @@ func drawHolders(t *rapid.T) []Holder {
 func TestAddressesAreUniqueAndInside(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seen := map[string]string{}
-		for node, list := range PlanAddresses(site(), drawHolders(t)).Addresses {
+		for node, list := range PlanAddresses(read(site()), drawHolders(t)).Addresses {
 			for _, a := range list {
 				if other := seen[a.Address]; other != "" {
 					t.Fatalf("%s and %s both get %s", other, node, a.Address)
 				}
 				seen[a.Address] = node
-				_, s, err := Lookup(site(), a.Network, a.Subnet)
-				if err != nil || !netip.MustParsePrefix(s.CIDR).Contains(netip.MustParseAddr(a.Address)) || a.Address == s.Gateway {
+				s, err := read(site()).Subnet(a.Network, a.Subnet)
+				if err != nil || !s.Prefix.Contains(netip.MustParseAddr(a.Address)) || a.Address == s.Gateway.String() {
 					t.Fatalf("%s gets %+v", node, a)
 				}
 			}
@@ -247,8 +247,8 @@ func TestAddressesAreUniqueAndInside(t *testing.T) {
 func TestAddressesDoNotDependOnOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders := drawHolders(t)
-		want := PlanAddresses(site(), holders)
-		if diff := cmp.Diff(want, PlanAddresses(site(), rapid.Permutation(holders).Draw(t, "shuffled"))); diff != "" {
+		want := PlanAddresses(read(site()), holders)
+		if diff := cmp.Diff(want, PlanAddresses(read(site()), rapid.Permutation(holders).Draw(t, "shuffled"))); diff != "" {
 			t.Fatal(diff)
 		}
 	})
@@ -257,11 +257,11 @@ func TestAddressesDoNotDependOnOrder(t *testing.T) {
 func TestAppliedAddressesRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders := drawHolders(t)
-		first := PlanAddresses(site(), holders)
+		first := PlanAddresses(read(site()), holders)
 		for i := range holders {
 			holders[i].Held = first.Addresses[holders[i].Node]
 		}
-		if diff := cmp.Diff(first, PlanAddresses(site(), holders)); diff != "" {
+		if diff := cmp.Diff(first, PlanAddresses(read(site()), holders)); diff != "" {
 			t.Fatal(diff)
 		}
 	})
@@ -270,11 +270,11 @@ func TestAppliedAddressesRest(t *testing.T) {
 func TestNewHolderMovesNobody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders := drawHolders(t)
-		first := PlanAddresses(site(), holders)
+		first := PlanAddresses(read(site()), holders)
 		for i := range holders {
 			holders[i].Held = first.Addresses[holders[i].Node]
 		}
-		second := PlanAddresses(site(), append(holders, Holder{Node: "a/first", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.100"))}}))
+		second := PlanAddresses(read(site()), append(holders, Holder{Node: "a/first", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.100"))}}))
 		delete(second.Addresses, "a/first")
 		if diff := cmp.Diff(first.Addresses, second.Addresses); diff != "" {
 			t.Fatal(diff)
@@ -294,8 +294,8 @@ func FuzzSubnet(f *testing.F) {
 			Name: "s", CIDR: cidr, Gateway: gateway, AllocationRanges: []v1alpha1.AllocationRange{{Start: start, End: end}},
 			ExcludeAddresses: []string{excluded}, Routes: []v1alpha1.Route{{Destination: destination, Nexthop: gateway}},
 		}}}}}
-		errs := Validate(nets)
-		plan := PlanAddresses(nets, []Holder{
+		site, errs := NewSite(nets)
+		plan := PlanAddresses(site, []Holder{
 			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{{Name: "ctlplane"}}, AnsibleHost: start},
 			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{{Name: "ctlplane", FixedIP: end}}},
 		})
@@ -325,12 +325,13 @@ func BenchmarkPlanAddresses1000x3(b *testing.B) {
 		cidr := netip.PrefixFrom(netip.MustParseAddr(r.Start), 16)
 		nets.Networks[i].Subnets[0] = v1alpha1.Subnet{Name: "r7", CIDR: cidr.Masked().String(), AllocationRanges: []v1alpha1.AllocationRange{r}}
 	}
+	s := read(nets)
 	wants := []v1alpha1.NodeNetwork{{Name: "ctlplane"}, {Name: "internalapi"}, {Name: "tenant"}}
 	var fresh []Holder
 	for i := range 1000 {
 		fresh = append(fresh, Holder{Node: fmt.Sprintf("e/n%04d", i), Wants: wants})
 	}
-	first := PlanAddresses(nets, fresh)
+	first := PlanAddresses(s, fresh)
 	if len(first.Unmet) > 0 {
 		b.Fatal(first.Unmet[0])
 	}
@@ -342,7 +343,7 @@ func BenchmarkPlanAddresses1000x3(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				PlanAddresses(nets, holders)
+				PlanAddresses(s, holders)
 			}
 		})
 	}

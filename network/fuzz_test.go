@@ -23,10 +23,12 @@ func FuzzRender(f *testing.F) {
 	f.Add(`{"networks": [{"name": "ctlplane", "subnets": [{"name": "a", "cidr": "::/0"}]}]}`, `null`, `[{"network": "ctlplane", "subnet": "a", "address": "::ffff:1.2.3.4"}]`)
 	f.Fuzz(func(t *testing.T, nets, config, addresses string) {
 		in := RenderInput{HostName: "n0", NICs: []hardware.NIC{{Name: "nic0", MAC: "52:54:00:00:00:01"}, {Name: "nic1", MAC: "52:54:00:00:00:02"}}}
-		if json.Unmarshal([]byte(nets), &in.Networks) != nil || json.Unmarshal([]byte(config), &in.Config) != nil || json.Unmarshal([]byte(addresses), &in.Addresses) != nil {
+		var spec v1alpha1.NetConfigSpec
+		if json.Unmarshal([]byte(nets), &spec) != nil || json.Unmarshal([]byte(config), &in.Config) != nil || json.Unmarshal([]byte(addresses), &in.Addresses) != nil {
 			return
 		}
-		if in.Config != nil && len(Validate(in.Networks)) > 0 {
+		var problems []error
+		if in.Site, problems = NewSite(spec); in.Config != nil && len(problems) > 0 {
 			in.Config = nil // half of the time, the default layout of a site that is not good
 		}
 		first, err := Render(in)
@@ -72,7 +74,7 @@ func FuzzPlanAddresses(f *testing.F) {
 			}
 			holders = append(holders, h)
 		}
-		plan := PlanAddresses(nets, holders)
+		plan := PlanAddresses(read(nets), holders)
 		held := map[string]string{}
 		for i := range holders {
 			for _, a := range plan.Addresses[holders[i].Node] {
@@ -83,7 +85,7 @@ func FuzzPlanAddresses(f *testing.F) {
 			}
 			holders[i].Held = plan.Addresses[holders[i].Node]
 		}
-		if diff := cmp.Diff(plan.Addresses, PlanAddresses(nets, holders).Addresses); diff != "" {
+		if diff := cmp.Diff(plan.Addresses, PlanAddresses(read(nets), holders).Addresses); diff != "" {
 			t.Errorf("the next plan moves addresses (-before +after):\n%s", diff)
 		}
 	})

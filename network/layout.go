@@ -57,7 +57,7 @@ func layOut(config *v1alpha1.NetworkConfig, nics []hardware.NIC, atts []*attachm
 	}
 	for _, a := range atts {
 		if a.device == nil {
-			return nil, fmt.Errorf("networkConfig places network %s nowhere: add it to the networks or vlans of an ethernet or bond", a.network.Name)
+			return nil, fmt.Errorf("networkConfig places network %s nowhere: add it to the networks or vlans of an ethernet or bond", a.subnet.Network.Name)
 		}
 	}
 	l.setMTUs()
@@ -125,20 +125,20 @@ func (l *layouter) byDefault() error {
 	if len(l.nics) == 0 {
 		return errors.New("networkConfig is not set and nothing is known of the node's interfaces: list them in networkConfig.ethernets by name")
 	}
-	if !IsCtlplane(l.atts[0].network) {
+	if !l.atts[0].subnet.Network.IsCtlplane() {
 		return errors.New("networks has no control-plane network: add the NetConfig's ctlplane network, or set networkConfig")
 	}
-	first, err := l.nextNIC(l.atts[0].network.Name)
+	first, err := l.nextNIC(l.atts[0].subnet.Network.Name)
 	if err != nil {
 		return err
 	}
-	if err := l.carry(first, "the default layout", []string{l.atts[0].network.Name}, nil); err != nil {
+	if err := l.carry(first, "the default layout", []string{l.atts[0].subnet.Network.Name}, nil); err != nil {
 		return err
 	}
 	for _, a := range l.atts[1:] {
-		on, networks, vlans := first, []string(nil), []string{a.network.Name}
-		if a.subnet.VLAN == nil {
-			if on, err = l.nextNIC(a.network.Name); err != nil {
+		on, networks, vlans := first, []string(nil), []string{a.subnet.Network.Name}
+		if a.subnet.VLAN == 0 {
+			if on, err = l.nextNIC(a.subnet.Network.Name); err != nil {
 				return err
 			}
 			networks, vlans = vlans, nil
@@ -192,11 +192,10 @@ func (l *layouter) carry(d *device, field string, untagged, tagged []string) err
 		if err != nil {
 			return err
 		}
-		if a.subnet.VLAN == nil {
-			return fmt.Errorf("%s.vlans lists %s, but subnet %s of network %s has no vlan: set it in the NetConfig, or list it under networks",
-				field, name, a.subnet.Name, name)
+		if a.subnet.VLAN == 0 {
+			return fmt.Errorf("%s.vlans lists %s, but %s has no vlan: set it in the NetConfig, or list it under networks", field, name, a.subnet)
 		}
-		tag := *a.subnet.VLAN
+		tag := a.subnet.VLAN
 		vlan := &device{kind: kindVLAN, name: fmt.Sprintf("%s.%d", d.name, tag), mac: d.mac, base: d, tag: tag}
 		if _, err := l.add(vlan, fmt.Sprintf("%s.vlans[%s]", field, name)); err != nil {
 			return err
@@ -223,7 +222,7 @@ func (l *layouter) put(d *device, network, field string) error {
 
 func (l *layouter) attached(network, field string) (*attachment, error) {
 	for _, a := range l.atts {
-		if a.network.Name == network {
+		if a.subnet.Network.Name == network {
 			return a, nil
 		}
 	}
@@ -234,7 +233,7 @@ func (l *layouter) attached(network, field string) (*attachment, error) {
 func (l *layouter) setMTUs() {
 	for _, d := range l.devices {
 		for _, a := range d.addrs {
-			d.mtu = max(d.mtu, MTU(a.network))
+			d.mtu = max(d.mtu, a.subnet.Network.MTU)
 		}
 	}
 	for _, d := range l.devices {

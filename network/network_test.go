@@ -41,9 +41,15 @@ func with(change func(*v1alpha1.Subnet)) v1alpha1.NetConfigSpec {
 	return s
 }
 
-func TestLookup(t *testing.T) {
-	if n, s, err := Lookup(site(), "internalapi", ""); err != nil || n.Name != "internalapi" || s.CIDR != "172.17.0.0/24" {
-		t.Errorf("%v %v %v", n, s, err)
+// read is the site of a NetConfig, whatever is wrong with it.
+func read(spec v1alpha1.NetConfigSpec) Site {
+	s, _ := NewSite(spec)
+	return s
+}
+
+func TestSubnetIsFound(t *testing.T) {
+	if s, err := read(site()).Subnet("internalapi", ""); err != nil || s.Network.Name != "internalapi" || s.Prefix.String() != "172.17.0.0/24" {
+		t.Errorf("%v %v", s, err)
 	}
 	cases := []struct{ network, subnet, want string }{
 		{"intern", "", `networks[].name "intern" is not in the NetConfig, which has ctlplane, internalapi, tenant, storage, leaf: correct the name or add the network`},
@@ -51,30 +57,67 @@ func TestLookup(t *testing.T) {
 		{"ctlplane", "r8", `networks[ctlplane].subnetName "r8" is not in the NetConfig, whose network ctlplane has r7: correct the name or add the subnet`},
 	}
 	for _, c := range cases {
-		_, _, err := Lookup(site(), c.network, c.subnet)
+		_, err := read(site()).Subnet(c.network, c.subnet)
 		if err == nil || err.Error() != c.want {
 			t.Errorf("got %v", err)
 		}
 	}
-	if _, _, err := Lookup(v1alpha1.NetConfigSpec{}, "ctlplane", ""); err == nil || !strings.Contains(err.Error(), "which has none") {
+	if _, err := (Site{}).Subnet("ctlplane", ""); err == nil || !strings.Contains(err.Error(), "which has none") {
 		t.Error(err)
 	}
 }
 
 func TestRoles(t *testing.T) {
-	named := v1alpha1.Network{Name: "Provisioning", ServiceNetwork: "ctlplane"}
-	if !IsCtlplane(named) || IsCtlplane(v1alpha1.Network{Name: "tenant"}) {
+	s := read(v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{
+		{Name: "Provisioning", ServiceNetwork: "ctlplane", DNSDomain: "example.com"}, {Name: "InternalApi", MTU: 9000, DNSDomain: "internal.example.com"},
+	}})
+	control, internal := s.Network("Provisioning"), s.Network("InternalApi")
+	if !control.IsCtlplane() || internal.IsCtlplane() || internal.Role != "internalapi" {
 		t.Error("the control plane is told by its role")
 	}
-	if got := ServiceNetwork(v1alpha1.Network{Name: "InternalApi"}); got != "internalapi" {
-		t.Error(got)
-	}
-	if MTU(v1alpha1.Network{}) != 1500 || MTU(v1alpha1.Network{MTU: 9000}) != 9000 {
+	if control.MTU != 1500 || internal.MTU != 9000 {
 		t.Error("MTU default")
+	}
+	held := []v1alpha1.Address{{Network: "InternalApi", Address: "172.17.0.5"}, {Network: "gone", Address: "10.0.0.1"}, {Network: "Provisioning", Subnet: "renamed since", Address: "192.168.122.5"}}
+	if got := s.AddressOn("ctlplane", held); got != "192.168.122.5" {
+		t.Errorf("the control plane's address is %q", got)
+	}
+	if got := s.AddressOn("tenant", held); got != "" {
+		t.Errorf("an address on no network: %q", got)
+	}
+	for _, c := range []struct {
+		name string
+		held []v1alpha1.Address
+		want string
+	}{{"n0", held, "n0.example.com"}, {"n0", held[:2], "n0"}, {"n0.site", held, "n0.site"}} {
+		if got := s.CanonicalName(c.name, c.held); got != c.want {
+			t.Errorf("%s is called %s, not %s", c.name, got, c.want)
+		}
 	}
 }
 
-func TestValidate(t *testing.T) {
+// What is malformed is refused to whoever looks it up, and costs nobody else anything.
+func TestMalformedSubnetIsNobodys(t *testing.T) {
+	s := read(with(func(s *v1alpha1.Subnet) { s.Routes[0].Nexthop = "10.0.0.1" }))
+	if _, err := s.Subnet("ctlplane", "r7"); err == nil || err.Error() != "subnet r7 of network ctlplane: routes[0].nexthop 10.0.0.1 is outside 192.168.122.0/24: give an address inside" {
+		t.Errorf("%v", err)
+	}
+	if _, err := s.Subnet("internalapi", "r7"); err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkNewSite(b *testing.B) {
+	spec := site()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, problems := NewSite(spec); len(problems) > 0 {
+			b.Fatal(problems)
+		}
+	}
+}
+
+func TestSiteProblems(t *testing.T) {
 	cases := []struct {
 		name string
 		nets v1alpha1.NetConfigSpec
@@ -116,6 +159,14 @@ func TestValidate(t *testing.T) {
 			`subnet r7 of network ctlplane: routes[1].destination "::/0" is not a network of the subnet's IP version: write it as 10.0.0.0/8 or fd00::/8`,
 			`subnet r7 of network ctlplane: nameservers[0] "dns.example.com" is not an IP address: correct it`,
 		}},
+		{"vlan", with(func(s *v1alpha1.Subnet) { s.VLAN = new(int32(4095)) }), []string{
+			"subnet r7 of network ctlplane: vlan 4095 is no tag: give one of 1 to 4094, or leave it out",
+		}},
+		{"names", v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{
+			{Name: "ctlplane", Subnets: []v1alpha1.Subnet{{Name: "a", CIDR: "10.0.0.0/24"}, {Name: "a", CIDR: "10.0.1.0/24"}}}, {Name: "ctlplane", ServiceNetwork: "tenant"},
+		}}, []string{
+			"two subnets of network ctlplane are called a: rename one", "two networks are called ctlplane: rename one",
+		}},
 		{"overlap", v1alpha1.NetConfigSpec{Networks: append(site().Networks, v1alpha1.Network{Name: "x", Subnets: []v1alpha1.Subnet{{Name: "s", CIDR: "192.168.0.0/16"}}})}, []string{
 			"subnet s of network x: cidr 192.168.0.0/16 overlaps 192.168.122.0/24 of subnet r7 of network ctlplane: one address would belong to both; change one",
 		}},
@@ -129,7 +180,8 @@ func TestValidate(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, err := range Validate(c.nets) {
+			_, problems := NewSite(c.nets)
+			for _, err := range problems {
 				got = append(got, err.Error())
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {

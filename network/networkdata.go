@@ -90,14 +90,14 @@ func linkOf(d *device) metaLink {
 
 func networkOf(a *attachment) metaNetwork {
 	n := metaNetwork{
-		ID: a.network.Name, NetworkID: a.network.Name, Link: a.device.name, Type: "ipv4",
-		Address: a.address.String(), Netmask: netmask(a.prefix), Routes: []metaRoute{},
+		ID: a.subnet.Network.Name, NetworkID: a.subnet.Network.Name, Link: a.device.name, Type: "ipv4",
+		Address: a.address.String(), Netmask: netmask(a.subnet.Prefix), Routes: []metaRoute{},
 	}
 	if a.address.Is6() {
 		n.Type = "ipv6"
 	}
 	for _, r := range a.routes {
-		n.Routes = append(n.Routes, metaRoute{r.destination.Addr().String(), netmask(r.destination), r.nexthop.String()})
+		n.Routes = append(n.Routes, metaRoute{r.Destination.Addr().String(), netmask(r.Destination), r.Nexthop.String()})
 	}
 	return n
 }

@@ -59,7 +59,7 @@ func nmAddresses(d *device, family func(netip.Addr) bool) map[string]any {
 	v6 := false
 	for _, a := range d.addrs {
 		if family(a.address) {
-			list = append(list, map[string]any{"ip": a.address.String(), "prefix-length": int64(a.prefix.Bits())})
+			list = append(list, map[string]any{"ip": a.address.String(), "prefix-length": int64(a.subnet.Prefix.Bits())})
 			v6 = a.address.Is6()
 		}
 	}
@@ -78,8 +78,8 @@ func nmRoutes(atts []*attachment) []any {
 	for _, a := range atts {
 		for _, r := range a.routes {
 			out = append(out, map[string]any{
-				"destination":        r.destination.String(),
-				"next-hop-address":   r.nexthop.String(),
+				"destination":        r.Destination.String(),
+				"next-hop-address":   r.Nexthop.String(),
 				"next-hop-interface": a.device.name,
 			})
 		}

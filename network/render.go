@@ -19,8 +19,8 @@ type RenderInput struct {
 	// Config lays networks out on interfaces; nil means ctlplane untagged on the first interface, every other network
 	// tagged on it, and networks without a VLAN untagged on the next interfaces.
 	Config *v1alpha1.NetworkConfig
-	// Networks the addresses belong to.
-	Networks v1alpha1.NetConfigSpec
+	// Site the addresses belong to.
+	Site Site
 	// Addresses of the node.
 	Addresses []v1alpha1.Address
 	// NICs as inspected, in any order; empty for nodes that were not inspected.
@@ -50,7 +50,7 @@ func Render(in RenderInput) (Rendered, error) {
 }
 
 func render(in RenderInput) (Rendered, error) {
-	atts, err := attachments(in.Networks, in.Addresses)
+	atts, err := attachments(in.Site, in.Addresses)
 	if err != nil {
 		return Rendered{}, err
 	}
@@ -71,27 +71,20 @@ func render(in RenderInput) (Rendered, error) {
 	return Rendered{NMState: doc, NetworkData: networkData, Hash: hex.EncodeToString(sum[:])[:16]}, nil
 }
 
-// attachment is one address with all that its network says.
+// attachment is one address with what its subnet says.
 type attachment struct {
-	network v1alpha1.Network
-	subnet  v1alpha1.Subnet
+	subnet  *Subnet
 	address netip.Addr
-	prefix  netip.Prefix
-	routes  []route
+	routes  []Route
 	device  *device // that carries it
 }
 
-type route struct {
-	destination netip.Prefix
-	nexthop     netip.Addr
-}
-
 // attachments resolves addresses, the control plane first, then in the given order.
-func attachments(nets v1alpha1.NetConfigSpec, addresses []v1alpha1.Address) ([]*attachment, error) {
-	var atts []*attachment
+func attachments(site Site, addresses []v1alpha1.Address) ([]*attachment, error) {
+	atts := make([]*attachment, 0, len(addresses))
 	defaults := map[bool]string{} // by "is IPv4": the network that has the default route
 	for _, a := range addresses {
-		att, err := attach(nets, a)
+		att, err := attach(site, a)
 		if err != nil {
 			return nil, err
 		}
@@ -108,54 +101,40 @@ func attachments(nets v1alpha1.NetConfigSpec, addresses []v1alpha1.Address) ([]*
 }
 
 func rank(a *attachment) int {
-	if IsCtlplane(a.network) {
+	if a.subnet.Network.IsCtlplane() {
 		return 0
 	}
 	return 1
 }
 
-func attach(nets v1alpha1.NetConfigSpec, a v1alpha1.Address) (*attachment, error) {
-	n, s, err := Lookup(nets, a.Network, a.Subnet)
+func attach(site Site, a v1alpha1.Address) (*attachment, error) {
+	s, err := site.Subnet(a.Network, a.Subnet)
 	if err != nil {
 		return nil, err
 	}
-	p, err := parse(n.Name, s)
+	addr, err := s.Inside(a.Address)
 	if err != nil {
-		return nil, unjoin(err)[0]
+		return nil, fmt.Errorf("address on %s: %w", s, err)
 	}
-	addr, err := p.inside(a.Address)
-	if err != nil {
-		return nil, fmt.Errorf("address on %s: %w", p, err)
+	if !a.DefaultRoute {
+		return &attachment{subnet: s, address: addr, routes: s.Routes}, nil
 	}
-	att := &attachment{network: n, subnet: s, address: addr, prefix: p.prefix}
-	if a.DefaultRoute {
-		if !p.gateway.IsValid() {
-			return nil, fmt.Errorf("networks[%s].defaultRoute is true, but %s has no gateway: set its gateway in the NetConfig, or remove defaultRoute", n.Name, p)
-		}
-		att.routes = append(att.routes, route{defaultOf(addr), p.gateway})
+	first, ok := s.DefaultRoute()
+	if !ok {
+		return nil, fmt.Errorf("networks[%s].defaultRoute is true, but %s has no gateway: set its gateway in the NetConfig, or remove defaultRoute", a.Network, s)
 	}
-	for _, r := range s.Routes { // parse has read them
-		att.routes = append(att.routes, route{netip.MustParsePrefix(r.Destination).Masked(), netip.MustParseAddr(r.Nexthop)})
-	}
-	return att, nil
-}
-
-func defaultOf(a netip.Addr) netip.Prefix {
-	if a.Is4() {
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	}
-	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	return &attachment{subnet: s, address: addr, routes: append([]Route{first}, s.Routes...)}, nil
 }
 
 // resolver is the nameservers and search domains of all attachments, each once, the control plane's first.
 func resolver(atts []*attachment) (servers, domains []string) {
 	for _, a := range atts {
 		for _, ns := range a.subnet.Nameservers {
-			if !slices.Contains(servers, ns) {
-				servers = append(servers, ns)
+			if text := ns.String(); !slices.Contains(servers, text) {
+				servers = append(servers, text)
 			}
 		}
-		if d := a.network.DNSDomain; d != "" && !slices.Contains(domains, d) {
+		if d := a.subnet.Network.DNSDomain; d != "" && !slices.Contains(domains, d) {
 			domains = append(domains, d)
 		}
 	}

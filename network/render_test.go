@@ -48,17 +48,17 @@ func goldenCases() map[string]RenderInput {
 	}
 	return map[string]RenderInput{
 		"default": {
-			HostName: "r7-n00", Networks: site(), NICs: fourNICs(), Addresses: append(addresses(), held("storage", "172.18.0.10")),
+			HostName: "r7-n00", Site: read(site()), NICs: fourNICs(), Addresses: append(addresses(), held("storage", "172.18.0.10")),
 		},
 		"bond": {
-			HostName: "r7-n00", Networks: site(), NICs: fourNICs(), Addresses: addresses(),
+			HostName: "r7-n00", Site: read(site()), NICs: fourNICs(), Addresses: addresses(),
 			Config: &v1alpha1.NetworkConfig{Bonds: []v1alpha1.Bond{{
 				Name: "bond0", Ports: []v1alpha1.BondPort{port("nic0"), port("nic1")}, Mode: "802.3ad",
 				Networks: []string{"ctlplane"}, VLANs: []string{"internalapi", "tenant"},
 			}}},
 		},
 		"ethernets": {
-			HostName: "r7-n00", Networks: site(), NICs: fourNICs(), Addresses: append(addresses(), held("storage", "172.18.0.10")),
+			HostName: "r7-n00", Site: read(site()), NICs: fourNICs(), Addresses: append(addresses(), held("storage", "172.18.0.10")),
 			Config: &v1alpha1.NetworkConfig{
 				Ethernets: []v1alpha1.Ethernet{
 					{Name: "mgmt0", MAC: "52:54:00:aa:00:03", Networks: []string{"ctlplane"}},
@@ -70,14 +70,14 @@ func goldenCases() map[string]RenderInput {
 			},
 		},
 		"preprovisioned": {
-			HostName: "old-0", Networks: site(), Addresses: addresses(),
+			HostName: "old-0", Site: read(site()), Addresses: addresses(),
 			Config: &v1alpha1.NetworkConfig{
 				Ethernets: []v1alpha1.Ethernet{{Name: "eth0", Networks: []string{"ctlplane"}}},
 				Bonds:     []v1alpha1.Bond{{Name: "bond0", Ports: []v1alpha1.BondPort{{Name: "eth1", MAC: "nic1"}}, VLANs: []string{"internalapi", "tenant"}}},
 			},
 		},
 		"ipv6": {
-			HostName: "r7-n00", Networks: six, NICs: fourNICs(),
+			HostName: "r7-n00", Site: read(six), NICs: fourNICs(),
 			Addresses: []v1alpha1.Address{{Network: "ctlplane", Subnet: "r7", Address: "fd00:122::100", DefaultRoute: true}},
 		},
 	}
@@ -138,7 +138,7 @@ func TestRenderRefuses(t *testing.T) {
 		want   string
 	}{
 		{"unknown network", func(in *RenderInput) { in.Addresses[0].Network = "x" }, `networks[].name "x" is not in the NetConfig`},
-		{"malformed subnet", func(in *RenderInput) { in.Networks.Networks[0].Subnets[0].CIDR = "x" }, `cidr "x" is not a network`},
+		{"malformed subnet", func(in *RenderInput) { in.Site = read(with(func(s *v1alpha1.Subnet) { s.CIDR = "x" })) }, `cidr "x" is not a network`},
 		{"foreign address", func(in *RenderInput) { in.Addresses[0].Address = "10.0.0.1" }, "address on subnet r7 of network internalapi: 10.0.0.1 is outside 172.17.0.0/24"},
 		{
 			"default route without gateway", func(in *RenderInput) { in.Addresses[0].DefaultRoute, in.Addresses[1].DefaultRoute = true, false },
@@ -146,7 +146,9 @@ func TestRenderRefuses(t *testing.T) {
 		},
 		{"two default routes", func(in *RenderInput) {
 			in.Addresses[0].DefaultRoute = true
-			in.Networks.Networks[1].Subnets[0].Gateway = "172.17.0.1"
+			other := site()
+			other.Networks[1].Subnets[0].Gateway = "172.17.0.1"
+			in.Site = read(other)
 		}, "networks[internalapi].defaultRoute and networks[ctlplane].defaultRoute are both true: keep one"},
 		{
 			"not inspected", func(in *RenderInput) { in.NICs = nil },
@@ -161,7 +163,11 @@ func TestRenderRefuses(t *testing.T) {
 			"no interface is left for network storage, which has no vlan (the host has eno10): give its subnet a vlan in the NetConfig, or set networkConfig",
 		},
 		{
-			"same tag twice by default", func(in *RenderInput) { in.Networks.Networks[2].Subnets[0].VLAN = new(int32(20)) },
+			"same tag twice by default", func(in *RenderInput) {
+				other := site()
+				other.Networks[2].Subnets[0].VLAN = new(int32(20))
+				in.Site = read(other)
+			},
 			"the default layout.vlans[internalapi] and the default layout.vlans[tenant] both use interface eno1.20: remove one",
 		},
 		{
@@ -222,7 +228,7 @@ func TestRenderRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			in := RenderInput{HostName: "r7-n00", Networks: site(), NICs: fourNICs(), Addresses: addresses()}
+			in := RenderInput{HostName: "r7-n00", Site: read(site()), NICs: fourNICs(), Addresses: addresses()}
 			c.change(&in)
 			_, err := Render(in)
 			if err == nil || !strings.HasPrefix(err.Error(), "node r7-n00: ") || !strings.Contains(err.Error(), c.want) {
@@ -233,7 +239,7 @@ func TestRenderRefuses(t *testing.T) {
 }
 
 func TestNothingToLayOut(t *testing.T) {
-	got, err := Render(RenderInput{HostName: "n", Networks: site()})
+	got, err := Render(RenderInput{HostName: "n", Site: read(site())})
 	if diff := cmp.Diff(map[string]any{"interfaces": []any{}}, got.NMState); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
@@ -241,7 +247,7 @@ func TestNothingToLayOut(t *testing.T) {
 
 func TestLiteralMACWithoutInspection(t *testing.T) {
 	in := RenderInput{
-		HostName: "n", Networks: site(), Addresses: addresses()[1:2],
+		HostName: "n", Site: read(site()), Addresses: addresses()[1:2],
 		Config: &v1alpha1.NetworkConfig{Ethernets: []v1alpha1.Ethernet{{Name: "eth0", MAC: "52:54:00:AB:00:01", Networks: []string{"ctlplane"}}}},
 	}
 	got, err := Render(in)

@@ -23,10 +23,10 @@ func (s *Set) Adoption(node *v1alpha1.DataPlaneNode, keystone string, now time.T
 	cloud := s.controlPlane(keystone)
 	set := s.NodeSet
 	w := adoption.Wanted{
-		HostName: CanonicalName(node, s.Networks), Now: now,
+		HostName: CanonicalName(node, s.Site), Now: now,
 		Architecture: set.Spec.Hosts.Requirements.CPU.Arch, MinFreeGiB: set.Spec.Adoption.MinFreeGiB,
 		Southbound: cloud.Southbound, Transport: cloud.Transport,
-		Encapsulation: encapIP(set, node, s.Networks), BridgeMappings: bridgeMappings(set, node),
+		Encapsulation: encapIP(set, node, s.Site), BridgeMappings: bridgeMappings(set, node),
 	}
 	types := s.serviceTypes()
 	for _, name := range set.Spec.Services {

@@ -13,6 +13,7 @@ import (
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
 )
 
 const described = `
@@ -42,9 +43,10 @@ func adopting(vars string, files map[string]string) (Set, *v1alpha1.DataPlaneNod
 	for name, content := range files {
 		data[name] = []byte(content)
 	}
+	site, _ := network.NewSite(v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{{Name: "ctlplane", DNSDomain: "example.com"}, {Name: "tenant"}}})
 	return Set{
 		NodeSet:  set,
-		Networks: v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{{Name: "ctlplane", DNSDomain: "example.com"}, {Name: "tenant"}}},
+		Site:     site,
 		Services: []rollout.Service{{Name: "ovn", Type: "ovn", Data: data}, {Name: "custom", Type: "nova", Data: data}},
 	}, node
 }

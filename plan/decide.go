@@ -21,16 +21,16 @@ type Decision struct {
 }
 
 // Decide plans hosts over all sets and addresses over the set's namespace, and returns what concerns the set. It is
-// pure. Without networks the addresses stay as they are. An error means a malformed host selector.
-func Decide(w World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) (Decision, error) {
+// pure. With an empty site the addresses stay as they are. An error means a malformed host selector.
+func Decide(w World, set *v1alpha1.NodeSet, site network.Site) (Decision, error) {
 	d := Decision{Nodes: map[string]v1alpha1.DataPlaneNodeSpec{}}
 	hosts, err := d.planHosts(w, set)
 	if err != nil {
 		return Decision{}, err
 	}
-	addresses := d.planAddresses(w, set, nets)
+	addresses := d.planAddresses(w, set, site)
 	names := map[string]string{}
-	nameless := w.Nameless(set, nets)
+	nameless := w.Nameless(set, site)
 	for _, node := range Desired(set) {
 		if !nameless[node.Name] {
 			names[node.Name] = node.Spec.HostName
@@ -123,8 +123,8 @@ func (d *Decision) planHosts(w World, set *v1alpha1.NodeSet) (map[string]*v1alph
 }
 
 // planAddresses is the addresses of the namespace's nodes by namespace/name; nil without networks.
-func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) map[string][]v1alpha1.Address {
-	if len(nets.Networks) == 0 {
+func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, site network.Site) map[string][]v1alpha1.Address {
+	if site.Empty() {
 		return nil
 	}
 	var holders []network.Holder
@@ -148,7 +148,7 @@ func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, nets v1alpha1.N
 		}
 		holders = append(holders, holder)
 	}
-	plan := network.PlanAddresses(nets, holders)
+	plan := network.PlanAddresses(site, holders)
 	for _, problem := range plan.Unmet {
 		if own[problem.Node] {
 			d.NoAddress = append(d.NoAddress, problem)

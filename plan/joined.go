@@ -7,17 +7,18 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/openstack/join"
 )
 
 // WantJoined is what a set asks its cloud to have of a node. serviceTypes are those of its services. It is pure.
-func WantJoined(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, serviceTypes []string) join.Want {
+func WantJoined(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, site network.Site, serviceTypes []string) join.Want {
 	spec := set.Spec.OpenStack
 	want := join.Want{
 		Set: "NodeSet " + set.Namespace + "/" + set.Name, Chassis: spec.Southbound != nil,
 		Zone: spec.AvailabilityZone, Aggregates: spec.Aggregates, Traits: spec.Traits,
 	}
-	canonical := CanonicalName(node, nets)
+	canonical := CanonicalName(node, site)
 	short, _, _ := strings.Cut(canonical, ".")
 	want.Host.Names = slices.Compact([]string{canonical, short})
 	if node.Status.OpenStack != nil {
@@ -29,7 +30,7 @@ func WantJoined(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alph
 		}
 	}
 	if slices.Contains(serviceTypes, "ovn") {
-		want.Host.EncapIP = encapIP(set, node, nets)
+		want.Host.EncapIP = encapIP(set, node, site)
 		want.BridgeMappings = bridgeMappings(set, node)
 	}
 	return want
@@ -67,21 +68,21 @@ func ServiceTypes(set *v1alpha1.NodeSet, known []v1alpha1.DataPlaneService) []st
 var networkAddress = regexp.MustCompile(`^\{\{\s*([a-z0-9]+)_ip\s*\}\}$`)
 
 // encapIP is edpm_ovn_encap_ip, by default tenant_ip, else ctlplane_ip; "" when an expression hides it.
-func encapIP(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
+func encapIP(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, site network.Site) string {
 	var given string
 	if raw := variable(set, node, "edpm_ovn_encap_ip"); raw != nil && json.Unmarshal(raw, &given) == nil && given != "" {
 		if match := networkAddress.FindStringSubmatch(given); match != nil {
-			return addressOn(node, nets, match[1])
+			return site.AddressOn(match[1], node.Spec.Networks)
 		}
 		if strings.Contains(given, "{{") {
 			return ""
 		}
 		return given
 	}
-	if tenant := addressOn(node, nets, "tenant"); tenant != "" {
+	if tenant := site.AddressOn("tenant", node.Spec.Networks); tenant != "" {
 		return tenant
 	}
-	return ctlplaneAddress(node, nets)
+	return ControlPlaneAddress(node, site)
 }
 
 // bridgeMappings is edpm_ovn_bridge_mappings; nil when it is not set or an expression hides it.

@@ -33,7 +33,7 @@ func TestWantJoined(t *testing.T) {
 	node.Status.OpenStack = &v1alpha1.ComputeStatus{Chassis: "system-0"}
 	node.Spec.Networks = []v1alpha1.Address{{Network: "ctlplane", Subnet: "a", Address: "192.168.0.10"}, {Network: "internalapi", Subnet: "a", Address: "172.17.0.10"}}
 	known := []v1alpha1.DataPlaneService{{ObjectMeta: steptest.Meta("nova-gpu"), Spec: v1alpha1.DataPlaneServiceSpec{EDPMServiceType: "nova"}}}
-	got := plan.WantJoined(set, &node, steptest.NetConfig().Spec, plan.ServiceTypes(set, known))
+	got := plan.WantJoined(set, &node, steptest.Networks(), plan.ServiceTypes(set, known))
 	want := join.Want{
 		Set: "NodeSet site/rack", Chassis: true, Agents: []string{"ovn-controller", "neutron-ovn-metadata-agent"},
 		Zone: "rack7", Aggregates: []string{"gpu"}, Traits: []string{"CUSTOM_GPU"},
@@ -63,7 +63,7 @@ func TestWantedChassis(t *testing.T) {
 			set.Spec.NodeTemplate.Ansible.AnsibleVars = variables(c.variables)
 			set.Spec.Nodes = map[string]v1alpha1.NodeSection{node.Name: {Ansible: v1alpha1.AnsibleOptions{AnsibleVars: variables(c.own)}}}
 			node.Spec.Networks = []v1alpha1.Address{{Network: "ctlplane", Address: "192.168.0.10"}, {Network: "internalapi", Address: "172.17.0.10"}}
-			got := plan.WantJoined(set, &node, steptest.NetConfig().Spec, []string{"ovn"})
+			got := plan.WantJoined(set, &node, steptest.Networks(), []string{"ovn"})
 			if diff := cmp.Diff(c.mappings, got.BridgeMappings); got.Host.EncapIP != c.ip || diff != "" {
 				t.Errorf("address %q, want %q; mappings (-want +got):\n%s", got.Host.EncapIP, c.ip, diff)
 			}

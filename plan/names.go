@@ -48,9 +48,9 @@ type bearer struct {
 // NameClashes returns the nodes of a set whose host name is another node's of the namespace, or a compute's of the cloud
 // that the set joins (status.cloud), by node. Of other namespaces only what has joined counts: who merely wants a name there
 // keeps nobody waiting here. It is pure.
-func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) []NameClash {
+func (w *World) NameClashes(set *v1alpha1.NodeSet, site network.Site) []NameClash {
 	bearers := map[string][]bearer{}
-	w.addWanted(bearers, set, nets)
+	w.addWanted(bearers, set, site)
 	w.addComputes(bearers, set)
 	var clashes []NameClash
 	for name, all := range bearers {
@@ -74,7 +74,7 @@ func (w *World) NameClashes(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) 
 }
 
 // addWanted adds the nodes that the sets of the namespace want, by the names they want for them.
-func (w *World) addWanted(bearers map[string][]bearer, set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) {
+func (w *World) addWanted(bearers map[string][]bearer, set *v1alpha1.NodeSet, site network.Site) {
 	for i := range w.NodeSets {
 		other := &w.NodeSets[i]
 		if other.Namespace != set.Namespace || (!other.DeletionTimestamp.IsZero() && other.Name != set.Name) {
@@ -85,7 +85,7 @@ func (w *World) addWanted(bearers map[string][]bearer, set *v1alpha1.NodeSet, ne
 			if there := w.Node(node.Namespace, node.Name); there != nil && there.Spec.HostName == node.Spec.HostName && IsMember(there, other) {
 				b.held = there
 			}
-			name := wantedName(other, &node, nets)
+			name := wantedName(other, &node, site)
 			bearers[name] = append(bearers[name], b)
 		}
 	}
@@ -135,18 +135,18 @@ func earlier(a, b bearer) int {
 }
 
 // wantedName is a node's host name with the domain of the control plane that it is to be on.
-func wantedName(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
+func wantedName(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, site network.Site) string {
 	var on []v1alpha1.Address
 	for _, wanted := range Section(set, node.Name).Networks {
 		on = append(on, v1alpha1.Address{Network: wanted.Name})
 	}
-	return network.CanonicalName(nets, node.Spec.HostName, on)
+	return site.CanonicalName(node.Spec.HostName, on)
 }
 
 // Nameless are the names of the nodes that wait for a host name of their own.
-func (w *World) Nameless(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) map[string]bool {
+func (w *World) Nameless(set *v1alpha1.NodeSet, site network.Site) map[string]bool {
 	nodes := map[string]bool{}
-	for _, clash := range w.NameClashes(set, nets) {
+	for _, clash := range w.NameClashes(set, site) {
 		nodes[clash.Node] = true
 	}
 	return nodes

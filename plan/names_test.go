@@ -64,7 +64,7 @@ func TestNameClashes(t *testing.T) {
 			}
 			w := plan.NewWorld([]v1alpha1.NodeSet{mine, other, elsewhere}, nodes, nil)
 			var got []string
-			for _, clash := range w.NameClashes(&mine, steptest.NetConfig().Spec) {
+			for _, clash := range w.NameClashes(&mine, steptest.Networks()) {
 				got = append(got, clash.String())
 			}
 			for i := range got {
@@ -99,7 +99,7 @@ func TestComputesOfOneCloudShareTheirNames(t *testing.T) {
 			node := holding(&foreign, "db", "a", 2)
 			node.Namespace, node.Status.OpenStack = "tenant-b", &v1alpha1.ComputeStatus{Host: c.host}
 			w := plan.NewWorld([]v1alpha1.NodeSet{mine, foreign}, []v1alpha1.DataPlaneNode{node}, nil)
-			clashes := w.NameClashes(&mine, steptest.NetConfig().Spec)
+			clashes := w.NameClashes(&mine, steptest.Networks())
 			if (len(clashes) == 1) != c.clash {
 				t.Fatalf("%v", clashes)
 			}
@@ -110,7 +110,7 @@ func TestComputesOfOneCloudShareTheirNames(t *testing.T) {
 			if got := clashes[0].String(); !strings.HasPrefix(got, want) || strings.Contains(got, "payroll") || strings.Contains(got, "tenant-b") {
 				t.Error(got)
 			}
-			if theirs := w.NameClashes(&foreign, steptest.NetConfig().Spec); len(theirs) > 0 {
+			if theirs := w.NameClashes(&foreign, steptest.Networks()); len(theirs) > 0 {
 				t.Errorf("who has the name waits: %v", theirs)
 			}
 		})

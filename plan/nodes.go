@@ -72,46 +72,23 @@ type Login struct {
 }
 
 // LoginOf is how to reach a node: ansibleHost if given, else its control-plane address. ok is false while it has none.
-func LoginOf(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) (login Login, ok bool) {
+func LoginOf(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, site network.Site) (login Login, ok bool) {
 	section := Section(set, node.Name)
 	login = Login{Address: section.Ansible.AnsibleHost, Port: section.Ansible.AnsiblePort, User: section.Ansible.AnsibleUser}
 	if login.Address == "" {
-		login.Address = ctlplaneAddress(node, nets)
+		login.Address = ControlPlaneAddress(node, site)
 	}
 	return login, login.Address != ""
 }
 
 // NoLogin says what a node lacks that cannot be logged in to.
 func NoLogin(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) string {
-	return fmt.Sprintf("NodeSet %s: node %s has neither ansible.ansibleHost nor an address on the %s network: add one", set.Name, node.Name, v1alpha1.CtlplaneNetwork)
+	return fmt.Sprintf("NodeSet %s: node %s has neither ansible.ansibleHost nor an address on the control-plane network: add one", set.Name, node.Name)
 }
 
-func ctlplaneAddress(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
-	for _, a := range node.Spec.Networks {
-		if n := find(nets, a.Network); n != nil && network.IsCtlplane(*n) {
-			return a.Address
-		}
-	}
-	return ""
-}
-
-// addressOn is the node's address on the network of that role; "" when it has none.
-func addressOn(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, role string) string {
-	for _, a := range node.Spec.Networks {
-		if n := find(nets, a.Network); n != nil && network.ServiceNetwork(*n) == role {
-			return a.Address
-		}
-	}
-	return ""
-}
-
-func find(nets v1alpha1.NetConfigSpec, name string) *v1alpha1.Network {
-	for i := range nets.Networks {
-		if nets.Networks[i].Name == name {
-			return &nets.Networks[i]
-		}
-	}
-	return nil
+// ControlPlaneAddress returns the node's address on the site's control-plane network; "" while it has none.
+func ControlPlaneAddress(node *v1alpha1.DataPlaneNode, site network.Site) string {
+	return site.AddressOn(v1alpha1.CtlplaneNetwork, node.Spec.Networks)
 }
 
 // Unaddressed are the networks the node wants and holds no address on, in the order it wants them.
@@ -127,8 +104,8 @@ func Unaddressed(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) []string {
 }
 
 // CanonicalName returns the host name with the domain of the node's control-plane network, unless it has a domain already.
-func CanonicalName(node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec) string {
-	return network.CanonicalName(nets, node.Spec.HostName, node.Spec.Networks)
+func CanonicalName(node *v1alpha1.DataPlaneNode, site network.Site) string {
+	return site.CanonicalName(node.Spec.HostName, node.Spec.Networks)
 }
 
 // Finished reports whether a deployment has ended, well or not.

@@ -63,7 +63,7 @@ func TestHashesTellHostsApart(t *testing.T) {
 		h := host(uid)
 		node.Spec.Host = &h.Ref
 		w := plan.NewWorld([]v1alpha1.NodeSet{*set}, []v1alpha1.DataPlaneNode{node}, []claim.Host{h})
-		in := plan.Set{NodeSet: set, Networks: steptest.NetConfig().Spec}
+		in := plan.Set{NodeSet: set, Site: steptest.Networks()}
 		inv, err := in.Inventory(&w)
 		if err != nil || !inv.Has(node.Name) {
 			t.Fatalf("inventory %+v: %v", inv, err)
@@ -90,7 +90,7 @@ func TestInventoryLeavesOut(t *testing.T) {
 	nodes[2].Spec.Host = &v1alpha1.HostReference{Name: "h", UID: "x"} // made anew
 	nodes[3].DeletionTimestamp = &metav1.Time{Time: now}              // leaving
 	w := plan.NewWorld([]v1alpha1.NodeSet{*set}, nodes, hosts)
-	in := plan.Set{NodeSet: set, Networks: steptest.NetConfig().Spec}
+	in := plan.Set{NodeSet: set, Site: steptest.Networks()}
 	inv, err := in.Inventory(&w)
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ import (
 // Set is a NodeSet with what its runs are made from.
 type Set struct {
 	NodeSet *v1alpha1.NodeSet
-	// Networks of the namespace; empty when there is a problem with them.
-	Networks v1alpha1.NetConfigSpec
+	// Site is the networks of the namespace; empty when there is a problem with them.
+	Site network.Site
 	// Key logs in to the nodes.
 	Key SSHKey
 	// Cloud identifies the cloud that the set joins; empty when it joins none, or that cannot be told.
@@ -36,7 +36,7 @@ type SSHKey struct {
 }
 
 // Usable reports whether anything can be run on the set's nodes at all: networks and login key are known.
-func (s *Set) Usable() bool { return len(s.Networks.Networks) > 0 && len(s.Key.Private) > 0 }
+func (s *Set) Usable() bool { return !s.Site.Empty() && len(s.Key.Private) > 0 }
 
 // Inventory is the inventory of a set's nodes.
 type Inventory struct {
@@ -60,17 +60,17 @@ func (i Inventory) Limit(nodes map[string]bool) Inventory {
 
 // Inventory describes the nodes of the set that have their host and addresses. It is pure.
 func (s *Set) Inventory(w *World) (Inventory, error) {
-	out := Inventory{KnownHosts: w.knownHosts(s.NodeSet.Namespace, s.Networks), Problems: map[string]error{}}
+	out := Inventory{KnownHosts: w.knownHosts(s.NodeSet.Namespace, s.Site), Problems: map[string]error{}}
 	in := inventory.Set{
 		Name: s.NodeSet.Name, Template: s.NodeSet.Spec.NodeTemplate, Services: s.NodeSet.Spec.Services,
-		ServiceTypes: s.serviceTypes(), Networks: s.Networks, KnownHosts: out.KnownHosts,
+		ServiceTypes: s.serviceTypes(), Site: s.Site, KnownHosts: out.KnownHosts,
 	}
 	for _, node := range w.Members(s.NodeSet) {
 		host := w.Host(node.Spec.Host)
 		if !node.DeletionTimestamp.IsZero() || len(Unaddressed(s.NodeSet, &node)) > 0 || (host == nil && !s.NodeSet.Spec.PreProvisioned) {
 			continue
 		}
-		rendered, err := RenderNetwork(s.NodeSet, &node, s.Networks, host)
+		rendered, err := RenderNetwork(s.NodeSet, &node, s.Site, host)
 		if err != nil {
 			out.Problems[node.Name] = err
 			continue
@@ -99,9 +99,9 @@ func (s *Set) serviceTypes() map[string]string {
 }
 
 // RenderNetwork renders a node's network. host is nil for pre-provisioned nodes. It is pure.
-func RenderNetwork(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1alpha1.NetConfigSpec, host *claim.Host) (network.Rendered, error) {
+func RenderNetwork(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, site network.Site, host *claim.Host) (network.Rendered, error) {
 	in := network.RenderInput{
-		HostName: node.Spec.HostName, Config: Section(set, node.Name).NetworkConfig, Networks: nets, Addresses: node.Spec.Networks,
+		HostName: node.Spec.HostName, Config: Section(set, node.Name).NetworkConfig, Site: site, Addresses: node.Spec.Networks,
 	}
 	if host != nil && host.Hardware != nil {
 		in.NICs = host.Hardware.NICs
@@ -111,7 +111,7 @@ func RenderNetwork(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, nets v1a
 }
 
 // knownHosts are the host keys of all nodes of the namespace that have an address and a key and are there to stay.
-func (w *World) knownHosts(namespace string, nets v1alpha1.NetConfigSpec) []inventory.KnownHost {
+func (w *World) knownHosts(namespace string, site network.Site) []inventory.KnownHost {
 	var nodes []inventory.Node
 	for i := range w.Nodes {
 		node := &w.Nodes[i]
@@ -119,11 +119,11 @@ func (w *World) knownHosts(namespace string, nets v1alpha1.NetConfigSpec) []inve
 		if node.Namespace != namespace || set == nil || !node.DeletionTimestamp.IsZero() {
 			continue
 		}
-		if _, ok := LoginOf(set, node, nets); ok {
+		if _, ok := LoginOf(set, node, site); ok {
 			nodes = append(nodes, inventoryNode(set, node))
 		}
 	}
-	return inventory.KnownHosts(nets, nodes)
+	return inventory.KnownHosts(site, nodes)
 }
 
 func inventoryNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) inventory.Node {

@@ -15,15 +15,15 @@ import (
 )
 
 // SpecProblems returns what a user has to put right in a set's spec beyond what the API server can tell, or would have
-// told had it been asked, each naming object, field and remedy. nets are the namespace's networks; without them only
+// told had it been asked, each naming object, field and remedy. site is the namespace's networks; without them only
 // names that have a domain of their own are compared in full. It is pure.
-func (w *World) SpecProblems(set *v1alpha1.NodeSet, nets v1alpha1.NetConfigSpec) []string {
+func (w *World) SpecProblems(set *v1alpha1.NodeSet, site network.Site) []string {
 	name := set.Namespace + "/" + set.Name
 	var problems []string
 	for _, found := range slices.Concat(hostProblems(set), nodeProblems(set), w.ownershipProblems(set)) {
 		problems = append(problems, fmt.Sprintf("NodeSet %s: %s", name, found))
 	}
-	for _, clash := range w.NameClashes(set, nets) {
+	for _, clash := range w.NameClashes(set, site) {
 		problems = append(problems, fmt.Sprintf("NodeSet %s: %s", name, clash))
 	}
 	return problems

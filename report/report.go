@@ -102,10 +102,8 @@ func hostsByName(hosts []metal3v1alpha1.BareMetalHost) map[string]*metal3v1alpha
 
 func nodeLine(n *v1alpha1.DataPlaneNode, hosts map[string]*metal3v1alpha1.BareMetalHost, deps []v1alpha1.DataPlaneDeployment) Line {
 	l := Line{Namespace: n.Namespace, NodeSet: n.Labels[v1alpha1.NodeSetLabel], Node: n.Name, Phase: "Ready", Since: n.CreationTimestamp.Time}
-	for _, a := range n.Spec.Networks {
-		if a.Network == v1alpha1.CtlplaneNetwork || l.Address == "" {
-			l.Address = a.Address
-		}
+	if l.Address = n.Status.Address; l.Address == "" && len(n.Spec.Networks) > 0 {
+		l.Address = n.Spec.Networks[0].Address // of a node that nobody has looked at yet
 	}
 	var host *metal3v1alpha1.BareMetalHost
 	if n.Spec.Host != nil {

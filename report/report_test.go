@@ -23,10 +23,10 @@ func node(name, host string, conds ...metav1.Condition) v1alpha1.DataPlaneNode {
 	n := v1alpha1.DataPlaneNode{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "demo", Labels: map[string]string{v1alpha1.NodeSetLabel: "rack"}, CreationTimestamp: at(0)},
 		Spec: v1alpha1.DataPlaneNodeSpec{
-			Networks: []v1alpha1.Address{{Network: "internalapi", Address: "172.17.0.5"}, {Network: "ctlplane", Address: "192.168.122.5"}},
+			Networks: []v1alpha1.Address{{Network: "internalapi", Address: "172.17.0.5"}, {Network: "provisioning", Address: "192.168.122.5"}},
 			Services: []v1alpha1.ServiceInput{{Name: "bootstrap", InputHash: "a"}, {Name: "install-os", InputHash: "b"}},
 		},
-		Status: v1alpha1.DataPlaneNodeStatus{Conditions: conds},
+		Status: v1alpha1.DataPlaneNodeStatus{Conditions: conds, Address: "192.168.122.5"},
 	}
 	if host != "" {
 		n.Spec.Host = &v1alpha1.HostReference{Namespace: "demo", Name: host, UID: "u"}

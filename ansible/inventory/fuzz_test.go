@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
 )
 
 // FuzzText writes any text into an inventory, as name and as value, data and template: a YAML parser reads it as it was,
@@ -99,7 +100,7 @@ func FuzzKnownHosts(f *testing.F) {
 	f.Add("@cert-authority * "+key, "a,b", "")
 	f.Fuzz(func(t *testing.T, key, name, address string) {
 		nodes := []Node{{Name: "n0", HostName: name, HostKeys: []string{key}, Addresses: []v1alpha1.Address{{Address: address}}}, {Name: "n1", HostKeys: []string{key}}}
-		file := KnownHostsFile(KnownHosts(v1alpha1.NetConfigSpec{}, nodes))
+		file := KnownHostsFile(KnownHosts(network.Site{}, nodes))
 		for line := range strings.Lines(string(file)) {
 			marker, hosts, _, comment, _, err := ssh.ParseKnownHosts([]byte(line))
 			if err != nil && strings.Contains(err.Error(), "illegal base64") {

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
 )
 
 // Host is one node.
@@ -62,8 +63,8 @@ type Set struct {
 	Services []string
 	// ServiceTypes by service name; a service that is not in it is its own type.
 	ServiceTypes map[string]string
-	// Networks of the namespace.
-	Networks v1alpha1.NetConfigSpec
+	// Site is the networks of the namespace.
+	Site network.Site
 	// Nodes of the set, in any order.
 	Nodes []Node
 	// KnownHosts are all nodes of the namespace, as KnownHosts gives them.

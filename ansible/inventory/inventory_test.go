@@ -17,11 +17,17 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func nets() v1alpha1.NetConfigSpec {
+func nets() network.Site {
+	site, _ := network.NewSite(spec())
+	return site
+}
+
+func spec() v1alpha1.NetConfigSpec {
 	return v1alpha1.NetConfigSpec{Networks: []v1alpha1.Network{
 		{Name: "ctlplane", DNSDomain: "ctlplane.example.com", Subnets: []v1alpha1.Subnet{{
 			Name: "r7", CIDR: "192.168.122.0/24", Gateway: "192.168.122.1", Nameservers: []string{"192.168.122.80"},
@@ -76,7 +82,7 @@ func set() Set {
 			})},
 		},
 		Services: []string{"bootstrap", "custom-nova"}, ServiceTypes: map[string]string{"custom-nova": "nova"},
-		Networks: nets(), Nodes: nodes, KnownHosts: KnownHosts(nets(), nodes),
+		Site: nets(), Nodes: nodes, KnownHosts: KnownHosts(nets(), nodes),
 	}
 }
 
@@ -174,7 +180,11 @@ func TestBuildRefuses(t *testing.T) {
 		{"set's variable", func(s *Set) { s.Template.Ansible.AnsibleVars = raw(map[string]string{"x": "{"}) }, "", "spec.nodeTemplate.ansible.ansibleVars[x] is not JSON: unexpected EOF: correct the value"},
 		{"node's variable", func(s *Set) { s.Nodes[1].Section.Ansible.AnsibleVars = raw(map[string]string{"x": "1 2"}) }, "old", "spec.nodes[old].ansible.ansibleVars[x] is not JSON: more follows after the value: correct the value"},
 		{"network", func(s *Set) { s.Nodes[0].Addresses[0].Network = "x" }, "r7-n00", `node r7-n00: networks[].name "x" is not in the NetConfig`},
-		{"cidr", func(s *Set) { s.Networks.Networks[0].Subnets[0].CIDR = "x" }, "r7-n00", `node r7-n00: subnet r7 of network ctlplane: cidr "x" is not a network: correct it in the NetConfig`},
+		{"cidr", func(s *Set) {
+			wrong := spec()
+			wrong.Networks[0].Subnets[0].CIDR = "x"
+			s.Site, _ = network.NewSite(wrong)
+		}, "r7-n00", `node r7-n00: subnet r7 of network ctlplane: cidr "x" is not a network: write it as`},
 		{"set's login", func(s *Set) { s.Template.Ansible.AnsibleUser = "-oProxyCommand=x" }, "", "spec.nodeTemplate.ansible.ansibleUser"},
 		{"node's address", func(s *Set) { s.Nodes[1].Section.Ansible.AnsibleHost = "*" }, "old", "spec.nodes[old].ansible.ansibleHost"},
 		{
@@ -385,7 +395,7 @@ func thousand() Set {
 	for i := range s.Nodes {
 		s.Nodes[i].Name = fmt.Sprintf("n%04d", i)
 	}
-	s.KnownHosts = KnownHosts(s.Networks, s.Nodes)
+	s.KnownHosts = KnownHosts(s.Site, s.Nodes)
 	return s
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/network"
 )
 
@@ -25,11 +24,11 @@ type KnownHost struct {
 var hostKey = regexp.MustCompile(`^\s*((?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,2})(\s.*)?$`)
 
 // KnownHosts lists the host keys of nodes, sorted. Give it the nodes of all NodeSets of the namespace.
-func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
+func KnownHosts(site network.Site, nodes []Node) []KnownHost {
 	names := make([][]string, len(nodes))
 	bearers := map[string]int{}
 	for i := range nodes {
-		names[i] = namesOf(nets, &nodes[i])
+		names[i] = namesOf(site, &nodes[i])
 		for _, name := range names[i] {
 			bearers[name]++
 		}
@@ -53,9 +52,9 @@ func KnownHosts(nets v1alpha1.NetConfigSpec, nodes []Node) []KnownHost {
 }
 
 // namesOf are the names that were decided for a node, as OpenSSH looks them up: addresses in their shortest form.
-func namesOf(nets v1alpha1.NetConfigSpec, n *Node) []string {
+func namesOf(site network.Site, n *Node) []string {
 	var names []string
-	for _, name := range []string{n.HostName, network.CanonicalName(nets, n.HostName, n.Addresses)} {
+	for _, name := range []string{n.HostName, site.CanonicalName(n.HostName, n.Addresses)} {
 		if network.CheckName(name) == nil {
 			names = append(names, name)
 		}

@@ -43,9 +43,9 @@ func groupVars(s *Set, user map[string]any) (map[string]any, error) {
 	vars["edpm_nodeset_name"] = s.Name
 	vars["edpm_services"] = list(s.Services)
 	vars["edpm_service_types"] = list(types)
-	vars["management_network"] = managementNetwork(s.Networks)
+	vars["management_network"] = v1alpha1.CtlplaneNetwork // by its role, as the variables are
 	vars["edpm_known_hosts"] = knownHosts(s.KnownHosts)
-	maps.Copy(vars, networkNames(s.Networks, s.Template.Networks))
+	maps.Copy(vars, networkNames(s.Site, s.Template.Networks))
 	return over(user, vars)
 }
 
@@ -61,12 +61,12 @@ func hostVars(s *Set, n *Node, shared map[string]any) (map[string]any, error) {
 	}
 	vars := login(n.Section.Ansible)
 	if len(n.Section.Networks) > 0 {
-		maps.Copy(vars, networkNames(s.Networks, n.Section.Networks))
+		maps.Copy(vars, networkNames(s.Site, n.Section.Networks))
 	}
 	if err := addNetworks(vars, s, n); err != nil {
 		return nil, fmt.Errorf("node %s: %w", n.Name, err)
 	}
-	vars["canonical_hostname"] = network.CanonicalName(s.Networks, n.HostName, n.Addresses)
+	vars["canonical_hostname"] = s.Site.CanonicalName(n.HostName, n.Addresses)
 	vars[HostKeyAliasVar] = n.Name
 	if n.Section.Ansible.AnsibleHost != "" {
 		vars["ansible_host"] = shortest(n.Section.Ansible.AnsibleHost)
@@ -195,59 +195,59 @@ func addNetworks(vars map[string]any, s *Set, n *Node) error {
 		domains = append(domains, domain)
 	}
 	for _, a := range n.Addresses {
-		net, sub, err := network.Lookup(s.Networks, a.Network, a.Subnet)
+		sub, err := s.Site.Subnet(a.Network, a.Subnet)
 		if err != nil {
 			return err
 		}
-		prefix, err := netip.ParsePrefix(sub.CIDR)
-		if err != nil {
-			return fmt.Errorf("subnet %s of network %s: cidr %q is not a network: correct it in the NetConfig", sub.Name, net.Name, sub.CIDR)
-		}
-		role := variable(network.ServiceNetwork(net))
+		net := sub.Network
+		role := variable(net.Role)
 		if other := roles[role]; other != "" {
 			return fmt.Errorf("networks %s and %s have one role, %s, and so the same variables: take one of them from the node's networks, or give one another serviceNetwork", other, net.Name, role)
 		}
 		roles[role] = net.Name
-		addNetwork(vars, a, net, sub, prefix)
+		addNetwork(vars, role, a, sub)
 		if net.DNSDomain != "" && !slices.Contains(domains, net.DNSDomain) {
 			domains = append(domains, net.DNSDomain)
 		}
-		if network.IsCtlplane(net) {
+		if net.IsCtlplane() {
 			vars["ansible_host"] = a.Address
-			setDefault(s, n, vars, "ctlplane_dns_nameservers", sub.Nameservers)
+			setDefault(s, n, vars, "ctlplane_dns_nameservers", spelledOut(sub.Nameservers))
 		}
 	}
 	setDefault(s, n, vars, "dns_search_domains", domains)
 	return nil
 }
 
-func addNetwork(vars map[string]any, a v1alpha1.Address, net v1alpha1.Network, sub v1alpha1.Subnet, prefix netip.Prefix) {
-	name := variable(network.ServiceNetwork(net))
+func addNetwork(vars map[string]any, name string, a v1alpha1.Address, sub *network.Subnet) {
 	vars[name+"_ip"] = a.Address
-	vars[name+"_cidr"] = int64(prefix.Bits())
-	vars[name+"_mtu"] = int64(network.MTU(net))
-	if sub.VLAN != nil {
-		vars[name+"_vlan_id"] = int64(*sub.VLAN)
+	vars[name+"_cidr"] = int64(sub.Prefix.Bits())
+	vars[name+"_mtu"] = int64(sub.Network.MTU)
+	if sub.VLAN != 0 {
+		vars[name+"_vlan_id"] = int64(sub.VLAN)
 	}
-	if sub.Gateway != "" {
-		vars[name+"_gateway_ip"] = sub.Gateway
+	if sub.Gateway.IsValid() {
+		vars[name+"_gateway_ip"] = sub.Gateway.String()
 	}
 	routes := make([]any, 0, len(sub.Routes)+1)
 	for _, r := range sub.Routes {
-		routes = append(routes, hostRoute(r.Destination, r.Nexthop))
+		routes = append(routes, hostRoute(r))
 	}
-	if a.DefaultRoute && sub.Gateway != "" {
-		destination := "0.0.0.0/0"
-		if prefix.Addr().Is6() {
-			destination = "::/0"
-		}
-		routes = append(routes, hostRoute(destination, sub.Gateway))
+	if r, ok := sub.DefaultRoute(); ok && a.DefaultRoute {
+		routes = append(routes, hostRoute(r))
 	}
 	vars[name+"_host_routes"] = routes
 }
 
-func hostRoute(destination, nexthop string) map[string]any {
-	return map[string]any{"destination": destination, "nexthop": nexthop}
+func hostRoute(r network.Route) map[string]any {
+	return map[string]any{"destination": r.Destination.String(), "nexthop": r.Nexthop.String()}
+}
+
+func spelledOut(addresses []netip.Addr) []string {
+	texts := make([]string, len(addresses))
+	for i, a := range addresses {
+		texts[i] = a.String()
+	}
+	return texts
 }
 
 // setDefault sets a host variable unless the user set it on the node or in the template: both lists are the site's to
@@ -261,26 +261,17 @@ func setDefault(s *Set, n *Node, vars map[string]any, name string, values []stri
 }
 
 // networkNames are the networks beside the control plane, and the role of each. RHOSO has the same map under two names.
-func networkNames(nets v1alpha1.NetConfigSpec, wanted []v1alpha1.NodeNetwork) map[string]any {
+func networkNames(site network.Site, wanted []v1alpha1.NodeNetwork) map[string]any {
 	listed, roles := []any{}, map[string]any{}
 	for _, w := range wanted {
-		n, _, err := network.Lookup(nets, w.Name, w.SubnetName)
-		if err != nil || network.IsCtlplane(n) { // a network that does not exist is the address plan's to report
+		sub, err := site.Subnet(w.Name, w.SubnetName)
+		if err != nil || sub.Network.IsCtlplane() { // a network that does not exist is the address plan's to report
 			continue
 		}
 		listed = append(listed, w.Name)
-		roles[w.Name] = network.ServiceNetwork(n)
+		roles[w.Name] = sub.Network.Role
 	}
 	return map[string]any{"nodeset_networks": listed, "networks_lower": roles, "network_servicenet_map": roles}
-}
-
-func managementNetwork(nets v1alpha1.NetConfigSpec) string {
-	for _, n := range nets.Networks {
-		if network.IsCtlplane(n) {
-			return variable(network.ServiceNetwork(n))
-		}
-	}
-	return v1alpha1.CtlplaneNetwork
 }
 
 // knownHosts are the hosts as edpm_ssh_known_hosts takes them. One whose names are all another node's too is left out.

@@ -144,6 +144,10 @@ type DataPlaneNodeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	SSHHostKey string `json:"sshHostKey,omitempty"`
+	// address of the node on the control-plane network, which any network may be by its role.
+	// +optional
+	// +kubebuilder:validation:MaxLength=45
+	Address string `json:"address,omitempty"`
 	// networkHash identifies the rendered network the node should have.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
@@ -169,7 +173,7 @@ type DataPlaneNodeStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=dataplanenodes,singular=dataplanenode,shortName=dpn,categories=rackplane
 // +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.host.name`
-// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.networks[?(@.network=="ctlplane")].address`
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.address`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.conditions[?(@.type=="Ready")].lastTransitionTime`

@@ -65,7 +65,7 @@ func (p *preview) check(ctx context.Context, m *manifest.Reader, examiner remote
 }
 
 func checkNode(ctx context.Context, m *manifest.Reader, in *plan.Set, node *v1alpha1.DataPlaneNode, examiner remote.Examiner) *nodeCheck {
-	login, addressed := plan.LoginOf(in.NodeSet, node, in.Networks)
+	login, addressed := plan.LoginOf(in.NodeSet, node, in.Site)
 	c := &nodeCheck{Login: login.User + "@" + login.Address, Result: resultConfigured}
 	switch {
 	case len(node.Status.Services) > 0:

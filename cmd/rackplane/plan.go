@@ -208,7 +208,7 @@ func readSets(ctx context.Context, m *manifest.Reader, world *plan.World) ([]pla
 		}
 		set.Status.Cloud = cmp.Or(in.Cloud, set.Status.Cloud)
 		sets = append(sets, in)
-		nameless := world.Nameless(set, in.Networks)
+		nameless := world.Nameless(set, in.Site)
 		for _, node := range plan.Desired(set) {
 			if world.Node(node.Namespace, node.Name) == nil && !nameless[node.Name] {
 				added = append(added, node)
@@ -272,10 +272,10 @@ func planSet(world plan.World, in plan.Set, before map[string]v1alpha1.DataPlane
 	for _, problem := range in.Problems {
 		out.tell(problem.Error())
 	}
-	for _, problem := range world.SpecProblems(set, in.Networks) {
+	for _, problem := range world.SpecProblems(set, in.Site) {
 		out.tell(problem)
 	}
-	decision, err := plan.Decide(world, set, in.Networks)
+	decision, err := plan.Decide(world, set, in.Site)
 	if err != nil {
 		return out, err
 	}
@@ -368,14 +368,14 @@ func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in plan.S
 	if host == nil && !set.Spec.PreProvisioned {
 		return n
 	}
-	if rendered, err := plan.RenderNetwork(set, node, in.Networks, host); err == nil {
+	if rendered, err := plan.RenderNetwork(set, node, in.Site, host); err == nil {
 		n.NMState = rendered.NMState
 	}
 	return n
 }
 
 func (s *setPlan) addInventory(in plan.Set, world *plan.World) error {
-	if len(in.Networks.Networks) == 0 {
+	if in.Site.Empty() {
 		return nil
 	}
 	inv, err := in.Inventory(world)

@@ -22,15 +22,15 @@ import (
 	"github.com/rackplane/rackplane/plan"
 )
 
-// Networks reads the namespace's one NetConfig and checks what the API server cannot.
-func Networks(ctx context.Context, r client.Reader, namespace string) (v1alpha1.NetConfigSpec, error) {
+// Site reads the namespace's one NetConfig. One that has a problem is refused.
+func Site(ctx context.Context, r client.Reader, namespace string) (network.Site, error) {
 	var list v1alpha1.NetConfigList
 	if err := r.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-		return v1alpha1.NetConfigSpec{}, fmt.Errorf("list NetConfigs in %s: %w", namespace, err)
+		return network.Site{}, fmt.Errorf("list NetConfigs in %s: %w", namespace, err)
 	}
 	switch len(list.Items) {
 	case 0:
-		return v1alpha1.NetConfigSpec{}, fault.New(fault.Missing,
+		return network.Site{}, fault.New(fault.Missing,
 			"namespace %s has no NetConfig: create one with the networks of the site", namespace)
 	case 1:
 	default:
@@ -38,14 +38,15 @@ func Networks(ctx context.Context, r client.Reader, namespace string) (v1alpha1.
 		for i := range list.Items {
 			names = append(names, list.Items[i].Name)
 		}
-		return v1alpha1.NetConfigSpec{}, fault.New(fault.Rejected,
+		return network.Site{}, fault.New(fault.Rejected,
 			"namespace %s has %d NetConfigs (%s): keep one", namespace, len(names), strings.Join(names, ", "))
 	}
 	config := &list.Items[0]
-	if err := errors.Join(network.Validate(config.Spec)...); err != nil {
-		return v1alpha1.NetConfigSpec{}, fault.New(fault.Rejected, "NetConfig %s/%s: %s", namespace, config.Name, line.Of(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	site, problems := network.NewSite(config.Spec)
+	if err := errors.Join(problems...); err != nil {
+		return network.Site{}, fault.New(fault.Rejected, "NetConfig %s/%s: %s", namespace, config.Name, line.Of(strings.ReplaceAll(err.Error(), "\n", "; ")))
 	}
-	return config.Spec, nil
+	return site, nil
 }
 
 // Keys of the Secret that NodeTemplate.ansibleSSHPrivateKeySecret names, as in RHOSO 18.

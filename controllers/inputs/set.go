@@ -14,7 +14,7 @@ import (
 func ReadSet(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, services []string) (plan.Set, error) {
 	s := plan.Set{NodeSet: set}
 	var err error
-	if s.Networks, err = Networks(ctx, r, set.Namespace); note(&s, err) {
+	if s.Site, err = Site(ctx, r, set.Namespace); note(&s, err) {
 		return plan.Set{}, err
 	}
 	if s.Key, err = ReadSSHKey(ctx, r, set); note(&s, err) {

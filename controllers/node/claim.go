@@ -157,7 +157,7 @@ func (p *pass) handedOver(host *metal3v1alpha1.BareMetalHost) bool {
 // addressed checks that every wanted network has an address, and renders the network from them.
 func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 	var err error
-	if p.nets, err = inputs.Networks(ctx, p.Reader, p.node.Namespace); err != nil {
+	if p.site, err = inputs.Site(ctx, p.Reader, p.node.Namespace); err != nil {
 		return problem(err)
 	}
 	if missing := plan.Unaddressed(p.set, p.node); len(missing) > 0 {
@@ -167,10 +167,10 @@ func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	if p.rendered, err = plan.RenderNetwork(p.set, p.node, p.nets, host); err != nil {
+	if p.rendered, err = plan.RenderNetwork(p.set, p.node, p.site, host); err != nil {
 		return problem(err)
 	}
-	p.node.Status.NetworkHash = p.rendered.Hash
+	p.node.Status.NetworkHash, p.node.Status.Address = p.rendered.Hash, plan.ControlPlaneAddress(p.node, p.site)
 	return step.Outcome{}, nil
 }
 

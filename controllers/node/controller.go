@@ -55,7 +55,7 @@ type pass struct {
 
 	set      *v1alpha1.NodeSet             // by adopt
 	host     *metal3v1alpha1.BareMetalHost // by claimed; nil for a pre-provisioned node
-	nets     v1alpha1.NetConfigSpec        // by addressed
+	site     network.Site                  // by addressed
 	rendered network.Rendered              // by addressed
 	key      plan.SSHKey                   // by handOver
 	note     string                        // by handOver: what a user should know of a node that is deployed

@@ -195,7 +195,7 @@ func (p *pass) answered() bool {
 
 // target is where and how the node is logged in to; without an address while it has none.
 func (p *pass) target() remote.Target {
-	login, _ := plan.LoginOf(p.set, p.node, p.nets)
+	login, _ := plan.LoginOf(p.set, p.node, p.site)
 	target := remote.Target{
 		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: plan.HostKeys(p.set, p.node),
 	}

@@ -43,7 +43,7 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 	if err := p.Reader.List(ctx, &services, client.InNamespace(p.node.Namespace)); err != nil {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
 	}
-	want := plan.WantJoined(p.set, p.node, p.nets, plan.ServiceTypes(p.set, services.Items))
+	want := plan.WantJoined(p.set, p.node, p.site, plan.ServiceTypes(p.set, services.Items))
 	seen, err := p.see(ctx, access, want.Host)
 	switch {
 	case ctx.Err() != nil:

@@ -103,7 +103,7 @@ func (p *pass) farewell(ctx context.Context) (*farewell, error) {
 		return nil, nil
 	}
 	p.set = set
-	nets, err := inputs.Networks(ctx, p.Live, p.node.Namespace)
+	site, err := inputs.Site(ctx, p.Live, p.node.Namespace)
 	if err != nil && !plan.IsProblem(err) {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (p *pass) farewell(ctx context.Context) (*farewell, error) {
 	if f.access, err = inputs.ReadCloud(ctx, p.Live, set); err != nil {
 		return nil, err
 	}
-	f.host = plan.WantJoined(set, p.node, nets, nil).Host
+	f.host = plan.WantJoined(set, p.node, site, nil).Host
 	f.Name = f.host.Names[0]
 	if was := p.node.Status.OpenStack; was != nil {
 		f.ServiceID = was.ServiceID

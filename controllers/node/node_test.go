@@ -556,6 +556,26 @@ func TestServiceFailure(t *testing.T) {
 	}
 }
 
+// The control plane is a role: a site may call the network as it likes, and the node tells its address there all the same.
+func TestAddressIsTheControlPlanes(t *testing.T) {
+	r := site(t)
+	edit(r, steptest.NetConfig(), func(c *v1alpha1.NetConfig) {
+		c.Spec.Networks[0].Name, c.Spec.Networks[0].ServiceNetwork = "provisioning", "CtlPlane"
+	})
+	edit(r, steptest.NodeSet(1), func(s *v1alpha1.NodeSet) {
+		s.Spec.NodeTemplate.Networks = []v1alpha1.NodeNetwork{{Name: "internalapi"}, {Name: "provisioning", DefaultRoute: true}}
+	})
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
+		n.Spec.Networks = []v1alpha1.Address{n.Spec.Networks[1], n.Spec.Networks[0]}
+		n.Spec.Networks[1].Network = "provisioning"
+	})
+	r.pass()
+	if got := r.node().Status.Address; got != "192.168.0.10" {
+		t.Errorf("status.address %q, want that on the control plane", got)
+	}
+	r.settled()
+}
+
 func TestPreProvisioned(t *testing.T) {
 	set := steptest.NodeSet(0)
 	set.Spec.PreProvisioned, set.Spec.Replicas, set.Spec.Image, set.Spec.Services = true, nil, nil, nil

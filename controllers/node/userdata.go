@@ -47,7 +47,7 @@ func (p *pass) userData(hostKey *corev1.Secret) ([]byte, error) {
 	section := plan.Section(p.set, p.node.Name)
 	short, _, _ := strings.Cut(p.node.Spec.HostName, ".")
 	config := cloudConfig{
-		Hostname: short, FQDN: plan.CanonicalName(p.node, p.nets), SSHDeleteKeys: true, DisableRoot: true,
+		Hostname: short, FQDN: plan.CanonicalName(p.node, p.site), SSHDeleteKeys: true, DisableRoot: true,
 		Users: []cloudUser{{
 			Name: section.Ansible.AnsibleUser, Gecos: "Rackplane", Shell: "/bin/bash", LockPassword: true,
 			Sudo: []string{"ALL=(ALL) NOPASSWD:ALL"}, SSHAuthorizedKeys: p.key.Authorized,

@@ -45,7 +45,7 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	for _, problem := range p.inputs.Problems {
 		problems = append(problems, problem.Error())
 	}
-	problems = append(problems, p.world.SpecProblems(p.set, p.inputs.Networks)...)
+	problems = append(problems, p.world.SpecProblems(p.set, p.inputs.Site)...)
 	if len(problems) > 0 {
 		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(problems), 0), nil
 	}
@@ -58,7 +58,7 @@ func (p *pass) find(name string) *v1alpha1.DataPlaneNode { return p.world.Node(p
 // nodes creates the nodes that are missing and deletes those that are too many.
 func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 	desired := plan.Desired(p.set)
-	nameless := p.world.Nameless(p.set, p.inputs.Networks)
+	nameless := p.world.Nameless(p.set, p.inputs.Site)
 	var refused []string
 	var failed []error
 	for i := range desired {
@@ -123,7 +123,7 @@ func deleteExactly(ctx context.Context, c client.Client, obj client.Object) erro
 
 // plan decides hosts and addresses and writes the decisions.
 func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
-	decision, err := plan.Decide(p.world, p.set, p.inputs.Networks)
+	decision, err := plan.Decide(p.world, p.set, p.inputs.Site)
 	if err != nil {
 		return step.Outcome{}, err
 	}

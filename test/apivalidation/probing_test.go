@@ -172,9 +172,10 @@ func named(t *testing.T, u *unstructured.Unstructured) error {
 	case "NodeSet":
 		set := typed(t, u, &v1alpha1.NodeSet{})
 		world := plan.NewWorld([]v1alpha1.NodeSet{*set}, nil, nil)
-		problems = world.SpecProblems(set, v1alpha1.NetConfigSpec{})
+		problems = world.SpecProblems(set, network.Site{})
 	case "NetConfig":
-		for _, err := range network.Validate(typed(t, u, &v1alpha1.NetConfig{}).Spec) {
+		_, wrong := network.NewSite(typed(t, u, &v1alpha1.NetConfig{}).Spec)
+		for _, err := range wrong {
 			problems = append(problems, err.Error())
 		}
 	case "BareMetalHost":

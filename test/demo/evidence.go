@@ -69,7 +69,7 @@ func hostKey(v report.View, n *v1alpha1.DataPlaneNode) string {
 	return ""
 }
 
-func ctlplane(n *v1alpha1.DataPlaneNode) string { return addressOn(n, v1alpha1.CtlplaneNetwork) }
+func ctlplane(n *v1alpha1.DataPlaneNode) string { return n.Status.Address }
 
 func addressOn(n *v1alpha1.DataPlaneNode, network string) string {
 	for _, a := range n.Spec.Networks {

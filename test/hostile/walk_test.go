@@ -285,15 +285,16 @@ func build(t *testing.T, a attack) (inv inventory.Inventory, told bool) {
 	}
 	host := claim.Host{Ref: *node.Spec.Host, Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}}}
 	world := plan.NewWorld([]v1alpha1.NodeSet{*set}, nodes, []claim.Host{host})
-	problems := append(world.SpecProblems(set, site.Spec), texted(network.Validate(site.Spec))...)
-	in := plan.Set{NodeSet: set, Networks: site.Spec}
+	read, wrong := network.NewSite(site.Spec)
+	problems := append(world.SpecProblems(set, read), texted(wrong)...)
+	in := plan.Set{NodeSet: set, Site: read}
 	made, err := in.Inventory(&world)
 	if err != nil {
 		return inventory.Inventory{}, true
 	}
 	problems = append(problems, texted(made.NodeProblems())...)
-	if len(network.Validate(site.Spec)) > 0 {
-		return inventory.Inventory{}, true // a site with a problem is no site for inputs.Networks
+	if len(wrong) > 0 {
+		return inventory.Inventory{}, true // inputs.Site gives no site that has a problem
 	}
 	return made.Inventory, len(problems) > 0
 }

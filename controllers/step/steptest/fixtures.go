@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/network"
 )
 
 // Namespace of every fixture.
@@ -49,6 +50,15 @@ func NetConfig() *v1alpha1.NetConfig {
 			AllocationRanges: []v1alpha1.AllocationRange{{Start: "172.17.0.10", End: "172.17.15.250"}},
 		}}},
 	}}}
+}
+
+// Networks returns NetConfig as it is read.
+func Networks() network.Site {
+	site, problems := network.NewSite(NetConfig().Spec)
+	if len(problems) > 0 {
+		panic(problems[0]) // the fixture itself is wrong
+	}
+	return site
 }
 
 // Host is an inspected, available host.
