@@ -49,6 +49,8 @@ type Result struct {
 	Annotation Cost `json:"annotation"`
 	Label      Cost `json:"label"`
 	Secret     Cost `json:"secret"`
+	// Outage stands in for all but Enrol when one is asked for.
+	Outage *Outage `json:"outage,omitempty"`
 }
 
 // PerNode is a cost as a whole and by each node.
@@ -64,23 +66,24 @@ type PerNode struct {
 func main() {
 	sizes := flag.String("sizes", "100,300,1000", "numbers of nodes, each a measurement of its own")
 	data := flag.Int("data", 4096, "bytes of data that each service has")
+	outage := flag.Duration("outage", 0, "cut the engine off from the API server for so long while the set comes up, and measure only what follows")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measureAll(ctx, *sizes, *data); err != nil {
+	if err := measureAll(ctx, *sizes, *data, *outage); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
 }
 
-func measureAll(ctx context.Context, sizes string, data int) error {
+func measureAll(ctx context.Context, sizes string, data int, outage time.Duration) error {
 	for field := range strings.SplitSeq(sizes, ",") {
 		nodes, err := strconv.ParseInt(field, 10, 32)
 		if err != nil || nodes < 10 || nodes > 5000 {
 			return fmt.Errorf("-sizes %s: use numbers from 10 to 5000, separated by commas", sizes)
 		}
-		m := &measurement{nodes: int32(nodes), data: data, result: Result{Nodes: int32(nodes)}}
+		m := &measurement{nodes: int32(nodes), data: data, outage: outage, result: Result{Nodes: int32(nodes)}}
 		if err := withRig(ctx, m.run); err != nil {
 			return fmt.Errorf("%d nodes: %w", nodes, err)
 		}
@@ -96,6 +99,7 @@ type measurement struct {
 	*rig
 	nodes  int32
 	data   int // bytes of each service
+	outage time.Duration
 	told   int32
 	result Result
 }
@@ -112,8 +116,12 @@ func (m *measurement) run(ctx context.Context, r *rig) error {
 			return err
 		}
 	}
-	for _, part := range []func(context.Context) error{m.enrol, m.up, m.rest, m.changes, m.grow} {
-		bounded, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %s", limit))
+	parts := []func(context.Context) error{m.enrol, m.up, m.rest, m.changes, m.grow}
+	if m.outage > 0 {
+		parts = []func(context.Context) error{m.enrol, m.suffer}
+	}
+	for _, part := range parts {
+		bounded, cancel := context.WithTimeoutCause(ctx, limit+m.outage, fmt.Errorf("not done after %s", limit))
 		err := part(bounded)
 		cancel()
 		if err != nil {

@@ -41,6 +41,8 @@ type Cost struct {
 type meter struct {
 	calls, writes, events, uncached, bytes, watched atomic.Int64
 	last                                            atomic.Int64 // when the last call but a watch began, in Unix nanoseconds
+	wrote                                           atomic.Int64 // when the first write but an Event was taken since it was set to 0
+	failed                                          atomic.Int64 // calls that got no answer
 
 	mu    sync.Mutex
 	verbs map[string]int64 // calls by verb and resource
@@ -65,6 +67,12 @@ func (c counted) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.enter(req, query.Get("resourceVersion") != "")
 	}
 	resp, err := c.next.RoundTrip(req)
+	switch {
+	case err != nil:
+		c.failed.Add(1)
+	case req.Method != http.MethodGet && resp.StatusCode < 300 && !strings.HasPrefix(resourceOf(req.URL.Path), "events"):
+		c.wrote.CompareAndSwap(0, time.Now().UnixNano())
+	}
 	if err == nil {
 		resp.Body = &body{ReadCloser: resp.Body, meter: c.meter, watch: watch}
 	}

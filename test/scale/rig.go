@@ -34,6 +34,7 @@ import (
 type rig struct {
 	user    client.Client // of a person; not counted
 	meter   *meter
+	cable   *cable // between the engine and the API server
 	servers *servers
 }
 
@@ -63,6 +64,9 @@ func withRig(ctx context.Context, work func(context.Context, *rig) error) (err e
 		return err
 	}
 	r := &rig{user: user, meter: newMeter(), servers: newServers(openstacktest.New(authURL, secret.Value(password)))}
+	if r.cable, limited, err = newCable(ctx, limited); err != nil {
+		return err
+	}
 	done := make(chan struct{})
 	defer close(done)
 	go r.meter.watchHeap(done)
