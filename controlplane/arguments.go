@@ -30,7 +30,7 @@ func etcdArgs(dir string, keys pki, ports ports) []string {
 }
 
 // apiServerArgs runs kube-apiserver for custom resources, Secrets and Events; nothing schedules pods here.
-// Flags: kube-apiserver v1.36 command line reference.
+// Flags: kube-apiserver v1.37 command line reference.
 func apiServerArgs(listen string, keys pki, ports ports) []string {
 	serving, etcd := keys.file(certServing), keys.file(certEtcdClient)
 	signing := keys.signingKey()

@@ -8,7 +8,7 @@ import (
 )
 
 // KubernetesVersion is the version of kube-apiserver that hack/kube-assets.sh provides.
-const KubernetesVersion = "v1.36.3"
+const KubernetesVersion = "v1.37.2"
 
 // Cache is where what the scripts in hack build or download is kept between runs: RACKPLANE_CACHE, or rackplane in the
 // user's cache directory.

@@ -6,8 +6,8 @@
 #   RACKPLANE_OFFLINE  when set, fail instead of downloading
 set -euo pipefail
 
-version=v1.36.3
-envtest=sigs.k8s.io/controller-runtime/tools/setup-envtest@v0.24.1
+version=v1.37.2
+envtest=sigs.k8s.io/controller-runtime/tools/setup-envtest@v0.25.2
 download_seconds=60
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
