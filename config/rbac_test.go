@@ -39,6 +39,7 @@ func rights() map[right]string {
 		{manager, own + "dataplanedeployments/status", "patch"}:                       "tells",
 		{manager, own + "dataplaneservices", "get list watch"}:                        "runs them",
 		{manager, own + "netconfigs", "get list watch"}:                               "plans addresses by them",
+		{manager, own + "addressblocks", "create delete get list update watch"}:       "gives addresses out by compare-and-swap",
 		{manager, own + "hostclaimpolicies", "get list watch"}:                        "claims by them",
 		{manager, "coordination.k8s.io/leases", "create delete get update"}:           "a run and its nodes are leased in their namespace: one run per node, whoever asks",
 		{manager, "metal3.io/baremetalhosts", "get list patch watch"}:                 "claims, hands over, undeploys; finalizer",

@@ -18,6 +18,9 @@ type Holder struct {
 	Wants []v1alpha1.NodeNetwork
 	// Held are the addresses decided earlier.
 	Held []v1alpha1.Address
+	// Granted are the addresses that the Ledger holds for the node, whether they have been written into it or not: nobody
+	// else gets them. Without a Ledger there are none.
+	Granted []netip.Addr
 	// AnsibleHost of a pre-provisioned node; when it is an address inside the ctlplane subnet it is the fixed one there.
 	AnsibleHost string
 }
@@ -46,9 +49,11 @@ type AddressProblem struct {
 // An address that is held and still wanted (same network and subnet, inside its cidr, the fixed one if one is asked for)
 // stays, even when ranges have moved away from it. Then fixedIPs are given, which may lie outside allocationRanges and in
 // excludeAddresses, but never take what another node keeps: two nodes cannot swap addresses in one step. The rest get the
-// lowest free address of allocationRanges. The order of holders does not matter.
+// lowest free address of allocationRanges, one that is granted to the node before any other. The order of holders does not
+// matter. A node whose address is granted to another one keeps it until a fixed one is asked for, and is told: moving a
+// server that runs is for a person to decide.
 func PlanAddresses(site Site, holders []Holder) AddressPlan {
-	p := addressPlanner{site: site, pools: map[*Subnet]*pool{}, owner: make(map[netip.Addr]string, len(holders))}
+	p := addressPlanner{site: site, pools: map[*Subnet]*pool{}, owner: make(map[netip.Addr]string, len(holders)), granted: map[netip.Addr]string{}}
 	sorted := slices.SortedStableFunc(slices.Values(holders), func(a, b Holder) int { return strings.Compare(a.Node, b.Node) })
 	for i := range sorted {
 		p.addWants(&sorted[i])
@@ -84,10 +89,15 @@ type addressPlanner struct {
 	site  Site
 	pools map[*Subnet]*pool
 	owner map[netip.Addr]string
-	wants []*want
+	// granted are the nodes that the Ledger names.
+	granted map[netip.Addr]string
+	wants   []*want
 }
 
 func (p *addressPlanner) addWants(h *Holder) {
+	for _, a := range h.Granted {
+		p.granted[a] = h.Node
+	}
 	wants := make([]want, len(h.Wants))
 	for i, n := range h.Wants {
 		w := &wants[i]
@@ -98,7 +108,7 @@ func (p *addressPlanner) addWants(h *Holder) {
 			continue
 		}
 		p.resolve(w)
-		w.recall(h.Held)
+		w.recall(h)
 		if w.problem == "" {
 			w.fix(h.AnsibleHost)
 		}
@@ -124,13 +134,19 @@ func (w *want) field() string {
 }
 
 // recall finds the address held for the want. While the want cannot be resolved, any address on the network counts.
-func (w *want) recall(held []v1alpha1.Address) {
-	for _, a := range held {
+func (w *want) recall(h *Holder) {
+	for _, a := range h.Held {
 		if a.Network != w.Name || (a.Subnet != w.subnet && w.subnet != "") {
 			continue
 		}
 		if addr, err := netip.ParseAddr(a.Address); err == nil {
 			w.held, w.subnet = addr, a.Subnet
+			return
+		}
+	}
+	for _, a := range h.Granted {
+		if w.problem == "" && w.pool.Prefix.Contains(a) {
+			w.held = a
 			return
 		}
 	}
@@ -172,9 +188,16 @@ func (w *want) stays() bool {
 	return w.pool.Prefix.Contains(w.held) && !slices.Contains(w.pool.reserved, w.held) && (!w.fixed.IsValid() || w.fixed == w.held)
 }
 
-// keep gives the held address unless another node has it.
+// keep gives the held address unless another node has it. Where the Ledger names another one, both have it: that is told.
 func (p *addressPlanner) keep(w *want) {
-	if w.held.IsValid() && p.owner[w.held] == "" {
+	other := p.granted[w.held]
+	switch {
+	case !w.held.IsValid():
+	case other != "" && other != w.node:
+		w.address = w.held
+		w.problem = cmp.Or(w.problem, fmt.Sprintf("address %s of node %s is also held by node %s (AddressBlock %s): give one of them another with networks[%s].fixedIP",
+			w.held, w.node, other, BlockName(w.held), w.Name))
+	case p.owner[w.held] == "":
 		p.give(w, w.held)
 	}
 }
@@ -218,7 +241,7 @@ func (p *addressPlanner) grantFree() {
 		if w.problem != "" || w.address.IsValid() {
 			continue
 		}
-		if a := w.pool.lowest(p.owner); a.IsValid() {
+		if a := w.pool.lowest(p.owner, p.granted); a.IsValid() {
 			p.give(w, a)
 			continue
 		}
@@ -237,14 +260,14 @@ func (p *addressPlanner) give(w *want, a netip.Addr) {
 
 // lowest is the lowest free address; zero when there is none. Addresses are never given back within a plan, so it goes
 // on where it stopped.
-func (p *pool) lowest(owner map[netip.Addr]string) netip.Addr {
+func (p *pool) lowest(owner, granted map[netip.Addr]string) netip.Addr {
 	for ; p.at < len(p.ranges); p.at, p.next = p.at+1, (netip.Addr{}) {
 		r := p.ranges[p.at]
 		if !p.next.IsValid() {
 			p.next = r.From()
 		}
 		for ; r.Contains(p.next); p.next = p.next.Next() {
-			if owner[p.next] == "" {
+			if owner[p.next] == "" && granted[p.next] == "" {
 				return p.next
 			}
 		}

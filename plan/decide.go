@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -127,14 +128,17 @@ func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, site network.Si
 	if site.Empty() {
 		return nil
 	}
-	var holders []network.Holder
+	holders := strangers(w, set.Namespace)
+	granted := w.granted()
 	own := map[string]bool{}
 	for i := range w.Nodes {
 		node := &w.Nodes[i]
 		if node.Namespace != set.Namespace {
 			continue
 		}
-		holder := network.Holder{Node: OwnerOf(node).String(), Held: node.Spec.Networks}
+		holder := network.Holder{
+			Node: OwnerOf(node).String(), Held: node.Spec.Networks, Granted: granted[network.Identity{Node: node.Name, UID: node.UID}],
+		}
 		owner := w.SetOf(node)
 		if leaving := !node.DeletionTimestamp.IsZero() || owner == nil; leaving {
 			holder.Wants = wantsOf(node.Spec.Networks) // it keeps what it has until it is gone
@@ -155,6 +159,26 @@ func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, site network.Si
 		}
 	}
 	return plan.Addresses
+}
+
+func (w *World) granted() map[network.Identity][]netip.Addr {
+	if w.Ledger == nil {
+		return nil
+	}
+	return w.Ledger.Granted()
+}
+
+// strangers are holders that the world does not show: what they hold nobody else gets until they are seen to be gone.
+func strangers(w World, namespace string) []network.Holder {
+	if w.Ledger == nil {
+		return nil
+	}
+	granted := w.Ledger.Granted()
+	var out []network.Holder
+	for _, who := range w.Ledger.Absent(w.Tenants(namespace)) {
+		out = append(out, network.Holder{Node: fmt.Sprintf("%s/%s (UID %s)", namespace, who.Node, who.UID), Granted: granted[who]})
+	}
+	return out
 }
 
 func wantsOf(held []v1alpha1.Address) []v1alpha1.NodeNetwork {

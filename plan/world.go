@@ -10,6 +10,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
 
@@ -19,6 +20,20 @@ type World struct {
 	NodeSets []v1alpha1.NodeSet
 	Nodes    []v1alpha1.DataPlaneNode
 	Hosts    []claim.Host
+	// Ledger is who holds which address of the namespace that is planned; nil plans as if nothing had been given out but
+	// what the nodes have.
+	Ledger *network.Ledger
+}
+
+// Tenants are the nodes of a namespace as a Ledger knows them, with the addresses that they have.
+func (w *World) Tenants(namespace string) []network.Tenant {
+	var out []network.Tenant
+	for i := range w.Nodes {
+		if n := &w.Nodes[i]; n.Namespace == namespace {
+			out = append(out, network.Tenant{Node: n.Name, UID: n.UID, Has: n.Spec.Networks})
+		}
+	}
+	return out
 }
 
 // NewWorld sorts what there is, and tells hosts that serve nobody. It keeps the slices.

@@ -18,6 +18,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&DataPlaneDeployment{}, &DataPlaneDeploymentList{},
 		&NetConfig{}, &NetConfigList{},
 		&HostClaimPolicy{}, &HostClaimPolicyList{},
+		&AddressBlock{}, &AddressBlockList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -23,7 +23,7 @@ type HostReference struct {
 	UID types.UID `json:"uid,omitempty"`
 }
 
-// Address is an address held by a node. Holding it here is what reserves it: no other record exists.
+// Address is an address held by a node. The AddressBlock it is in names the node first: that is what reserves it.
 type Address struct {
 	// network is the NetConfig network's name.
 	// +required

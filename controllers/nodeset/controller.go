@@ -10,6 +10,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/addresses"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/plan"
 )
@@ -41,6 +42,8 @@ type pass struct {
 	world     plan.World                     // by observe; nodes, plan and services keep it up to date with what they write
 	inputs    plan.Set                       // by inputReady
 	members   []v1alpha1.DataPlaneNode       // by nodes: those of the set that are not being deleted
+	ledger    *addresses.Keeper              // by plan; nil without networks
+	written   map[string]bool                // nodes whose spec was written in this pass
 	inventory plan.Inventory                 // by services
 	hashed    bool                           // by services: the wanted inputs are decided
 }
@@ -52,6 +55,7 @@ type pass struct {
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices;netconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=hostclaimpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=addressblocks,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -62,7 +66,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 	if err := r.Reader.Get(ctx, req.NamespacedName, set); err != nil {
 		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
 	}
-	p := &pass{Reconciler: r, set: set}
+	p := &pass{Reconciler: r, set: set, written: map[string]bool{}}
 	steps := []step.Step{
 		{Run: p.adopt},
 		{Run: p.observe},
@@ -77,6 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		steps = []step.Step{
 			{Run: p.dropDeployments},
 			{Run: p.dropNodes},
+			{Run: p.addressesFreed},
 			{Run: p.letGo},
 		}
 	}

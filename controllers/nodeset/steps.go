@@ -123,17 +123,21 @@ func deleteExactly(ctx context.Context, c client.Client, obj client.Object) erro
 
 // plan decides hosts and addresses and writes the decisions.
 func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
+	if err := p.openLedger(ctx); err != nil {
+		return step.Outcome{}, err
+	}
 	decision, err := plan.Decide(p.world, p.set, p.inputs.Site)
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	if err := p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec { return decision.Nodes[p.members[i].Name] }); err != nil {
+	out, err := p.give(ctx, decision.Nodes)
+	if err != nil {
 		return step.Outcome{}, err
 	}
 	if reason := decision.Reason(); reason != "" {
-		return step.Later(reason, decision.Message(), 0), nil
+		return step.Later(reason, decision.Message(), out.After()), nil
 	}
-	return step.Outcome{}, nil
+	return out, nil
 }
 
 // writeEach patches every member's spec; one that fails holds up no other.
@@ -157,6 +161,7 @@ func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNod
 		return err
 	}
 	*p.find(node.Name) = *node
+	p.written[node.Name] = true
 	return nil
 }
 

@@ -35,6 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.DataPlaneDeployment{}, handler.EnqueueRequestsFromMapFunc(deployed)).
 		Watches(&v1alpha1.DataPlaneService{}, neighbours).
 		Watches(&v1alpha1.NetConfig{}, neighbours).
+		Watches(&v1alpha1.AddressBlock{}, handler.EnqueueRequestsFromMapFunc(r.onBlock)).
 		Watches(&metal3v1alpha1.BareMetalHost{}, r.onHost()).
 		Watches(&v1alpha1.HostClaimPolicy{}, handler.EnqueueRequestsFromMapFunc(r.onPolicy)).
 		WatchesMetadata(&corev1.Secret{}, neighbours, builder.WithPredicates(inputs.UserMade())).
@@ -118,6 +119,21 @@ func (r *Reconciler) onPolicy(ctx context.Context, policy client.Object) []recon
 	return r.takers(ctx, func(set *v1alpha1.NodeSet) bool {
 		return plan.HostNamespace(set) == policy.GetNamespace() || short(set)
 	})
+}
+
+// onBlock wakes the sets of the namespace that are short: an address may have become free.
+func (r *Reconciler) onBlock(ctx context.Context, block client.Object) []reconcile.Request {
+	var sets v1alpha1.NodeSetList
+	if err := r.Client.List(ctx, &sets, client.InNamespace(block.GetNamespace())); err != nil {
+		return nil // the resync looks again
+	}
+	var out []reconcile.Request
+	for i := range sets.Items {
+		if short(&sets.Items[i]) {
+			out = append(out, request(sets.Items[i].Namespace, sets.Items[i].Name))
+		}
+	}
+	return out
 }
 
 func changedHands(e event.UpdateEvent) bool {

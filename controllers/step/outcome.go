@@ -83,6 +83,9 @@ func (o Outcome) Again(d time.Duration) Outcome {
 	return o
 }
 
+// After returns when another pass was asked for; 0 is never.
+func (o Outcome) After() time.Duration { return o.after }
+
 // IsDone reports whether the step's condition is True.
 func (o Outcome) IsDone() bool { return o.verdict == done }
 

@@ -56,6 +56,12 @@ kind: DataPlaneDeployment
 metadata: {name: rack7-1, namespace: default}
 spec: {nodeSet: rack7}
 `,
+	"AddressBlock": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: AddressBlock
+metadata: {name: 10.0.0.0-24, namespace: default}
+spec: {cidr: 10.0.0.0/24, holders: [{address: 10.0.0.10, node: r7-n00, uid: a, state: Held}]}
+`,
 	"HostClaimPolicy": `
 apiVersion: dataplane.rackplane.dev/v1alpha1
 kind: HostClaimPolicy
@@ -280,6 +286,18 @@ func TestServiceDeploymentAndNodeRefused(t *testing.T) {
 	})
 }
 
+func TestAddressBlockRefused(t *testing.T) {
+	holder := func(is string) string { return "spec: {holders: [{" + is + "}]}" }
+	checkRefused(t, []refusal{
+		{"no block", "AddressBlock", "spec: {cidr: 10.0.0.0}", []string{"spec.cidr must be a block"}},
+		{"an address of another block", "AddressBlock", holder("address: 10.0.1.10, node: n0, uid: a, state: Held"), []string{"an address that is not in spec.cidr"}},
+		{"no address", "AddressBlock", holder("address: ten, node: n0, uid: a, state: Held"), []string{"must be an IP address"}},
+		{"no UID", "AddressBlock", holder("address: 10.0.0.10, node: n0, state: Held"), []string{"spec.holders[0].uid: Required value"}},
+		{"a state that is none", "AddressBlock", holder("address: 10.0.0.10, node: n0, uid: a, state: Lent"), []string{`supported values: "Held", "Leaving"`}},
+		{"two holders of one address", "AddressBlock", "spec: {holders: [{address: 10.0.0.10, node: n0, uid: a, state: Held}, {address: 10.0.0.10, node: m0, uid: b, state: Held}]}", []string{"spec.holders[1]", "Duplicate value"}},
+	})
+}
+
 func TestHostClaimPolicyRefused(t *testing.T) {
 	selector := func(expression string) string {
 		return "spec: {hostSelector: {matchExpressions: [{key: rack, " + expression + "}]}}"
@@ -301,6 +319,7 @@ func TestImmutable(t *testing.T) {
 	namespace := cluster.Namespace(t, c)
 	for _, tc := range []refusal{
 		{"deployment", "DataPlaneDeployment", "spec: {nodes: [r7-n01]}", []string{"a DataPlaneDeployment (nodeSet, nodes, servicesOverride) cannot change: make a new one"}},
+		{"block and holder of an address", "AddressBlock", "spec: {cidr: 10.0.0.0/23, holders: [{address: 10.0.0.10, node: r7-n01, uid: b, state: Held}]}", []string{"spec.cidr cannot change", "an address changes hands only by being taken out of spec.holders first"}},
 		{"preProvisioned off", "PreProvisioned", `spec: {preProvisioned: null, image: {url: "https://a/b", checksum: c}}`, []string{"spec.preProvisioned cannot change: make a new NodeSet"}},
 		{"preProvisioned on", "NodeSet", "spec: {preProvisioned: true, replicas: null, image: null, nodes: {a: {ansible: {ansibleHost: a}, sshHostKeys: [k]}}}", []string{"spec.preProvisioned cannot change: make a new NodeSet"}},
 	} {

@@ -91,6 +91,12 @@ kind: DataPlaneDeployment
 metadata: {name: rack-1, namespace: default}
 spec: {nodeSet: rack, nodes: [n0], servicesOverride: [bootstrap]}
 `,
+	"AddressBlock": `
+apiVersion: dataplane.rackplane.dev/v1alpha1
+kind: AddressBlock
+metadata: {name: 192.168.122.0-24, namespace: default}
+spec: {cidr: 192.168.122.0/24, holders: [{address: 192.168.122.10, node: n0, uid: a, state: Held}]}
+`,
 	"HostClaimPolicy": `
 apiVersion: dataplane.rackplane.dev/v1alpha1
 kind: HostClaimPolicy

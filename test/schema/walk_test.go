@@ -38,7 +38,7 @@ var every = flag.Bool("every", false, "walk every field under a living engine; w
 // subjects are the objects whose fields are changed, by kind: each lives under the engine.
 var subjects = map[string]string{
 	"NodeSet": world.SetKey().Name, "NetConfig": "site", "DataPlaneService": "network", "DataPlaneNode": "n0", "DataPlaneDeployment": "asked-for",
-	"HostClaimPolicy": "lend",
+	"HostClaimPolicy": "lend", "AddressBlock": "192.168.1.0-24",
 }
 
 func subject(t *testing.T, w *world.World, kind string) client.Object {
