@@ -46,6 +46,7 @@ type pass struct {
 
 	set      *v1alpha1.NodeSet // by inputReady
 	snapshot snapshot          // by inputReady
+	endings  []ending          // by advance
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;patch

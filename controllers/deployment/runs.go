@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/ansible"
 	"github.com/rackplane/rackplane/ansible/rollout"
@@ -44,6 +45,7 @@ func (p *pass) advance(ctx context.Context) (step.Outcome, error) {
 			going = append(going, out)
 		}
 	}
+	failure = errors.Join(failure, p.settle(ctx))
 	out, err := p.decide(ctx, going)
 	return out, errors.Join(failure, err)
 }
@@ -61,7 +63,8 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 		if err != nil || waits != "" {
 			return step.Waiting(v1alpha1.ReasonBusy, waits, runPoll), err
 		}
-		return step.Outcome{}, p.close(ctx, run, status)
+		p.close(run, status)
+		return step.Outcome{}, nil
 	case ansible.Absent:
 		out, err := p.start(ctx, run)
 		if p.isEarly(run, err) {
@@ -69,15 +72,14 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 		}
 		if fault.Is(err, fault.Rejected) {
 			_, released := p.Leases.Release(ctx, p.deployment.Namespace, run.Key)
-			return step.Outcome{}, errors.Join(released, p.close(ctx, run, ansible.Status{State: ansible.Finished, Cause: err.Error()}))
+			p.close(run, ansible.Status{State: ansible.Finished, Cause: err.Error()})
+			return step.Outcome{}, released
 		}
 		if err != nil || !out.IsDone() {
 			return out, err
 		}
 	case ansible.Running:
-		if err := p.part(ctx, run, status); err != nil {
-			return step.Outcome{}, err
-		}
+		p.part(run, status)
 	}
 	return step.Waiting(v1alpha1.ReasonProgressing, p.describe(run)+p.times(status), runPoll), nil
 }
@@ -280,19 +282,57 @@ func (p *pass) nodes() []string {
 	return names
 }
 
+// few is how many nodes are read one by one: more are found in one list, which tells of the whole set.
+const few = 8
+
 // goodNodes are the nodes of the snapshot that are still the same and not being deleted.
 func (p *pass) goodNodes(ctx context.Context) ([]string, error) {
+	alive, err := p.alive(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var good []string
 	for _, t := range p.snapshot.Nodes {
-		node, err := p.node(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		if node != nil && node.DeletionTimestamp.IsZero() {
+		if alive[t.Name] == t.UID {
 			good = append(good, t.Name)
 		}
 	}
 	return good, nil
+}
+
+// alive are the UIDs of the nodes that are not being deleted, by name. Nothing but their metadata is read: what they want
+// and have is in the snapshot.
+func (p *pass) alive(ctx context.Context) (map[string]types.UID, error) {
+	alive := map[string]types.UID{}
+	note := func(n *metav1.PartialObjectMetadata) {
+		if n.DeletionTimestamp.IsZero() {
+			alive[n.Name] = n.UID
+		}
+	}
+	kind := v1alpha1.GroupVersion.WithKind("DataPlaneNode")
+	if len(p.snapshot.Nodes) <= few {
+		for _, t := range p.snapshot.Nodes {
+			node := metav1.PartialObjectMetadata{}
+			node.SetGroupVersionKind(kind)
+			err := p.Live.Get(ctx, types.NamespacedName{Namespace: p.deployment.Namespace, Name: t.Name}, &node)
+			if client.IgnoreNotFound(err) != nil {
+				return nil, fmt.Errorf("read DataPlaneNode %s/%s: %w", p.deployment.Namespace, t.Name, err)
+			}
+			if err == nil {
+				note(&node)
+			}
+		}
+		return alive, nil
+	}
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(kind)
+	if err := p.Live.List(ctx, &list, client.InNamespace(p.deployment.Namespace), client.MatchingLabels{v1alpha1.NodeSetLabel: p.deployment.Spec.NodeSet}); err != nil {
+		return nil, fmt.Errorf("list DataPlaneNodes of NodeSet %s: %w", p.deployment.Spec.NodeSet, err)
+	}
+	for i := range list.Items {
+		note(&list.Items[i])
+	}
+	return alive, nil
 }
 
 // node reads a node of the snapshot; nil when it is gone or another one bears its name.
