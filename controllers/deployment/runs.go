@@ -166,6 +166,9 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 	if i < 0 {
 		return step.Outcome{}, fault.New(fault.Rejected, "service %s is not in the snapshot of DataPlaneDeployment %s", run.Service, p.deployment.Name)
 	}
+	if err := step.Current(ctx, p.Live, p.deployment); err != nil {
+		return step.Outcome{}, err // the run may have ended, and been forgotten, long ago
+	}
 	claim := p.claim(run)
 	tokens, waits, err := p.Leases.Take(ctx, claim)
 	if err != nil || waits != "" {

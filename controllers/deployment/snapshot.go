@@ -60,6 +60,9 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	key := types.NamespacedName{Namespace: p.deployment.Namespace, Name: p.deployment.Name + "-inputs"}
 	var secret corev1.Secret
 	err := p.Reader.Get(ctx, key, &secret)
+	if apierrors.IsNotFound(err) {
+		err = p.Live.Get(ctx, key, &secret) // another would be made
+	}
 	switch {
 	case err == nil && metav1.IsControlledBy(&secret, p.deployment):
 		p.deployment.Status.InputsSecret = key.Name
@@ -78,6 +81,9 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	out, err := p.take(ctx)
 	if err != nil || !out.IsDone() {
 		return out, err
+	}
+	if err := step.Current(ctx, p.Live, p.deployment); err != nil {
+		return step.Outcome{}, err
 	}
 	data, err := p.snapshot.encode()
 	if err != nil {

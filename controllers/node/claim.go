@@ -21,9 +21,8 @@ import (
 
 // adopt finds the node's set and puts the finalizer on before anything is made.
 func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
-	set := &v1alpha1.NodeSet{}
 	key := types.NamespacedName{Namespace: p.node.Namespace, Name: p.node.Labels[v1alpha1.NodeSetLabel]}
-	err := p.Reader.Get(ctx, key, set)
+	set, err := p.readSet(ctx, key)
 	switch {
 	case apierrors.IsNotFound(err):
 		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf(
@@ -44,6 +43,17 @@ func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
 	return step.Outcome{}, step.AddFinalizer(ctx, p.Client, p.node)
 }
 
+// readSet reads the node's set. That there is none, or that another one made the node, is not believed of a cache.
+func (p *pass) readSet(ctx context.Context, key types.NamespacedName) (*v1alpha1.NodeSet, error) {
+	set := &v1alpha1.NodeSet{}
+	err := p.Reader.Get(ctx, key, set)
+	if apierrors.IsNotFound(err) || (err == nil && !plan.DecidedBy(set, p.node)) {
+		set = &v1alpha1.NodeSet{}
+		err = p.Live.Get(ctx, key, set)
+	}
+	return set, err
+}
+
 // claimed takes the planned host by compare-and-swap, if every rule that planned it holds of the host that is swapped.
 func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 	if p.set.Spec.PreProvisioned {
@@ -54,7 +64,7 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 		return step.Lost(v1alpha1.ReasonWaitingForPlan, "no BareMetalHost is planned yet: "+p.planner(), 0), nil
 	}
 	host := &metal3v1alpha1.BareMetalHost{}
-	err := p.Live.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, host)
+	err := p.Reader.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, host)
 	if client.IgnoreNotFound(err) != nil {
 		return step.Outcome{}, fmt.Errorf("read BareMetalHost %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
@@ -69,7 +79,11 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 	if refusal != "" {
 		return step.Lost(v1alpha1.ReasonHostLost, fmt.Sprintf("BareMetalHost %s/%s %s; another host is planned", ref.Namespace, ref.Name, refusal), 0), nil
 	}
-	// The rules were asked after the host was read: if it has changed in between, the swap fails and all begins anew.
+	// A node that is gone must claim nothing: nobody would give it back.
+	if err := step.Current(ctx, p.Live, p.node); err != nil {
+		return step.Outcome{}, err
+	}
+	// The rules were asked after the host was read: if it has changed in between, or was old, the swap fails and all begins anew.
 	if err := p.swap(ctx, host, func() { host.Spec.ConsumerRef = p.us() }); err != nil {
 		return step.Outcome{}, err
 	}
@@ -81,7 +95,7 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 // lent nothing is told, not even whether it is there.
 func (p *pass) refused(ctx context.Context) (string, error) {
 	ref, own := p.node.Spec.Host, p.node.Namespace
-	hosts, err := inputs.ReadHosts(ctx, p.Live, ref.Namespace)
+	hosts, err := inputs.ReadHosts(ctx, p.Reader, ref.Namespace)
 	if err != nil {
 		return "", err
 	}

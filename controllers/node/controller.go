@@ -83,6 +83,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 	if err := r.Reader.Get(ctx, req.NamespacedName, node); err != nil {
 		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
 	}
+	if !node.DeletionTimestamp.IsZero() {
+		// What deletion means for the server is read where it is newest: an annotation may have been set a moment ago.
+		node = &v1alpha1.DataPlaneNode{}
+		if err := r.Live.Get(ctx, req.NamespacedName, node); err != nil {
+			return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
+		}
+	}
 	p := &pass{Reconciler: r, node: node}
 	steps := []step.Step{
 		{Run: p.adopt},

@@ -733,3 +733,31 @@ func TestHardwareDataStandsIn(t *testing.T) {
 	r.pass()
 	r.expect("+Claimed +Addressed -Provisioned:WaitingForHost")
 }
+
+// TestAnOldWorldClaimsNothing: a cache that still shows a node that is gone makes nothing for it, which nobody would ever
+// give back; one that does not show a set yet does not take its node for one without.
+func TestAnOldWorldClaimsNothing(t *testing.T) {
+	r, old := site(t), site(t)
+	gone := r.node()
+	gone.Finalizers = nil
+	for _, err := range []error{r.Plain.Update(t.Context(), gone), r.Plain.Delete(t.Context(), gone)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.controller.Reader = old.Reader
+	before := r.secrets()
+	r.pass()
+	if ref := r.host().Spec.ConsumerRef; ref != nil || !slices.Equal(r.secrets(), before) {
+		t.Errorf("a node that is gone claims a host (%v) or has Secrets made: %v, before %v", ref, r.secrets(), before)
+	}
+
+	r = site(t)
+	r.controller.Reader = newRig(t, planned()).Reader
+	r.pass()
+	for _, c := range r.node().Status.Conditions {
+		if strings.Contains(c.Message, "NodeSet site/rack") {
+			t.Errorf("a set that is only missing in the cache is missed: %+v", c)
+		}
+	}
+}

@@ -65,6 +65,9 @@ func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
 }
 
 func (p *pass) makeHostKey(ctx context.Context) (*corev1.Secret, error) {
+	if err := step.Current(ctx, p.Live, p.node); err != nil {
+		return nil, err // what is made for a node that is gone is never cleared away
+	}
 	random := p.Random
 	if random == nil {
 		random = rand.Reader
@@ -102,10 +105,14 @@ func (p *pass) newSecret(key types.NamespacedName, data map[string][]byte) *core
 	return secret
 }
 
-// ownSecret reads a Secret made for the node; nil when there is none. One that somebody else made is never touched.
+// ownSecret reads a Secret made for the node; nil when there is none, which is not believed of a cache: another would be made.
+// One that somebody else made is never touched.
 func (p *pass) ownSecret(ctx context.Context, r client.Reader, key types.NamespacedName) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
 	err := r.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		err = p.Live.Get(ctx, key, secret)
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil

@@ -51,6 +51,11 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 	if soonest > 0 {
 		out = out.Again(soonest)
 	}
+	if len(due) > 0 {
+		if err := step.Current(ctx, p.Live, p.set); err != nil {
+			return step.Outcome{}, err
+		}
+	}
 	for _, d := range due {
 		if err := p.deploy(ctx, d); err != nil {
 			return step.Outcome{}, err

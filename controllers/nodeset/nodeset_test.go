@@ -758,3 +758,29 @@ func ready(b *testing.B, api *steptest.API, results bool) {
 		}
 	}
 }
+
+// TestAnOldSetDeletesNothing: nodes that only an old set has not are not deleted, and none are made for a set that is gone.
+func TestAnOldSetDeletesNothing(t *testing.T) {
+	old, r := site(t, 3, 1), site(t, 3, 3)
+	old.pass()
+	r.pass()
+	r.pass()
+	edit(r, r.set(), func(s *v1alpha1.NodeSet) { s.Annotations = map[string]string{"changed": "since"} })
+	r.controller.Reader = old.Reader
+	r.pass()
+	for _, n := range r.nodes() {
+		if !n.DeletionTimestamp.IsZero() {
+			t.Errorf("node %s is deleted by a set that was scaled out since", n.Name)
+		}
+	}
+
+	r = site(t, 3, 1)
+	if err := r.Plain.Delete(t.Context(), r.set()); err != nil {
+		t.Fatal(err)
+	}
+	r.controller.Reader = old.Reader
+	r.pass()
+	if nodes := r.nodes(); len(nodes) > 0 {
+		t.Errorf("%d nodes are made for a set that is gone", len(nodes))
+	}
+}

@@ -58,6 +58,9 @@ func (p *pass) find(name string) *v1alpha1.DataPlaneNode { return p.world.Node(p
 // nodes creates the nodes that are missing and deletes those that are too many.
 func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 	desired := plan.Desired(p.set)
+	if err := p.current(ctx, desired); err != nil {
+		return step.Outcome{}, err
+	}
 	nameless := p.world.Nameless(p.set, p.inputs.Site)
 	var refused []string
 	var failed []error
@@ -81,6 +84,27 @@ func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(refused), 0), nil
 	}
 	return step.Outcome{}, nil
+}
+
+// current makes sure that the set is the newest before nodes are made or deleted by it: deleting one erases its server, and
+// nothing made for a set that is gone is ever cleared away.
+func (p *pass) current(ctx context.Context, desired []v1alpha1.DataPlaneNode) error {
+	there := map[string]bool{}
+	for _, node := range p.world.Members(p.set) {
+		there[node.Name] = node.DeletionTimestamp.IsZero()
+	}
+	for i := range desired {
+		if name := desired[i].Name; p.find(name) == nil {
+			return step.Current(ctx, p.Live, p.set)
+		}
+		delete(there, desired[i].Name)
+	}
+	for _, stays := range there {
+		if stays {
+			return step.Current(ctx, p.Live, p.set)
+		}
+	}
+	return nil
 }
 
 func (p *pass) create(ctx context.Context, node v1alpha1.DataPlaneNode) (v1alpha1.DataPlaneNode, error) {

@@ -30,6 +30,9 @@ type Target struct {
 	// Conditions and ObservedGeneration point into the object's status.
 	Conditions         *[]metav1.Condition
 	ObservedGeneration *int64
+	// AsRead makes the status be written only if nobody has changed the object since it was read: for a status that is itself
+	// what is decided from. Others are written by several, each its own fields.
+	AsRead bool
 }
 
 // Loop is what a pass needs of its surroundings.
@@ -72,7 +75,7 @@ func Run(ctx context.Context, l Loop, t Target, steps []Step) (Result, error) {
 		}
 	}
 	changes := p.close(t)
-	if err := patchStatus(ctx, l.Client, t.Object, before); err != nil {
+	if err := patchStatus(ctx, l.Client, t, before); err != nil {
 		return Answer(Outcome{}, client.IgnoreNotFound(err))
 	}
 	announce(l.Events, t.Object, changes)
@@ -102,7 +105,8 @@ func (p *pass) answer() Outcome {
 	return o
 }
 
-func patchStatus(ctx context.Context, c client.Client, obj client.Object, before []byte) error {
+func patchStatus(ctx context.Context, c client.Client, t Target, before []byte) error {
+	obj := t.Object
 	after, err := statusJSON(obj)
 	if err != nil {
 		return err
@@ -113,6 +117,12 @@ func patchStatus(ctx context.Context, c client.Client, obj client.Object, before
 	}
 	if string(diff) == "{}" {
 		return nil
+	}
+	if t.AsRead {
+		guard := fmt.Sprintf(`{"metadata":{"resourceVersion":%q}}`, obj.GetResourceVersion())
+		if diff, err = jsonpatch.MergeMergePatches(diff, []byte(guard)); err != nil {
+			return fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(obj), err)
+		}
 	}
 	// A merge patch names only the fields that changed, so that two writers of one status never undo each other.
 	copied, ok := obj.DeepCopyObject().(client.Object)

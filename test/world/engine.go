@@ -52,27 +52,32 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 	o := observer{w, hook}
 	api := steptest.Walled(tb, w.API)
 	c := writer{api, o}
+	var reader client.Reader = api
+	if w.lag != nil {
+		w.lag.catchUp() // a new engine begins with a list
+		reader = w.lag
+	}
 	recorder := &w.told
 	held := &leases.Leases{Client: c, Live: api, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
 	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
 	return []controller{
 		{
-			&host.Reconciler{Client: c, Reader: api, Live: api, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
+			&host.Reconciler{Client: c, Reader: reader, Live: api, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
 			func() client.ObjectList { return &metal3v1alpha1.BareMetalHostList{} }, queue(),
 		},
 		{
-			&nodeset.Reconciler{Client: c, Reader: api, Live: api, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
+			&nodeset.Reconciler{Client: c, Reader: reader, Live: api, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
 			func() client.ObjectList { return &v1alpha1.NodeSetList{} }, queue(),
 		},
 		{
 			&node.Reconciler{
-				Client: c, Reader: api, Live: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
+				Client: c, Reader: reader, Live: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
 				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder,
 			},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
 		{
-			&deployment.Reconciler{Client: c, Reader: api, Live: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
+			&deployment.Reconciler{Client: c, Reader: reader, Live: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}},
 			func() client.ObjectList { return &v1alpha1.DataPlaneDeploymentList{} }, queue(),
 		},
 	}
@@ -112,6 +117,9 @@ func (w *World) Live(tb testing.TB, hook Hook, rounds int) (deaths int, rests bo
 		}
 		w.Check(tb)
 		w.Clock.Step(tick)
+		if w.lag != nil {
+			w.lag.round()
+		}
 		if still++; len(w.Acts) != before || w.Runner.Running() > 0 || w.awaits() {
 			still = 0
 		}
@@ -146,6 +154,9 @@ func (w *World) look(tb testing.TB, c controller, key types.NamespacedName) {
 	tb.Helper()
 	last, seen := c.queue[key]
 	version := w.Store.version
+	if w.lag != nil {
+		version = w.lag.delivered
+	}
 	if seen && last.version == version && (last.due.IsZero() || w.Clock.Now().Before(last.due)) {
 		return
 	}
@@ -167,6 +178,9 @@ func (w *World) keys(tb testing.TB, list client.ObjectList) []types.NamespacedNa
 	for _, obj := range w.Objects(tb, list) {
 		keys = append(keys, client.ObjectKeyFromObject(obj))
 	}
+	if w.lag != nil {
+		keys = append(keys, w.lag.ghosts(list)...)
+	}
 	slices.SortFunc(keys, func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
-	return keys
+	return slices.Compact(keys)
 }

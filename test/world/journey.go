@@ -52,6 +52,16 @@ func Rack() Journey {
 	}}
 }
 
+// Furnished is Rack on hosts that are all available before the set is applied, so that which node gets which does not depend
+// on how fast they came.
+func Furnished() Journey {
+	j := Rack()
+	j.Name = "furnished rack"
+	j.Parts[0].Do = func(tb testing.TB, w *World) { tb.Helper(); w.apply(tb) }
+	j.Parts = append([]Part{{"hosts", func(tb testing.TB, w *World) { tb.Helper(); w.supply(tb) }, 0}}, j.Parts...)
+	return j
+}
+
 // SetKey names the NodeSet of every journey.
 func SetKey() client.ObjectKey { return client.ObjectKeyFromObject(nodeSet()) }
 

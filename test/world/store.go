@@ -32,6 +32,7 @@ type Store struct {
 	version int64
 	born    map[string]int // how often an object was made under a name
 	objects map[reflect.Type]map[types.NamespacedName]client.Object
+	changed func(reflect.Type, types.NamespacedName, client.Object) // if set, is told of every write; nil is an object that is gone
 }
 
 func newStore(scheme *runtime.Scheme, now func() time.Time) *Store {
@@ -111,6 +112,19 @@ func (s *Store) keep(key types.NamespacedName, obj client.Object) {
 	s.version++
 	obj.SetResourceVersion(strconv.FormatInt(s.version, 10))
 	s.kind(obj)[key] = obj
+	s.tell(key, obj, obj)
+}
+
+// drop takes an object out.
+func (s *Store) drop(key types.NamespacedName, obj client.Object) {
+	delete(s.kind(obj), key)
+	s.tell(key, obj, nil)
+}
+
+func (s *Store) tell(key types.NamespacedName, of, now client.Object) {
+	if s.changed != nil {
+		s.changed(reflect.TypeOf(of), key, now)
+	}
 }
 
 // Delete implements client.Writer.
@@ -127,7 +141,7 @@ func (s *Store) Delete(_ context.Context, obj client.Object, opts ...client.Dele
 	case options.Preconditions != nil && options.Preconditions.ResourceVersion != nil && *options.Preconditions.ResourceVersion != found.GetResourceVersion():
 		return apierrors.NewConflict(resource(obj), key.Name, fmt.Errorf("resourceVersion is %s", found.GetResourceVersion()))
 	case len(found.GetFinalizers()) == 0:
-		delete(s.kind(obj), key)
+		s.drop(key, obj)
 	case found.GetDeletionTimestamp() == nil:
 		now := metav1.NewTime(s.now())
 		found.SetDeletionTimestamp(&now)
@@ -242,7 +256,7 @@ func (s *Store) change(obj client.Object, to endpoint, making func(client.Object
 	}
 	switch {
 	case kept.GetDeletionTimestamp() != nil && len(kept.GetFinalizers()) == 0:
-		delete(s.kind(obj), key)
+		s.drop(key, obj)
 	case !equality.Semantic.DeepEqual(kept, found):
 		s.keep(key, kept)
 	}

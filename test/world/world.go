@@ -49,6 +49,7 @@ type World struct {
 	// Acts are what the engine did beyond itself, in order, looks left out.
 	Acts []Act
 
+	lag     *Lag                  // what the engine reads through; nil when it reads what there is
 	told    record                // events and log
 	awaited []func() bool         // tell whether something is still to come, without which rest is not the end
 	laws    []func(tb testing.TB) // hold after every round, beside those of every world
@@ -104,6 +105,21 @@ func loginKey(tb testing.TB) []byte {
 // populate makes everything the user applies, with four hosts.
 func (w *World) populate(tb testing.TB) {
 	tb.Helper()
+	w.supply(tb)
+	w.apply(tb)
+}
+
+// apply makes the NodeSet.
+func (w *World) apply(tb testing.TB) {
+	tb.Helper()
+	if err := w.API.Create(tb.Context(), nodeSet()); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// supply makes everything but the NodeSet.
+func (w *World) supply(tb testing.TB) {
+	tb.Helper()
 	objects := []client.Object{
 		&corev1.Secret{ObjectMeta: meta("rack-ssh"), Data: map[string][]byte{corev1.SSHAuthPrivateKey: loginKey(tb)}},
 		&corev1.Secret{ObjectMeta: meta("bmc"), Data: map[string][]byte{"username": []byte("admin"), "password": []byte(bmcPassword())}},
@@ -122,7 +138,6 @@ func (w *World) populate(tb testing.TB) {
 		s.Spec.DeployOnAllNodeSets = name == "known"
 		objects = append(objects, s)
 	}
-	objects = append(objects, nodeSet())
 	for _, obj := range objects {
 		if err := w.API.Create(tb.Context(), obj); err != nil {
 			tb.Fatal(err)
