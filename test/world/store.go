@@ -50,6 +50,27 @@ func (s *Store) kind(obj client.Object) map[types.NamespacedName]client.Object {
 	return s.objects[t]
 }
 
+// of are the objects that a read of obj is about; a read of metadata alone is about those of the kind it names.
+func (s *Store) of(obj client.Object) map[types.NamespacedName]client.Object {
+	only, ok := obj.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return s.kind(obj)
+	}
+	kind := only.GroupVersionKind()
+	kind.Kind = strings.TrimSuffix(kind.Kind, "List")
+	made, err := s.scheme.New(kind)
+	if err != nil {
+		return nil // a kind that the world has none of
+	}
+	return s.objects[reflect.TypeOf(made)]
+}
+
+func metadataOf(obj client.Object, kind metav1.TypeMeta) metav1.PartialObjectMetadata {
+	only := apimeta.AsPartialObjectMetadata(obj)
+	only.TypeMeta = kind
+	return *only.DeepCopy()
+}
+
 func resource(obj client.Object) schema.GroupResource {
 	return schema.GroupResource{Resource: fmt.Sprintf("%T", obj)}
 }
@@ -61,9 +82,13 @@ func put(from, into client.Object) {
 
 // Get implements client.Reader.
 func (s *Store) Get(_ context.Context, key types.NamespacedName, obj client.Object, _ ...client.GetOption) error {
-	found := s.kind(obj)[key]
+	found := s.of(obj)[key]
 	if found == nil {
 		return apierrors.NewNotFound(resource(obj), key.Name)
+	}
+	if only, ok := obj.(*metav1.PartialObjectMetadata); ok {
+		*only = metadataOf(found, only.TypeMeta)
+		return nil
 	}
 	put(found, obj)
 	return nil
@@ -73,12 +98,20 @@ func (s *Store) Get(_ context.Context, key types.NamespacedName, obj client.Obje
 func (s *Store) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	var options client.ListOptions
 	options.ApplyOptions(opts)
-	items := reflect.ValueOf(list).Elem().FieldByName("Items")
+	only, metadata := list.(*metav1.PartialObjectMetadataList)
 	var found []runtime.Object
-	objects := s.objects[reflect.PointerTo(items.Type().Elem())]
+	objects := s.objects[kindOf(list)]
+	if metadata {
+		objects = s.of(&metav1.PartialObjectMetadata{TypeMeta: only.TypeMeta})
+	}
 	keys := slices.SortedFunc(maps.Keys(objects), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
 	for _, key := range keys {
-		if options.Namespace == "" || options.Namespace == key.Namespace {
+		switch {
+		case options.Namespace != "" && options.Namespace != key.Namespace:
+		case metadata:
+			one := metadataOf(objects[key], only.TypeMeta)
+			found = append(found, &one)
+		default:
 			found = append(found, objects[key].DeepCopyObject())
 		}
 	}
