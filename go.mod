@@ -3,6 +3,7 @@ module github.com/rackplane/rackplane
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.1.0
 	github.com/apenella/go-ansible/v2 v2.4.1
 	github.com/evanphx/json-patch/v5 v5.9.11
 	github.com/go-logr/logr v1.4.3

@@ -4,9 +4,11 @@ import (
 	"strings"
 	"testing"
 
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
@@ -81,4 +83,36 @@ func TestHandMadeNodeReservesNothing(t *testing.T) {
 		}
 	}
 	r.expect(v1alpha1.ConditionPlanned, metav1.ConditionTrue, v1alpha1.ReasonDone)
+}
+
+// TestClaimOfNobody: a claim that an engine made for a node that was gone by then is taken off, but never from a host that was
+// handed an image, was deployed, or whose node is there.
+func TestClaimOfNobody(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*metal3Host)
+		freed  bool
+	}{
+		"nothing deployed": {func(*metal3Host) {}, true},
+		"an image":         {func(h *metal3Host) { h.Spec.Image = &metal3v1alpha1.Image{URL: "http://x/y"} }, false},
+		"in use":           {func(h *metal3Host) { h.Status.Provisioning.State = metal3v1alpha1.StateProvisioned }, false},
+		"once deployed":    {func(h *metal3Host) { h.Annotations = map[string]string{v1alpha1.DeploymentAnnotation: "id"} }, false},
+		"held":             {func(h *metal3Host) { h.Annotations = map[string]string{v1alpha1.HeldAnnotation: "x"} }, false},
+		"claimed by hand":  {func(h *metal3Host) { h.Spec.ConsumerRef.UID = "" }, false},
+		"another's":        {func(h *metal3Host) { h.Spec.ConsumerRef.Namespace = "payroll" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := steptest.Host("h9")
+			host.Spec.ConsumerRef = &corev1.ObjectReference{Kind: "DataPlaneNode", Namespace: steptest.Namespace, Name: "n7", UID: "gone"}
+			c.change(host)
+			r := site(t, 0, 0, host)
+			r.pass()
+			got := &metal3Host{}
+			if err := r.Plain.Get(t.Context(), client.ObjectKeyFromObject(host), got); err != nil {
+				t.Fatal(err)
+			}
+			if (got.Spec.ConsumerRef == nil) != c.freed {
+				t.Errorf("claimed by %+v, want freed %t", got.Spec.ConsumerRef, c.freed)
+			}
+		})
+	}
 }

@@ -56,7 +56,8 @@ type pass struct {
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplaneservices;netconfigs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=hostclaimpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=addressblocks,verbs=get;list;watch;create;update;delete
-// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts;hardwaredata,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metal3.io,resources=baremetalhosts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=metal3.io,resources=hardwaredata,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

@@ -147,6 +147,9 @@ func deleteExactly(ctx context.Context, c client.Client, obj client.Object) erro
 
 // plan decides hosts and addresses and writes the decisions.
 func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
+	if err := p.freeClaims(ctx); err != nil {
+		return step.Outcome{}, err
+	}
 	if err := p.openLedger(ctx); err != nil {
 		return step.Outcome{}, err
 	}

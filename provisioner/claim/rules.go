@@ -133,6 +133,13 @@ func (h *Host) ConsumerFor(namespace string) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s", h.ConsumerKind, h.Consumer))
 }
 
+// Abandoned reports whether the host carries a node's claim and nothing of it beyond that: no image was ever handed over. If there
+// is no such node, the claim is of nobody.
+func (h *Host) Abandoned() bool {
+	return h.Consumer != nil && h.ConsumerKind == OwnerKind && h.Consumer.UID != "" &&
+		!h.HasImage && h.UserData == "" && !h.ExternallyProvisioned && !h.Deleting && isAvailable(nil, h)
+}
+
 // isAvailable also accepts "ready", the name older baremetal-operators wrote for the same state.
 func isAvailable(_ *class, h *Host) bool {
 	return h.State == string(metal3v1alpha1.StateAvailable) || h.State == string(metal3v1alpha1.StateReady)
