@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/rackplane/rackplane/ansible/local"
+	"github.com/rackplane/rackplane/controllers/cached"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
 	"github.com/rackplane/rackplane/controllers/leases"
@@ -158,7 +159,8 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 		Scheme: newScheme(), Logger: log,
 		Metrics: server.Options{BindAddress: f.metrics}, HealthProbeBindAddress: f.health,
 		GracefulShutdownTimeout: new(10 * time.Second),
-		LeaderElection:          f.lease != "", LeaderElectionReleaseOnCancel: true,
+		Cache:                   cached.Options(), Client: cached.ClientOptions(),
+		LeaderElection: f.lease != "", LeaderElectionReleaseOnCancel: true,
 	}
 	var lead *leadership
 	if f.lease != "" {
@@ -242,7 +244,9 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	if err != nil {
 		return err
 	}
-	held := &leases.Leases{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: runner, Store: store, Duration: f.runLease, Clock: realClock}
+	live := mgr.GetAPIReader()
+	writer, world := cached.New(mgr.GetClient(), live)
+	held := &leases.Leases{Client: writer, Live: live, Runner: runner, Store: store, Duration: f.runLease, Clock: realClock}
 	service, err := f.service(mgr.GetLogger())
 	if err != nil {
 		return err
@@ -252,12 +256,12 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 		return err
 	}
 	setups := []func(ctrl.Manager) error{
-		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Collection()}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: runner.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: runner.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Collection()}).Setup,
+		(&nodeset.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, Events: events, Gate: keeper.Paused, Collection: playbooks.Collection()}).Setup,
+		(&node.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: runner.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: runner.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&deployment.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Collection()}).Setup,
 	}
 	if service != nil {
-		setups = append(setups, (&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)
+		setups = append(setups, (&host.Reconciler{Client: writer, Reader: live, Live: live, Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)
 	}
 	var errs error
 	for _, setup := range setups {

@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/rackplane/rackplane/controllers/cached"
 	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controlplane"
 	"github.com/rackplane/rackplane/line"
@@ -43,7 +44,7 @@ func (f fileStore) Save(data []byte) error { return controlplane.WriteFile(strin
 func newKeeper(mgr ctrl.Manager, f engineFlags, dir string, service *ironic.Client) *epoch.Keeper {
 	log := mgr.GetLogger()
 	k := &epoch.Keeper{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: cmp.Or(f.lease, engineNamespace),
+		Client: cached.Writer{Client: mgr.GetClient()}, Live: mgr.GetAPIReader(), Namespace: cmp.Or(f.lease, engineNamespace),
 		Store: fileStore(filepath.Join(dir, "epoch")), Clock: clock.RealClock{}, Random: rand.Reader,
 		Report: func(reason string) {
 			if reason != "" {

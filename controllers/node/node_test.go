@@ -21,6 +21,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/lease"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/cached"
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/step"
@@ -760,4 +761,52 @@ func TestAnOldWorldClaimsNothing(t *testing.T) {
 			t.Errorf("a set that is only missing in the cache is missed: %+v", c)
 		}
 	}
+}
+
+// TestRestReadsNothingUncached: a node that is ready and has nothing to do is looked at from the cache alone, its Secrets
+// included, and is not written to.
+func TestRestReadsNothingUncached(t *testing.T) {
+	r := site(t)
+	live := &counted{Reader: r.Reader}
+	r.controller.Live = live
+	r.controller.Reader = cached.World{Reader: r.Plain, Contents: &cached.Contents{Metadata: r.Plain, Live: live}}
+	r.deployed()
+	r.prober.seen.NetworkHash = r.node().Status.NetworkHash
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
+		n.Spec.Services, n.Status.Services = nil, nil
+		for _, name := range []string{"bootstrap", "network", "known"} {
+			n.Spec.Services = append(n.Spec.Services, v1alpha1.ServiceInput{Name: name, InputHash: "1"})
+			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: name, InputHash: "1", Result: v1alpha1.ServiceSucceeded})
+		}
+	})
+	for range 3 {
+		r.pass()
+	}
+	if !meta.IsStatusConditionTrue(r.node().Status.Conditions, v1alpha1.ConditionReady) {
+		t.Fatalf("not ready: %+v", r.node().Status.Conditions)
+	}
+	before := live.reads
+	r.settled()
+	if n := live.reads - before; n != 0 {
+		t.Errorf("%d uncached reads of a node at rest, want none", n)
+	}
+	if before == 0 {
+		t.Error("nothing was read uncached on the way: the count counts nothing")
+	}
+}
+
+// counted counts what is read through it.
+type counted struct {
+	client.Reader
+	reads int
+}
+
+func (c *counted) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	c.reads++
+	return c.Reader.Get(ctx, key, obj, opts...)
+}
+
+func (c *counted) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	c.reads++
+	return c.Reader.List(ctx, list, opts...)
 }

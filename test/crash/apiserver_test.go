@@ -20,6 +20,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/ansibletest"
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/cached"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
 	"github.com/rackplane/rackplane/controllers/leases"
@@ -73,17 +74,20 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	}
 	mgr, err := ctrl.NewManager(limited, ctrl.Options{
 		Scheme: world.Scheme(), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache: cached.Options(), Client: cached.ClientOptions(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wall, recorder := clock.RealClock{}, mgr.GetEventRecorder("rackplane")
-	held := &leases.Leases{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: wall}
+	live := mgr.GetAPIReader()
+	writer, cachedWorld := cached.New(mgr.GetClient(), live)
+	held := &leases.Leases{Client: writer, Live: live, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: wall}
 	for _, setup := range []func(ctrl.Manager) error{
-		(&host.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
-		(&nodeset.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
-		(&node.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Prober: w, Cloud: w, Leases: held, Clock: wall, Events: recorder}).Setup,
-		(&deployment.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Live: mgr.GetAPIReader(), Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
+		(&host.Reconciler{Client: writer, Reader: live, Live: live, Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
+		(&nodeset.Reconciler{Client: writer, Reader: cachedWorld, Live: live, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
+		(&node.Reconciler{Client: writer, Reader: cachedWorld, Live: live, Prober: w, Cloud: w, Leases: held, Clock: wall, Events: recorder}).Setup,
+		(&deployment.Reconciler{Client: writer, Reader: cachedWorld, Live: live, Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
 	} {
 		if err := setup(mgr); err != nil {
 			t.Fatal(err)

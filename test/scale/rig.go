@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/cached"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	hostcontroller "github.com/rackplane/rackplane/controllers/host"
 	"github.com/rackplane/rackplane/controllers/leases"
@@ -103,21 +104,23 @@ func (r *rig) engine(cfg *rest.Config) (ctrl.Manager, error) {
 	ctrl.SetLogger(log)
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme(), Logger: log, Metrics: server.Options{BindAddress: "0"}, GracefulShutdownTimeout: new(10 * time.Second),
+		Cache: cached.Options(), Client: cached.ClientOptions(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	c, reader, events, now := mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("rackplane"), clock.RealClock{}
+	live, events, now := mgr.GetAPIReader(), mgr.GetEventRecorder("rackplane"), clock.RealClock{}
+	c, world := cached.New(mgr.GetClient(), live)
 	runner := newRunner(r.servers)
-	held := &leases.Leases{Client: c, Live: reader, Runner: runner, Store: "scale", Duration: time.Minute, Clock: now}
+	held := &leases.Leases{Client: c, Live: live, Runner: runner, Store: "scale", Duration: time.Minute, Clock: now}
 	return mgr, errors.Join(
-		(&nodeset.Reconciler{Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Collection: playbooks.Collection()}).Setup(mgr),
+		(&nodeset.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Collection: playbooks.Collection()}).Setup(mgr),
 		(&node.Reconciler{
-			Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Prober: r.servers, Examiner: r.servers, Cloud: r.servers.cloud,
+			Client: c, Reader: world, Live: live, Clock: now, Events: events, Prober: r.servers, Examiner: r.servers, Cloud: r.servers.cloud,
 			Leases: held, Random: rand.Reader,
 		}).Setup(mgr),
-		(&deployment.Reconciler{Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection()}).Setup(mgr),
-		(&hostcontroller.Reconciler{Client: c, Reader: reader, Live: reader, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
+		(&deployment.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection()}).Setup(mgr),
+		(&hostcontroller.Reconciler{Client: c, Reader: live, Live: live, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
 	)
 }
 

@@ -1,0 +1,105 @@
+package cached
+
+import (
+	"context"
+
+	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Options returns what the manager's cache keeps: no managed fields, and of HardwareData only what hosts are chosen and
+// networks rendered by. What is cut off here must never be written back: whoever writes HardwareData reads it past the cache.
+func Options() cache.Options {
+	strip := cache.TransformStripManagedFields()
+	return cache.Options{
+		DefaultTransform: strip,
+		ByObject: map[client.Object]cache.ByObject{&metal3v1alpha1.HardwareData{}: {Transform: func(in any) (any, error) {
+			if data, ok := in.(*metal3v1alpha1.HardwareData); ok && data.Spec.HardwareDetails != nil {
+				trim(data.Spec.HardwareDetails)
+			}
+			return strip(in)
+		}}},
+	}
+}
+
+// trim takes off what makes hardware large and nothing is decided by: flags of the CPU, names of disks, firmware.
+func trim(d *metal3v1alpha1.HardwareDetails) {
+	d.CPU.Flags, d.Firmware = nil, metal3v1alpha1.Firmware{}
+	for i := range d.Storage {
+		d.Storage[i] = metal3v1alpha1.Storage{Name: d.Storage[i].Name, SizeBytes: d.Storage[i].SizeBytes}
+	}
+}
+
+// ClientOptions returns how the manager's client reads: it waits for its own writes.
+func ClientOptions() client.Options {
+	return client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}}
+}
+
+// Writer is the manager's client for controllers. Kinds that are not read from typed informers are written without waiting:
+// else each write would start an informer of the whole kind, all Secrets of the cluster, and hang without the right to list.
+type Writer struct{ client.Client }
+
+// isRead reports whether the kind's writer reads it from a typed informer.
+func isRead(obj client.Object) bool {
+	switch obj.(type) {
+	case *corev1.Secret, *corev1.ConfigMap, *coordinationv1.Lease, *batchv1.Job, *metal3v1alpha1.HardwareData:
+		return false
+	}
+	return true
+}
+
+// Create implements client.Writer.
+func (w Writer) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	if !isRead(obj) {
+		opts = append(opts, client.DisableReadYourWritesConsistency)
+	}
+	return w.Client.Create(ctx, obj, opts...)
+}
+
+// Update implements client.Writer.
+func (w Writer) Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error {
+	if !isRead(obj) {
+		opts = append(opts, client.DisableReadYourWritesConsistency)
+	}
+	return w.Client.Update(ctx, obj, opts...)
+}
+
+// Patch implements client.Writer.
+func (w Writer) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	if !isRead(obj) {
+		opts = append(opts, client.DisableReadYourWritesConsistency)
+	}
+	return w.Client.Patch(ctx, obj, patch, opts...)
+}
+
+// Delete implements client.Writer. It is never waited for: of an object that was made and deleted while the watch was cut off, the
+// cache sees no deletion, and every list of the kind would hang for good.
+func (w Writer) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
+	return w.Client.Delete(ctx, obj, append(opts, client.DisableReadYourWritesConsistency)...)
+}
+
+// New returns how controllers write and read through a manager's client, which ClientOptions were given, and its API reader.
+func New(c client.Client, live client.Reader) (Writer, World) {
+	return Writer{c}, World{Reader: c, Contents: &Contents{Metadata: c, Live: live}}
+}
+
+// World reads the cached world.
+type World struct {
+	// Reader reads from informers.
+	client.Reader
+	// Contents are those of Secrets and ConfigMaps.
+	Contents *Contents
+}
+
+// Get implements client.Reader.
+func (w World) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	switch obj.(type) {
+	case *corev1.Secret, *corev1.ConfigMap:
+		return w.Contents.Get(ctx, key, obj)
+	}
+	return w.Reader.Get(ctx, key, obj, opts...)
+}
