@@ -43,6 +43,8 @@ type Run struct {
 	// Tokens fence the run: by node, a number higher than that of every run that was let onto the node before. Empty means
 	// that nobody else can run on the nodes.
 	Tokens map[string]int64
+	// Lease is what the run holds its nodes by, where several in a row share one; empty is its own, Key.
+	Lease string
 	// Leaves are the keys of runs that go on for nodes that are late, which this run's nodes have left. They wait more than
 	// they work, so they take none of the runner's slots from then on, within the runner's bounds.
 	Leaves []string

@@ -33,7 +33,7 @@ const (
 type Tenure struct {
 	// Leases of the run's namespace.
 	Leases leases.LeaseInterface
-	// Key of the run, Token of the start.
+	// Key of the Lease, Token of the start.
 	Key   string
 	Token int64
 	// Clock measures how long the Lease has not been renewed.

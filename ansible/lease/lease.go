@@ -88,6 +88,10 @@ func Token(now time.Time, last ...int64) int64 {
 	return token
 }
 
+// Starts is how many starts a Lease gives tokens for before those of its nodes are written again. Each is one more than the
+// last, and whoever has the nodes next begins this much above the tokens that their Leases remember: above all of them.
+const Starts = 4096
+
 // Lost says why the start with the token must end, given the run's Lease as it is now; "" when it need not.
 func Lost(r Run, token int64) string {
 	switch {

@@ -1,10 +1,12 @@
 package lease
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -21,13 +23,30 @@ const (
 
 	fenceAnnotation  = "dataplane.rackplane.dev/token"
 	cancelAnnotation = "dataplane.rackplane.dev/cancelled"
+	runAnnotation    = "dataplane.rackplane.dev/run"
 
 	// maxName is the longest name of an object.
 	maxName = 253
 )
 
-// RunName is the name of a run's Lease.
-func RunName(key string) string { return "rackplane-run-" + key }
+// runPrefix begins the name of a run's Lease.
+const runPrefix = "rackplane-run-"
+
+// RunName is the name of the Lease with a key: that of the run, or one which runs in a row share.
+func RunName(key string) string { return runPrefix + key }
+
+// SetRun writes down which run the Lease is held for.
+func SetRun(l *coordinationv1.Lease, key string) {
+	if l.Annotations == nil {
+		l.Annotations = map[string]string{}
+	}
+	l.Annotations[runAnnotation] = key
+}
+
+// RunOf is the key of the run that the Lease is, or was last, held for.
+func RunOf(l *coordinationv1.Lease) string {
+	return cmp.Or(l.Annotations[runAnnotation], strings.TrimPrefix(l.Name, runPrefix))
+}
 
 // NodeName is the name of a node's Lease.
 func NodeName(node string) string {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 
 // Hold is what a run holds while it goes on: its nodes, by the token of its start.
 type Hold struct {
-	// Namespace and Key of the run.
+	// Namespace and Key of the Lease it has them by.
 	Namespace, Key string
 	// Token of the start, the same on all of its nodes.
 	Token int64
@@ -38,7 +39,7 @@ func holdOf(r ansible.Run) *Hold {
 	if len(r.Tokens) == 0 {
 		return nil
 	}
-	h := &Hold{Namespace: r.Namespace, Key: r.Key}
+	h := &Hold{Namespace: r.Namespace, Key: cmp.Or(r.Lease, r.Key)}
 	for _, token := range r.Tokens {
 		h.Token = max(h.Token, token)
 	}

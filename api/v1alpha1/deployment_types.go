@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,6 +55,11 @@ type RunStatus struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key,omitempty"`
+	// lease is the key of the Lease that the run holds its nodes by (named rackplane-run-KEY): runs that follow one another on
+	// the same nodes share one. Empty means the run's own key.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Lease string `json:"lease,omitempty"`
 	// nodes of the run.
 	// +required
 	// +listType=atomic
@@ -83,6 +89,9 @@ type RunStatus struct {
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
+
+// LeaseKey is the key of the Lease that the run holds its nodes by.
+func (r *RunStatus) LeaseKey() string { return cmp.Or(r.Lease, r.Key) }
 
 // Uses reports whether the run goes on for the node.
 func (r *RunStatus) Uses(node string) bool {

@@ -45,7 +45,7 @@ func (r *rig) lease(name string) *coordinationv1.Lease {
 
 func (r *rig) editLease(change func(*coordinationv1.Lease)) {
 	r.Helper()
-	l := r.lease(lease.RunName(r.deployment().Status.Runs[0].Key))
+	l := r.lease(lease.RunName(r.deployment().Status.Runs[0].LeaseKey()))
 	change(l)
 	if err := r.Plain.Update(r.Context(), l); err != nil {
 		r.Fatal(err)
@@ -67,7 +67,7 @@ func (r *rig) begin() ansible.Run {
 func TestRunIsLeasedBeforeItStarts(t *testing.T) {
 	r := site(t, newDeployment("n0", "n1"))
 	run := r.begin()
-	own, node := r.lease(lease.RunName(run.Key)), r.lease(lease.NodeName("n1"))
+	own, node := r.lease(lease.RunName(run.Lease)), r.lease(lease.NodeName("n1"))
 	if own == nil || node == nil || r.lease(lease.NodeName("n2")) != nil {
 		t.Fatalf("leases %v and %v, want one of the run and of each of its nodes", own, node)
 	}
@@ -86,7 +86,7 @@ func TestRunIsLeasedBeforeItStarts(t *testing.T) {
 		t.Errorf("tokens %v after %v", started[1].Tokens, run.Tokens)
 	}
 	for _, run := range started {
-		if l := r.lease(lease.RunName(run.Key)); l != nil {
+		if l := r.lease(lease.RunName(run.Lease)); l != nil {
 			t.Errorf("lease after the end: %+v", l)
 		}
 	}
@@ -141,7 +141,7 @@ func TestDeletionEndsTheRunElsewhere(t *testing.T) {
 	r.drop(newDeployment())
 	other.pass()
 	other.pass()
-	l := r.lease(lease.RunName(r.deployment().Status.Runs[0].Key))
+	l := r.lease(lease.RunName(r.deployment().Status.Runs[0].LeaseKey()))
 	if !lease.Of(l).Cancelled || lease.Of(l).Holder != "here" {
 		t.Fatalf("lease %+v, want its holder to be asked to end the run", l)
 	}

@@ -3,6 +3,7 @@ package deployment
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +25,7 @@ func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 		if err := p.Runner.Cancel(ctx, run.Key); err != nil {
 			return step.Outcome{}, err
 		}
-		waits, err := p.Leases.Cancel(ctx, p.deployment.Namespace, run.Key)
+		waits, err := p.Leases.Cancel(ctx, p.deployment.Namespace, run.LeaseKey())
 		if err != nil {
 			return step.Outcome{}, err
 		}
@@ -36,6 +37,21 @@ func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 		return step.Waiting(v1alpha1.ReasonReleasing, strings.Join(waiting, "; "), runPoll), nil
 	}
 	return step.Outcome{}, nil
+}
+
+// releaseLeases deletes the Leases that the deployment's runs have shared. Its nodes are free with that.
+func (p *pass) releaseLeases(ctx context.Context) error {
+	var keys []string
+	for i := range p.deployment.Status.Runs {
+		keys = append(keys, p.deployment.Status.Runs[i].LeaseKey())
+	}
+	slices.Sort(keys)
+	for _, key := range slices.Compact(keys) {
+		if _, err := p.Leases.Release(ctx, p.deployment.Namespace, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // letGo deletes the snapshot, which no garbage collector may be there to do, and lets the deployment go.
@@ -50,6 +66,9 @@ func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
 		if err := p.Client.Delete(ctx, &secret, client.Preconditions{UID: &secret.UID}); client.IgnoreNotFound(err) != nil {
 			return step.Outcome{}, err
 		}
+	}
+	if err := p.releaseLeases(ctx); err != nil {
+		return step.Outcome{}, err
 	}
 	if err := step.RemoveFinalizer(ctx, p.Client, p.deployment); err != nil {
 		return step.Outcome{}, err

@@ -59,7 +59,7 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 	}
 	switch status.State {
 	case ansible.Finished:
-		waits, err := p.Leases.Release(ctx, p.deployment.Namespace, run.Key)
+		waits, err := p.Leases.Rest(ctx, p.deployment.Namespace, run.LeaseKey())
 		if err != nil || waits != "" {
 			return step.Waiting(v1alpha1.ReasonBusy, waits, runPoll), err
 		}
@@ -71,7 +71,7 @@ func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcom
 			break
 		}
 		if fault.Is(err, fault.Rejected) {
-			_, released := p.Leases.Release(ctx, p.deployment.Namespace, run.Key)
+			_, released := p.Leases.Rest(ctx, p.deployment.Namespace, run.LeaseKey())
 			p.close(run, ansible.Status{State: ansible.Finished, Cause: err.Error()})
 			return step.Outcome{}, released
 		}
@@ -180,7 +180,7 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 		Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
 		Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
 		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: staying(run),
-		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens, Leaves: p.late(),
+		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens, Lease: run.Lease, Leaves: p.late(),
 	})
 	if err != nil {
 		p.Leases.Unused(claim, tokens) // the next start is of the same run, and only if this one has not begun it
@@ -204,7 +204,7 @@ func (p *pass) claim(run *v1alpha1.RunStatus) leases.Claim {
 		return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: uid}
 	}
 	claim := leases.Claim{
-		Namespace: p.deployment.Namespace, Key: run.Key, Owner: refer("DataPlaneDeployment", p.deployment.Name, p.deployment.UID),
+		Namespace: p.deployment.Namespace, Key: run.LeaseKey(), Run: run.Key, Owner: refer("DataPlaneDeployment", p.deployment.Name, p.deployment.UID),
 		Left: map[string][]string{},
 	}
 	nodes := staying(run)
@@ -216,7 +216,7 @@ func (p *pass) claim(run *v1alpha1.RunStatus) leases.Claim {
 	for i := range p.deployment.Status.Runs {
 		other := &p.deployment.Status.Runs[i]
 		for _, n := range other.LeftNodes {
-			claim.Left[n] = append(claim.Left[n], other.Key)
+			claim.Left[n] = append(claim.Left[n], other.LeaseKey())
 		}
 	}
 	return claim
@@ -252,14 +252,15 @@ func (p *pass) decide(ctx context.Context, going []step.Outcome) (step.Outcome, 
 	}
 	switch {
 	case done:
-		return p.ended(), nil
+		return p.ended(), p.releaseLeases(ctx)
 	case len(next) == 0:
 		return together(going), nil
 	}
 	for _, n := range next {
 		run := v1alpha1.RunStatus{
 			Service: n.Service, Nodes: n.Nodes, State: v1alpha1.RunRunning, StartedAt: metav1.NewTime(p.Clock.Now()),
-			Key: digest([]byte(string(p.deployment.UID) + "/" + n.Service + "/" + strings.Join(n.Nodes, ",") + "/" + p.snapshot.digest)),
+			Key:   digest([]byte(string(p.deployment.UID) + "/" + n.Service + "/" + strings.Join(n.Nodes, ",") + "/" + p.snapshot.digest)),
+			Lease: rollout.Lease(string(p.deployment.UID), n.Nodes, p.deployment.Status.Runs),
 		}
 		p.deployment.Status.Runs = append(p.deployment.Status.Runs, run)
 		going = append(going, step.Waiting(v1alpha1.ReasonProgressing, p.describe(&run), runPoll))

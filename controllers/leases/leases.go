@@ -4,14 +4,21 @@
 // A run's leases are taken before it is started, all or none, each by
 // compare-and-swap; the run itself renews its Lease from then on. Deleting the
 // Lease of a run frees all of its nodes at once. A node's Lease stays between
-// runs: it remembers the last token.
+// runs: it remembers a token.
+//
+// Runs that follow one another on the same nodes share one Lease, so that the
+// next of them costs one write and no look at its nodes. What makes that safe:
+// nobody takes a node from a Lease without deleting that Lease first, by
+// compare-and-swap, but the engine itself where a run goes on without the node.
+// So while a Lease is as this engine last wrote it, given back or not, its nodes
+// are still its own. An engine that has not taken them itself takes them anew.
 package leases
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -43,20 +50,31 @@ type Leases struct {
 
 	mu     sync.Mutex
 	seen   map[types.NamespacedName]lease.Sighting
-	unused map[types.NamespacedName]int64 // tokens of starts that have not happened
-	partly map[types.NamespacedName]int64 // tokens of runs that do not hold all of their nodes yet
+	unused map[types.NamespacedName]int64   // tokens of starts that have not happened
+	partly map[types.NamespacedName]int64   // tokens of runs that do not hold all of their nodes yet
+	held   map[types.NamespacedName]holding // what this engine took by a Lease, and has not lost since
+}
+
+// holding is what was taken by a Lease.
+type holding struct {
+	uid   types.UID
+	token int64 // of the last start
+	since int64 // the token that the nodes' Leases remember
+	nodes map[types.UID]bool
 }
 
 // Claim is a run that wants its nodes.
 type Claim struct {
-	// Namespace and Key of the run.
-	Namespace, Key string
+	// Namespace of the run.
+	Namespace string
+	// Key of the Lease that it holds them by, Run the run's own.
+	Key, Run string
 	// Owner is the object whose run it is.
 	Owner metav1.OwnerReference
 	// Nodes of the run: references to the DataPlaneNodes.
 	Nodes []metav1.OwnerReference
-	// Left are, by node, the keys of runs that go on for other nodes and have nothing left to do on this one: its end there
-	// was seen and written down. Only they lose a node while they go on.
+	// Left are, by node, the keys of Leases whose runs go on for other nodes and have nothing left to do on this one: its end
+	// there was seen and written down. Only they lose a node while they go on.
 	Left map[string][]string
 }
 
@@ -70,9 +88,22 @@ func (l *Leases) Take(ctx context.Context, c Claim) (tokens map[string]int64, wa
 	if waits, err = l.goesOn(ctx, run); err != nil || waits != "" {
 		return nil, waits, err
 	}
-	if token := l.tokenLeft(run); token > 0 {
+	if token := l.tokenLeft(run, c); token > 0 {
 		return c.tokens(token), "", nil
 	}
+	if before, ok := l.still(run, c); ok {
+		token := before.token + 1
+		if err := l.holdFor(ctx, c, run, token); err != nil {
+			return nil, "", err
+		}
+		l.keep(run, token, before.since, before.nodes)
+		return c.tokens(token), "", nil
+	}
+	return l.takeAll(ctx, c, run)
+}
+
+// takeAll takes the Leases of all nodes and the run's own.
+func (l *Leases) takeAll(ctx context.Context, c Claim, run *coordinationv1.Lease) (tokens map[string]int64, waits string, err error) {
 	nodes, waits, err := l.free(ctx, c)
 	if err != nil || waits != "" {
 		return nil, waits, err
@@ -81,6 +112,7 @@ func (l *Leases) Take(ctx context.Context, c Claim) (tokens map[string]int64, wa
 	if err != nil {
 		return nil, "", err
 	}
+	taken := l.lose(c, run)
 	for i, n := range nodes {
 		if lease.Of(n).Holder == run.Name && lease.TokenOf(n) == token {
 			continue // by the try before
@@ -90,10 +122,55 @@ func (l *Leases) Take(ctx context.Context, c Claim) (tokens map[string]int64, wa
 			return nil, "", err
 		}
 	}
+	l.keep(run, token, token, taken)
+	return c.tokens(token), "", nil
+}
+
+// lose forgets that other Leases have the nodes, before they are written, and returns them.
+func (l *Leases) lose(c Claim, run *coordinationv1.Lease) map[types.UID]bool {
+	taken := make(map[types.UID]bool, len(c.Nodes))
+	for _, n := range c.Nodes {
+		taken[n.UID] = true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.partly, client.ObjectKeyFromObject(run))
-	return c.tokens(token), "", nil
+	for other, h := range l.held {
+		if other != client.ObjectKeyFromObject(run) {
+			maps.DeleteFunc(h.nodes, func(uid types.UID, _ bool) bool { return taken[uid] })
+		}
+	}
+	return taken
+}
+
+// keep remembers what was taken.
+func (l *Leases) keep(run *coordinationv1.Lease, token, since int64, nodes map[types.UID]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := client.ObjectKeyFromObject(run)
+	delete(l.partly, key)
+	if l.held == nil {
+		l.held = map[types.NamespacedName]holding{}
+	}
+	l.held[key] = holding{uid: run.UID, token: token, since: since, nodes: nodes}
+}
+
+// still returns what this engine holds by the Lease, if that is all the claim wants and the Lease is as it was written: the
+// same object, and no start since.
+func (l *Leases) still(run *coordinationv1.Lease, c Claim) (holding, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.held[client.ObjectKeyFromObject(run)]
+	if h.uid == "" || h.uid != run.UID || h.token != lease.TokenOf(run) || h.token+1 >= h.since+lease.Starts {
+		return holding{}, false
+	}
+	return h, !slices.ContainsFunc(c.Nodes, func(n metav1.OwnerReference) bool { return !h.nodes[n.UID] })
+}
+
+// holdFor writes the run's own Lease.
+func (l *Leases) holdFor(ctx context.Context, c Claim, run *coordinationv1.Lease, token int64) error {
+	run.Labels, run.OwnerReferences = map[string]string{lease.Label: lease.Runs}, []metav1.OwnerReference{c.Owner}
+	lease.SetRun(run, c.Run)
+	return l.hold(ctx, run, l.Store, token, l.Duration)
 }
 
 // holdRun takes the run's own Lease and returns the token of the start. One that was taken, and a node after it was not, is
@@ -108,11 +185,10 @@ func (l *Leases) holdRun(ctx context.Context, c Claim, run *coordinationv1.Lease
 	}
 	last := []int64{lease.TokenOf(run)}
 	for _, n := range nodes {
-		last = append(last, lease.TokenOf(n))
+		last = append(last, lease.TokenOf(n)+lease.Starts) // of which those of the starts since it was written are fewer
 	}
 	token = lease.Token(l.Clock.Now(), last...)
-	run.Labels, run.OwnerReferences = map[string]string{lease.Label: lease.Runs}, []metav1.OwnerReference{c.Owner}
-	if err := l.hold(ctx, run, l.Store, token, l.Duration); err != nil {
+	if err := l.holdFor(ctx, c, run, token); err != nil {
 		return 0, err
 	}
 	l.mu.Lock()
@@ -146,13 +222,13 @@ func (l *Leases) Unused(c Claim, tokens map[string]int64) {
 
 // tokenLeft is a token that the run still holds and no start has used; 0 when there is none. Nobody takes a node from a
 // run that has not begun without ending the run's own Lease first, so that one alone tells.
-func (l *Leases) tokenLeft(run *coordinationv1.Lease) int64 {
+func (l *Leases) tokenLeft(run *coordinationv1.Lease, c Claim) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key := client.ObjectKeyFromObject(run)
 	token := l.unused[key]
 	delete(l.unused, key)
-	if lease.Of(run).Holder != l.Store || lease.TokenOf(run) != token {
+	if lease.Of(run).Holder != l.Store || lease.TokenOf(run) != token || lease.RunOf(run) != c.Run {
 		return 0
 	}
 	return token
@@ -181,7 +257,24 @@ func isOf(name string, keys []string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { return lease.RunName(key) == name })
 }
 
-// Release gives a run's leases back. While another store runs it, nothing is given back and waits says so.
+// Rest gives back a Lease whose run has ended, for the next run to take it or others its nodes. While another store runs it,
+// nothing is given back and waits says so.
+func (l *Leases) Rest(ctx context.Context, namespace, key string) (waits string, err error) {
+	run, err := l.read(ctx, namespace, lease.RunName(key))
+	if err != nil {
+		return "", err
+	}
+	if waits, err := l.goesOn(ctx, run); err != nil || waits != "" {
+		return waits, err
+	}
+	if l.Duration == 0 || lease.Of(run).Holder != l.Store {
+		return "", nil // nobody else could take it, or it is not this store's to give
+	}
+	lease.GiveBack(run)
+	return "", l.Client.Update(ctx, run)
+}
+
+// Release deletes a Lease that no run needs any more. While another store runs one, nothing is done and waits says so.
 func (l *Leases) Release(ctx context.Context, namespace, key string) (waits string, err error) {
 	return l.end(ctx, namespace, lease.RunName(key))
 }
@@ -200,7 +293,7 @@ func (l *Leases) Cancel(ctx context.Context, namespace, key string) (waits strin
 	return waits, l.Client.Update(ctx, run)
 }
 
-// User says which run a node has; "" when it has none, or has left it: left are the keys of runs that go on without it.
+// User says which run a node has; "" when it has none, or has left it: left are the keys of Leases whose runs go on without it.
 func (l *Leases) User(ctx context.Context, node types.NamespacedName, left []string) (string, error) {
 	own, err := l.read(ctx, node.Namespace, lease.NodeName(node.Name))
 	if err != nil {
@@ -246,7 +339,7 @@ func (l *Leases) goesOn(ctx context.Context, run *coordinationv1.Lease) (string,
 	case lease.Over, lease.Expired:
 		return "", nil
 	case lease.Own:
-		status, err := l.Runner.Status(ctx, strings.TrimPrefix(run.Name, lease.RunName("")))
+		status, err := l.Runner.Status(ctx, lease.RunOf(run))
 		if err != nil || status.State != ansible.Running {
 			return "", err
 		}
@@ -307,6 +400,9 @@ func (l *Leases) hold(ctx context.Context, what *coordinationv1.Lease, holder st
 
 // drop deletes a Lease as it was read: one that was renewed or taken since stays.
 func (l *Leases) drop(ctx context.Context, what *coordinationv1.Lease) error {
+	l.mu.Lock()
+	delete(l.held, client.ObjectKeyFromObject(what))
+	l.mu.Unlock()
 	err := l.Client.Delete(ctx, what, client.Preconditions{UID: &what.UID, ResourceVersion: &what.ResourceVersion})
 	return client.IgnoreNotFound(err)
 }

@@ -92,7 +92,7 @@ func (p *pass) looked() bool {
 	return before == nil || before.Reason != v1alpha1.ReasonWaitingForSSH
 }
 
-// running names a run that uses the node; "" when there is none. left are the keys of runs that go on without the node.
+// running names a run that uses the node; "" when there is none. left are the keys of Leases whose runs go on without the node.
 func (p *pass) running(ctx context.Context, r client.Reader) (uses string, left []string, err error) {
 	var list v1alpha1.DataPlaneDeploymentList
 	if err := r.List(ctx, &list, client.InNamespace(p.node.Namespace)); err != nil {
@@ -106,8 +106,8 @@ func (p *pass) running(ctx context.Context, r client.Reader) (uses string, left 
 			if run.Uses(p.node.Name) {
 				return run.Service + " in DataPlaneDeployment " + d.Name, nil, nil
 			}
-			if slices.Contains(run.LeftNodes, p.node.Name) {
-				left = append(left, run.Key)
+			if run.State == v1alpha1.RunRunning {
+				left = append(left, run.LeaseKey())
 			}
 		}
 	}
