@@ -2,6 +2,7 @@ package deployment_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -97,7 +98,7 @@ func TestOneNodeThatFailsKeepsItsRunOpen(t *testing.T) {
 	}
 	r.Inject = func(_ string, obj client.Object) error {
 		if obj.GetName() == "n1" {
-			return apierrors.NewInternalError(fmt.Errorf("no time"))
+			return apierrors.NewInternalError(errors.New("no time"))
 		}
 		return nil
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/rackplane/rackplane/test/world"
 )
 
-//nolint:gochecknoglobals // a flag of the test binary
 var lags = flag.Int("lags", 30, "how many seeds of lagging caches each journey is made with")
 
 // TestLag: what the engine reads may be up to twenty writes old, of each kind by another number. It ends as with what there is

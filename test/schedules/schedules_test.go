@@ -59,7 +59,7 @@ const workers = 2
 // schedule is one order of things.
 type schedule struct {
 	size
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // of the one schedule that this is
 	rng      *rand.Rand
 	server   *server
 	breaks   fence
@@ -222,13 +222,13 @@ func (s *schedule) user() {
 
 func (s *schedule) edit(set int, change func(*v1alpha1.NodeSet)) {
 	obj := &v1alpha1.NodeSet{}
-	s.must(s.server.Client.Get(s.ctx, client.ObjectKey{Namespace: world.Namespace, Name: fmt.Sprintf("s%d", set)}, obj))
+	s.must(s.server.Get(s.ctx, client.ObjectKey{Namespace: world.Namespace, Name: fmt.Sprintf("s%d", set)}, obj))
 	change(obj)
 	s.must(s.server.Update(s.ctx, obj))
 }
 
 func (s *schedule) list(list client.ObjectList) []client.Object {
-	s.must(s.server.Client.List(s.ctx, list))
+	s.must(s.server.List(s.ctx, list))
 	items, err := meta.ExtractList(list)
 	s.must(err)
 	var out []client.Object

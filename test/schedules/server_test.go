@@ -36,9 +36,9 @@ type server struct {
 
 func (s *server) last(obj client.Object) client.Object {
 	log := s.log[reflect.TypeOf(obj)]
-	for i := len(log) - 1; i >= 0; i-- {
-		if log[i].key == client.ObjectKeyFromObject(obj) {
-			return log[i].object
+	for _, written := range slices.Backward(log) {
+		if written.key == client.ObjectKeyFromObject(obj) {
+			return written.object
 		}
 	}
 	return nil
@@ -54,7 +54,7 @@ func (s *server) write(ctx context.Context, obj client.Object, do func() error) 
 	if !ok {
 		panic(kind)
 	}
-	if s.Client.Get(ctx, key, now) != nil {
+	if s.Get(ctx, key, now) != nil {
 		now = nil
 	}
 	before := s.last(obj)

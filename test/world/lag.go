@@ -37,8 +37,13 @@ type change struct {
 // Lagging makes the engine of the world read from a cache that lags, in the way that the seed says. It must be called
 // before anything is in the world.
 func (w *World) Lagging(seed uint64) {
-	w.lag = &Lag{rand: rand.New(rand.NewPCG(seed, 0)), cache: newStore(w.Store.scheme, w.Clock.Now), pending: map[reflect.Type][]change{}, behind: map[reflect.Type]int{}}
+	w.lag = &Lag{rand: seeded(seed), cache: newStore(w.Store.scheme, w.Clock.Now), pending: map[reflect.Type][]change{}, behind: map[reflect.Type]int{}}
 	w.Store.changed = w.lag.keep
+}
+
+// seeded is a source of randomness that can be had again.
+func seeded(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // nothing secret depends on it
 }
 
 // keep notes what was written.
