@@ -173,14 +173,9 @@ func (k *Keeper) touch(ctx context.Context, who network.Identity, leaving []neti
 // write writes the changed blocks. One that somebody else has written since it was read is a conflict.
 func (k *Keeper) write(ctx context.Context) error {
 	for _, block := range k.Changed() {
-		var err error
-		switch {
-		case block.ResourceVersion == "":
-			err = k.client.Create(ctx, &block)
-		case len(block.Spec.Holders) == 0:
-			err = k.client.Delete(ctx, &block, client.Preconditions{UID: &block.UID, ResourceVersion: &block.ResourceVersion})
-		default:
-			err = k.client.Update(ctx, &block)
+		err := k.put(ctx, &block)
+		if refused(err) {
+			err = k.put(ctx, &block) // once more, or every node of the set would be told to wait because of it
 		}
 		if apierrors.IsNotFound(err) {
 			return moved(block.Name, err)
@@ -192,6 +187,22 @@ func (k *Keeper) write(ctx context.Context) error {
 		k.sure[block.Name] = true
 	}
 	return nil
+}
+
+func (k *Keeper) put(ctx context.Context, block *v1alpha1.AddressBlock) error {
+	switch {
+	case block.ResourceVersion == "":
+		return k.client.Create(ctx, block)
+	case len(block.Spec.Holders) == 0:
+		return k.client.Delete(ctx, block, client.Preconditions{UID: &block.UID, ResourceVersion: &block.ResourceVersion})
+	default:
+		return k.client.Update(ctx, block)
+	}
+}
+
+// refused reports that the API server said it has not done the write, and might the next time: 429, 500, 503.
+func refused(err error) bool {
+	return apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err)
 }
 
 // moved is the answer of a block that is not what was read.

@@ -201,3 +201,26 @@ func TestAtRestNothingIsWrittenOrRead(t *testing.T) {
 		t.Errorf("writes %v", w)
 	}
 }
+
+// TestARefusedWriteIsTriedOnceMore: an API server without time for one block holds up no node of the set, unless it has none twice.
+func TestARefusedWriteIsTriedOnceMore(t *testing.T) {
+	for refusals, want := range map[int]bool{1: true, 2: false} {
+		n0 := node("n0", "")
+		r := newRig(t, n0)
+		k, err := addresses.Open(t.Context(), addresses.Access{Client: r.API, Reader: r.Plain, Live: r.Plain}, steptest.Namespace, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := refusals
+		r.Inject = func(string, client.Object) error {
+			if left--; left >= 0 {
+				return apierrors.NewTooManyRequests("no time", 1)
+			}
+			return nil
+		}
+		grants, _, err := k.Give(t.Context(), []network.Tenant{tenant(n0, a)})
+		if given := len(grants["n0"]) == 1 && err == nil; given != want {
+			t.Errorf("refused %d times: given %t, %v; want %t", refusals, given, err, want)
+		}
+	}
+}
