@@ -37,7 +37,7 @@ func (p *pass) configured(_ context.Context) (step.Outcome, error) {
 	}
 	switch {
 	case len(outdated) > 0:
-		return step.Waiting(v1alpha1.ReasonWaitingForServices, toRun(outdated), 0), nil
+		return step.Waiting(v1alpha1.ReasonWaitingForServices, p.toRun(), 0), nil
 	case !decided:
 		return step.Waiting(v1alpha1.ReasonWaitingForServices, fmt.Sprintf("inputs are decided for %d of %d services: condition InputReady of NodeSet %s tells what is missing",
 			len(wanted), len(p.set.Spec.Services), p.set.Name), 0), nil
@@ -46,12 +46,10 @@ func (p *pass) configured(_ context.Context) (step.Outcome, error) {
 	}
 }
 
-// toRun counts the services that are outdated and names the first: a list of fifteen names says less.
-func toRun(outdated []string) string {
-	if len(outdated) == 1 {
-		return "1 service to run: " + outdated[0]
-	}
-	return fmt.Sprintf("%d services to run, next: %s", len(outdated), outdated[0])
+// toRun says that services are to run. Which of them have is in spec.services and status.services, and not told again: the
+// status would be written once more for each.
+func (p *pass) toRun() string {
+	return fmt.Sprintf("services are to run: status.services has those that have, DataPlaneDeployments of NodeSet %s run the others", p.set.Name)
 }
 
 // told has Ready repeat what services had to tell. The node is Ready all the same: a reboot that is due is a matter for

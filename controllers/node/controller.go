@@ -42,10 +42,12 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// ServerClock is the API server's; nil is the same.
 	ServerClock clock.PassiveClock
-	// Events gets changed conditions.
+	// Events gets what a person would want to know.
 	Events events.EventRecorder
 	// Gate stops everything while it is closed.
 	Gate step.Gate
+	// Quiet has minor news wait for others; nil writes all news at once, but for Setup, which makes one.
+	Quiet *step.Quiet
 }
 
 // pass is what one pass over a node knows. Fields are filled by the steps in order.
@@ -111,6 +113,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		}
 		steps = p.release()
 	}
-	target := step.Target{Object: node, Conditions: &node.Status.Conditions, ObservedGeneration: &node.Status.ObservedGeneration}
-	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events}, target, steps)
+	target := step.Target{
+		Object: node, Conditions: &node.Status.Conditions, ObservedGeneration: &node.Status.ObservedGeneration,
+		Decides:    []string{v1alpha1.ConditionClaimed, v1alpha1.ConditionProvisioned, v1alpha1.ConditionAdoptable},
+		Milestones: []string{v1alpha1.ConditionClaimed, v1alpha1.ConditionProvisioned, v1alpha1.ConditionReady},
+	}
+	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events, Quiet: r.Quiet}, target, steps)
 }

@@ -155,8 +155,7 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 	case here:
 		return step.Waiting(v1alpha1.ReasonWaitingForHost, fmt.Sprintf("BareMetalHost %s is powered off; it is being powered on", name), hostPoll), nil
 	default:
-		state := cmp.Or(status.Provisioning.State, "not yet registered")
-		return step.Waiting(v1alpha1.ReasonWaitingForHost, fmt.Sprintf("BareMetalHost %s is %s", name, state), hostPoll), nil
+		return step.Waiting(v1alpha1.ReasonWaitingForHost, fmt.Sprintf("BareMetalHost %s is being provisioned: its status tells how far it is", name), hostPoll), nil
 	}
 }
 

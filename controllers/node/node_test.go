@@ -185,7 +185,7 @@ func provisioned(h *metal3Host) {
 func TestFromPlanToReady(t *testing.T) {
 	r := site(t)
 	r.pass()
-	r.expect("+Claimed +Addressed -Provisioned:WaitingForHost", "site/h0", "available")
+	r.expect("+Claimed +Addressed -Provisioned:WaitingForHost", "site/h0", "being provisioned")
 	h := r.host()
 	want := &corev1.ObjectReference{APIVersion: "dataplane.rackplane.dev/v1alpha1", Kind: "DataPlaneNode", Namespace: "site", Name: "n0", UID: "uid-of-site-n0"}
 	if diff := cmp.Diff(want, h.Spec.ConsumerRef); diff != "" {
@@ -216,7 +216,7 @@ func TestFromPlanToReady(t *testing.T) {
 	})
 	r.pass()
 	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices", n.Status.NetworkHash)
-	r.configured("3 services to run, next: bootstrap")
+	r.configured("services are to run: status.services has those that have, DataPlaneDeployments of NodeSet rack run the others")
 	r.settled()
 
 	r.prober.seen.NetworkHash = n.Status.NetworkHash
@@ -227,7 +227,7 @@ func TestFromPlanToReady(t *testing.T) {
 	})
 	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[2].InputHash = "old" })
 	r.pass()
-	r.configured("1 service to run: known")
+	r.configured("services are to run: status.services has those that have, DataPlaneDeployments of NodeSet rack run the others")
 	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[2].InputHash = "3" })
 	r.pass()
 	r.expect("+Claimed +Addressed +Provisioned +Networked +Configured")

@@ -27,6 +27,9 @@ const workers = 32
 
 // Setup registers the reconciler.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	if r.Quiet == nil {
+		r.Quiet = &step.Quiet{}
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("node").
 		For(&v1alpha1.DataPlaneNode{}, builder.WithPredicates(decidedOrRun())).

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/line"
@@ -50,7 +49,7 @@ func (p *pass) forget(condition string, rest []string) {
 }
 
 // close sets Ready and hands the conditions to the target; it returns those that changed.
-func (p *pass) close(t Target) []metav1.Condition {
+func (p *pass) close(t Target) []change {
 	ready := p.readiness
 	if p.trouble != nil {
 		ready = *p.trouble
@@ -90,7 +89,7 @@ func (p *pass) set(condition string, out Outcome) {
 	}
 	old := meta.FindStatusCondition(p.conditions, condition)
 	if old == nil || old.Status != next.Status || old.Reason != next.Reason {
-		p.changes = append(p.changes, next)
+		p.changes = append(p.changes, change{old, next})
 	}
 	conditions := slices.Clone(p.conditions)
 	meta.SetStatusCondition(&conditions, next)
@@ -108,26 +107,69 @@ func shown(message string) string {
 // maxNote is the longest note of an event (events.k8s.io/v1 Event.note, 1 kB).
 const maxNote = 1000
 
-// announce tells of changed conditions. Ready repeats another condition while it is not True, so then it is left out.
-func announce(r events.EventRecorder, obj client.Object, changes []metav1.Condition) {
+// change is a condition that changed its status or reason; old is nil for one that was not there.
+type change struct {
+	old *metav1.Condition
+	now metav1.Condition
+}
+
+// announce tells what a person would want to know: milestones, what has ceased to hold, trouble and its end. All of one
+// pass is at most one event, and one more for trouble. That an object waits for one thing after another on its way is told
+// by its conditions alone.
+func announce(r events.EventRecorder, t Target, changes []change) {
+	notes := map[string][]string{}
+	subject := map[string]metav1.Condition{}
 	for _, c := range changes {
-		if c.Type == v1alpha1.ConditionReady && c.Status != metav1.ConditionTrue && len(changes) > 1 {
+		if !c.isNews(t.Milestones) || c.repeats(changes) {
 			continue
 		}
-		note := c.Type + " is " + string(c.Status)
-		if c.Message != "" {
-			note += ": " + c.Message
+		note := c.now.Type + " is " + string(c.now.Status)
+		if c.now.Message != "" {
+			note += ": " + c.now.Message
 		}
-		r.Eventf(obj, nil, eventType(c), c.Reason, c.Type, "%s", line.Short(note, maxNote))
+		kind := eventType(c.now)
+		if _, ok := subject[kind]; !ok || kind == corev1.EventTypeNormal {
+			subject[kind] = c.now // the first trouble and the last milestone say most
+		}
+		notes[kind] = append(notes[kind], note)
+	}
+	for _, kind := range []string{corev1.EventTypeWarning, corev1.EventTypeNormal} {
+		if c := subject[kind]; c.Type != "" {
+			r.Eventf(t.Object, nil, kind, c.Reason, c.Type, "%s", line.Short(strings.Join(notes[kind], "; "), maxNote))
+		}
 	}
 }
 
-// eventType is Warning for what needs attention: see the reasons in api/v1alpha1/conditions.go.
+// isNews reports whether a person would want to know.
+func (c change) isNews(milestones []string) bool {
+	switch {
+	case !calm(c.now), c.old != nil && !calm(*c.old):
+		return true
+	case c.now.Status == metav1.ConditionTrue:
+		return c.now.Reason != v1alpha1.ReasonNotNeeded && (milestones == nil || slices.Contains(milestones, c.now.Type))
+	case c.old == nil || c.old.Status != metav1.ConditionTrue:
+		return false
+	}
+	return !slices.Contains([]string{v1alpha1.ReasonProgressing, v1alpha1.ReasonReleasing, v1alpha1.ReasonWaitingForServices}, c.now.Reason)
+}
+
+// repeats reports that c is Ready saying what another condition of the pass says.
+func (c change) repeats(changes []change) bool {
+	return c.now.Type == v1alpha1.ConditionReady && c.now.Status != metav1.ConditionTrue && slices.ContainsFunc(changes, func(other change) bool {
+		return other.now.Type != v1alpha1.ConditionReady && other.now.Status == c.now.Status && other.now.Reason == c.now.Reason
+	})
+}
+
+// eventType is Warning for what needs attention.
 func eventType(c metav1.Condition) string {
-	calm := c.Status == metav1.ConditionTrue || strings.HasPrefix(c.Reason, "Waiting") ||
-		c.Reason == v1alpha1.ReasonProgressing || c.Reason == v1alpha1.ReasonReleasing || c.Reason == v1alpha1.ReasonBusy
-	if calm {
+	if calm(c) {
 		return corev1.EventTypeNormal
 	}
 	return corev1.EventTypeWarning
+}
+
+// calm reports whether a condition needs nobody's attention: see the reasons in api/v1alpha1/conditions.go.
+func calm(c metav1.Condition) bool {
+	return c.Status == metav1.ConditionTrue || strings.HasPrefix(c.Reason, "Waiting") ||
+		c.Reason == v1alpha1.ReasonProgressing || c.Reason == v1alpha1.ReasonReleasing || c.Reason == v1alpha1.ReasonBusy
 }

@@ -33,6 +33,10 @@ type Target struct {
 	// AsRead makes the status be written only if nobody has changed the object since it was read: for a status that is itself
 	// what is decided from. Others are written by several, each its own fields.
 	AsRead bool
+	// Decides are the conditions, beside Ready, that somebody decides by: they are written as soon as they are True.
+	Decides []string
+	// Milestones are the conditions that get an event when they become True; nil means all.
+	Milestones []string
 }
 
 // Loop is what a pass needs of its surroundings.
@@ -41,12 +45,14 @@ type Loop struct {
 	Client client.Client
 	// Clock tells when a condition changed.
 	Clock clock.PassiveClock
-	// Events gets one event per changed condition.
+	// Events gets what a person would want to know of a pass: see announce.
 	Events events.EventRecorder
+	// Quiet has minor news wait for others; nil writes all news at once.
+	Quiet *Quiet
 }
 
-// Run makes one pass: it runs the steps in order until one stops it, sets conditions, writes the status if it changed
-// and says when to come back. When a write lost a race, or the API server did not answer, nothing is recorded and the pass
+// Run makes one pass: it runs the steps in order until one stops it, sets conditions, writes the status if it has changed
+// by more than can wait, and says when to come back. When a write lost a race, or the API server did not answer, nothing is recorded and the pass
 // is made again: a server that has no time for a write must not be given another one for it.
 func Run(ctx context.Context, l Loop, t Target, steps []Step) (Result, error) {
 	before, err := statusJSON(t.Object)
@@ -68,18 +74,46 @@ func Run(ctx context.Context, l Loop, t Target, steps []Step) (Result, error) {
 			out, failure = FromError(err), err
 		}
 		if out.verdict == gone {
+			l.Quiet.told(t.Object.GetUID())
 			return Result{}, nil
 		}
 		if p.settle(i, out); out.verdict > later {
 			break
 		}
 	}
-	changes := p.close(t)
-	if err := patchStatus(ctx, l.Client, t, before); err != nil {
+	wait, err := p.write(ctx, l, t, before)
+	if err != nil {
 		return Answer(Outcome{}, client.IgnoreNotFound(err))
 	}
-	announce(l.Events, t.Object, changes)
-	return Answer(p.answer(), failure)
+	return Answer(p.answer().Again(wait), failure)
+}
+
+// write writes the status and tells of it, or returns how much longer what is new in it may wait.
+func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait time.Duration, err error) {
+	old := *t.Conditions
+	changes := p.close(t)
+	after, err := statusJSON(t.Object)
+	if err != nil {
+		return 0, err
+	}
+	patch, err := jsonpatch.CreateMergePatch(before, after)
+	if err != nil {
+		return 0, fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(t.Object), err)
+	}
+	if string(patch) != "{}" {
+		if t.Object.GetDeletionTimestamp().IsZero() && minor(patch, old, *t.Conditions, t.Decides) {
+			wait = l.Quiet.left(t.Object.GetUID(), l.Clock)
+		}
+		if wait > 0 {
+			return wait, nil
+		}
+		if err := patchStatus(ctx, l.Client, t, patch); err != nil {
+			return 0, err
+		}
+		announce(l.Events, t, changes)
+	}
+	l.Quiet.told(t.Object.GetUID())
+	return 0, nil
 }
 
 // pass collects what the steps of one pass saw.
@@ -88,7 +122,7 @@ type pass struct {
 	generation int64
 	order      []string
 	conditions []metav1.Condition
-	changes    []metav1.Condition
+	changes    []change
 	lowered    map[string]bool
 	trouble    *Outcome // the first outcome that is not done
 	readiness  Outcome  // what the Ready step said, if there is one
@@ -105,31 +139,20 @@ func (p *pass) answer() Outcome {
 	return o
 }
 
-func patchStatus(ctx context.Context, c client.Client, t Target, before []byte) error {
+// patchStatus writes a merge patch: it names only the fields that changed, so that two writers of one status never undo each other.
+func patchStatus(ctx context.Context, c client.Client, t Target, patch []byte) (err error) {
 	obj := t.Object
-	after, err := statusJSON(obj)
-	if err != nil {
-		return err
-	}
-	diff, err := jsonpatch.CreateMergePatch(before, after)
-	if err != nil {
-		return fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(obj), err)
-	}
-	if string(diff) == "{}" {
-		return nil
-	}
 	if t.AsRead {
 		guard := fmt.Sprintf(`{"metadata":{"resourceVersion":%q}}`, obj.GetResourceVersion())
-		if diff, err = jsonpatch.MergeMergePatches(diff, []byte(guard)); err != nil {
+		if patch, err = jsonpatch.MergeMergePatches(patch, []byte(guard)); err != nil {
 			return fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(obj), err)
 		}
 	}
-	// A merge patch names only the fields that changed, so that two writers of one status never undo each other.
 	copied, ok := obj.DeepCopyObject().(client.Object)
 	if !ok {
 		return fmt.Errorf("%T is no object", obj)
 	}
-	return c.Status().Patch(ctx, copied, client.RawPatch(types.MergePatchType, diff))
+	return c.Status().Patch(ctx, copied, client.RawPatch(types.MergePatchType, patch))
 }
 
 // statusJSON is {"status": ...} of obj.

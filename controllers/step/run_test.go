@@ -177,7 +177,7 @@ func TestEventsOnTransitionsOnly(t *testing.T) {
 	for e := range r.events {
 		got = append(got, e[:min(len(e), 50)])
 	}
-	want := []string{"Normal Done A is True", "Normal WaitingForX B is False: for x", "Warning InvalidInput B is False: longlonglonglongl"}
+	want := []string{"Normal Done A is True", "Warning InvalidInput B is False: longlonglonglongl"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -300,7 +300,7 @@ func TestAnswer(t *testing.T) {
 func TestNothingRawIsShown(t *testing.T) {
 	r := newRig(t)
 	const hostile = "bad\x1b]0;owned\x07 \u202etxt\u200b \u009b2J http://admin:HUNTER2@bmc/\nsecond"
-	if _, err := r.run(t, says{"A", step.Waiting("WaitingForX", hostile, time.Second), nil}); err != nil {
+	if _, err := r.run(t, says{"A", step.Hold("InvalidInput", hostile), nil}); err != nil {
 		t.Fatal(err)
 	}
 	const want = "bad ]0;owned ?txt? http://[redacted]@bmc/; second"

@@ -20,6 +20,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 )
 
@@ -72,7 +73,7 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 		{
 			&node.Reconciler{
 				Client: c, Reader: reader, Live: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
-				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder,
+				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder, Quiet: &step.Quiet{},
 			},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
