@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -316,5 +317,33 @@ func (r *rig) assertNoNodeTwice() {
 			}
 			at[node] = run.Key
 		}
+	}
+}
+
+// TestLateNodesNextRunKeepsNobodyWaiting: nodes that have left a run, and could not begin their next before it ended, wait for no
+// later run of the late node either, which goes on under the Lease that they were held by.
+func TestLateNodesNextRunKeepsNobodyWaiting(t *testing.T) {
+	r := hung(t, ansibletest.Hang{What: "osp.edpm.bootstrap", Node: "n2", Looks: 9}, ansibletest.Hang{What: "osp.edpm.network", Node: "n2"})
+	r.until(func() bool { return len(r.runner.Started()) == 1 })
+	r.Inject = func(_ string, obj client.Object) error {
+		if obj.GetName() == lease.NodeName("n0") {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, obj.GetName(), nil)
+		}
+		return nil
+	}
+	for range 60 {
+		if slices.Contains(r.ran(), "network on n2") {
+			break
+		}
+		_, _ = r.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(newDeployment())})
+		r.Clock.Step(time.Second)
+	}
+	if diff := cmp.Diff([]string{"bootstrap on n0,n1,n2", "network on n2"}, r.ran()); diff != "" {
+		t.Fatalf("runs (-want +got):\n%s", diff)
+	}
+	r.Inject = nil
+	r.until(r.has(0, 1))
+	if r.runner.Running() != 1 {
+		t.Errorf("%d runs go on, want that of n2", r.runner.Running())
 	}
 }

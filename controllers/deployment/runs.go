@@ -213,10 +213,16 @@ func (p *pass) claim(run *v1alpha1.RunStatus) leases.Claim {
 			claim.Nodes = append(claim.Nodes, refer("DataPlaneNode", t.Name, t.UID))
 		}
 	}
+	// A Lease may go on for others under a later run than the one that the node was in: that run does not use it either.
 	for i := range p.deployment.Status.Runs {
 		other := &p.deployment.Status.Runs[i]
-		for _, n := range other.LeftNodes {
-			claim.Left[n] = append(claim.Left[n], other.LeaseKey())
+		if other.State != v1alpha1.RunRunning || other.LeaseKey() == run.LeaseKey() {
+			continue
+		}
+		for _, n := range nodes {
+			if !other.Uses(n) {
+				claim.Left[n] = append(claim.Left[n], other.LeaseKey())
+			}
 		}
 	}
 	return claim

@@ -66,13 +66,20 @@ func deployed(_ context.Context, obj client.Object) []reconcile.Request {
 
 // neighbours are all sets of the object's namespace.
 func (r *Reconciler) neighbours(ctx context.Context, obj client.Object) []reconcile.Request {
+	return r.sets(ctx, func(*v1alpha1.NodeSet) bool { return true }, client.InNamespace(obj.GetNamespace()))
+}
+
+// sets are the sets that pass, of those that are listed.
+func (r *Reconciler) sets(ctx context.Context, passes func(*v1alpha1.NodeSet) bool, which ...client.ListOption) []reconcile.Request {
 	var sets v1alpha1.NodeSetList
-	if err := r.Client.List(ctx, &sets, client.InNamespace(obj.GetNamespace())); err != nil {
+	if err := r.Client.List(ctx, &sets, which...); err != nil {
 		return nil // the resync looks again
 	}
 	var out []reconcile.Request
 	for i := range sets.Items {
-		out = append(out, request(sets.Items[i].Namespace, sets.Items[i].Name))
+		if passes(&sets.Items[i]) {
+			out = append(out, request(sets.Items[i].Namespace, sets.Items[i].Name))
+		}
 	}
 	return out
 }
@@ -123,17 +130,7 @@ func (r *Reconciler) onPolicy(ctx context.Context, policy client.Object) []recon
 
 // onBlock wakes the sets of the namespace that are short: an address may have become free.
 func (r *Reconciler) onBlock(ctx context.Context, block client.Object) []reconcile.Request {
-	var sets v1alpha1.NodeSetList
-	if err := r.Client.List(ctx, &sets, client.InNamespace(block.GetNamespace())); err != nil {
-		return nil // the resync looks again
-	}
-	var out []reconcile.Request
-	for i := range sets.Items {
-		if short(&sets.Items[i]) {
-			out = append(out, request(sets.Items[i].Namespace, sets.Items[i].Name))
-		}
-	}
-	return out
+	return r.sets(ctx, short, client.InNamespace(block.GetNamespace()))
 }
 
 func changedHands(e event.UpdateEvent) bool {
@@ -150,15 +147,5 @@ func short(set *v1alpha1.NodeSet) bool {
 
 // takers are the sets that take hosts and pass the filter; nil passes all.
 func (r *Reconciler) takers(ctx context.Context, filter func(*v1alpha1.NodeSet) bool) []reconcile.Request {
-	var sets v1alpha1.NodeSetList
-	if err := r.Client.List(ctx, &sets); err != nil {
-		return nil // the resync looks again
-	}
-	var out []reconcile.Request
-	for i := range sets.Items {
-		if set := &sets.Items[i]; !set.Spec.PreProvisioned && (filter == nil || filter(set)) {
-			out = append(out, request(set.Namespace, set.Name))
-		}
-	}
-	return out
+	return r.sets(ctx, func(set *v1alpha1.NodeSet) bool { return !set.Spec.PreProvisioned && (filter == nil || filter(set)) })
 }
