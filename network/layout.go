@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // maxName is the length of a Linux interface name (IFNAMSIZ less the final zero, include/uapi/linux/if.h).

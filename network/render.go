@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // RenderInput is one node.

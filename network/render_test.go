@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -5,8 +5,8 @@ import (
 	"slices"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // plenty is more than any requirement asks for.

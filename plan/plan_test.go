@@ -14,9 +14,9 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 func TestDesired(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 
 	"github.com/rackplane/rackplane/adoption"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/cmd/rackplane/manifest"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/manifest"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/remote"
 	"github.com/rackplane/rackplane/report"

@@ -17,13 +17,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/bmc"
+	"github.com/rackplane/rackplane/cmd/rackplane/manifest"
 	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/line"
-	"github.com/rackplane/rackplane/manifest"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/remote/ssh"
 )

@@ -11,10 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
 	"github.com/rackplane/rackplane/secret"
 )

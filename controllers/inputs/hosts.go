@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // ReadHosts reads the hosts of a namespace, or of all with "", with their hardware, whom they are lent to and which are one

@@ -14,9 +14,9 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
-	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // adopt finds the node's set and puts the finalizer on before anything is made.

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 func ref(name string) v1alpha1.HostReference {

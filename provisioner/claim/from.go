@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/line"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // FromBareMetalHost reads a host. Field and annotation names are those of baremetal-operator's

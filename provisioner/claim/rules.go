@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // class is what needs that accept the same hosts have in common.

@@ -17,9 +17,9 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/secret"
 	"github.com/rackplane/rackplane/wire/wiretest"
 )

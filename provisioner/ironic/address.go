@@ -4,7 +4,7 @@ import (
 	"net"
 	"strings"
 
-	"github.com/rackplane/rackplane/bmc"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 )
 
 // scheme is how Ironic drives the BMCs of one address scheme.

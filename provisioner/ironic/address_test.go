@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 )
 
 func TestAddresses(t *testing.T) {

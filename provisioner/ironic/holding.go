@@ -8,8 +8,8 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 )
 
 // What a server holds is kept in its node's extra, which is ours alone: Ironic forgets instance_uuid and instance_info

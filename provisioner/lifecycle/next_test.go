@@ -13,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
 
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
 )

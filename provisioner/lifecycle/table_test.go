@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/provisioner/ironic"
 )
 

@@ -10,9 +10,9 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/secret"
 )
 

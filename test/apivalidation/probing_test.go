@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 )
 
 const template = `{{ lookup(''pipe'', ''id'') }}`

@@ -22,10 +22,10 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/hardware"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 	"github.com/rackplane/rackplane/test/cluster"
 )
 

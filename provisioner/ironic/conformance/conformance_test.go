@@ -11,8 +11,8 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
-	"github.com/rackplane/rackplane/bmc"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/provisioner/ironic"
 	"github.com/rackplane/rackplane/provisioner/provisionertest"
 	"github.com/rackplane/rackplane/secret"

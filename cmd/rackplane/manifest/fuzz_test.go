@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/manifest"
+	"github.com/rackplane/rackplane/cmd/rackplane/manifest"
 )
 
 // FuzzManifests reads anything as manifests: it is refused by a message, or planned.
