@@ -261,7 +261,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 		(&deployment.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: playbooks.Collection()}).Setup,
 	}
 	if service != nil {
-		setups = append(setups, (&host.Reconciler{Client: writer, Reader: live, Live: live, Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)
+		setups = append(setups, (&host.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, Provisioner: ledProvisioner{service, l.lead}, Events: events, Gate: keeper.Paused}).Setup)
 	}
 	var errs error
 	for _, setup := range setups {

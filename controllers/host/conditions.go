@@ -10,25 +10,43 @@ import (
 // conditions are Metal3's (apis v0.13.1, baremetalhost_types.go), as they follow from state and failure. Progressing
 // carries the reason of the last decision.
 func conditions(s *metal3v1alpha1.BareMetalHostStatus, reason string) []metav1.Condition {
-	state := s.Provisioning.State
-	provisioned := state == metal3v1alpha1.StateProvisioned || state == metal3v1alpha1.StateExternallyProvisioned
-	healthy := s.ErrorType == ""
 	return []metav1.Condition{
-		yesNo(metal3v1alpha1.ManageableCondition, when(registered(state), metal3v1alpha1.ManageableReason), unmanageable(s), ""),
-		yesNo(metal3v1alpha1.ProvisionedCondition, when(provisioned, metal3v1alpha1.ProvisionedReason), notProvisioned(state), ""),
-		yesNo(metal3v1alpha1.ReadyCondition, when(provisioned && healthy, metal3v1alpha1.ProvisionedReason), notReady(s), s.ErrorMessage),
-		yesNo(metal3v1alpha1.AvailableForProvisioningCondition,
-			when(state == metal3v1alpha1.StateAvailable && healthy, metal3v1alpha1.AvailableReason), metal3v1alpha1.NotAvailableReason, ""),
-		yesNo(metal3v1alpha1.ProgressingCondition, progress(state), metal3v1alpha1.NotProgressingReason, reason),
+		yesNo(metal3v1alpha1.ManageableCondition, manageable(s), unmanageable(s), ""),
+		yesNo(metal3v1alpha1.ProvisionedCondition, provisioned(s), notProvisioned(s.Provisioning.State), ""),
+		yesNo(metal3v1alpha1.ReadyCondition, inService(s), notReady(s), s.ErrorMessage),
+		yesNo(metal3v1alpha1.AvailableForProvisioningCondition, free(s), metal3v1alpha1.NotAvailableReason, ""),
+		yesNo(metal3v1alpha1.ProgressingCondition, progress(s.Provisioning.State), metal3v1alpha1.NotProgressingReason, reason),
 	}
 }
 
-// when is the reason if it holds, else empty.
-func when(holds bool, reason string) string { //nolint:revive // it is a conditional expression
-	if holds {
-		return reason
+// The reasons for which a condition is True; empty when it is not.
+
+func manageable(s *metal3v1alpha1.BareMetalHostStatus) string {
+	if !registered(s.Provisioning.State) {
+		return ""
 	}
-	return ""
+	return metal3v1alpha1.ManageableReason
+}
+
+func provisioned(s *metal3v1alpha1.BareMetalHostStatus) string {
+	if s.Provisioning.State != metal3v1alpha1.StateProvisioned && s.Provisioning.State != metal3v1alpha1.StateExternallyProvisioned {
+		return ""
+	}
+	return metal3v1alpha1.ProvisionedReason
+}
+
+func inService(s *metal3v1alpha1.BareMetalHostStatus) string {
+	if s.ErrorType != "" {
+		return ""
+	}
+	return provisioned(s)
+}
+
+func free(s *metal3v1alpha1.BareMetalHostStatus) string {
+	if s.Provisioning.State != metal3v1alpha1.StateAvailable || s.ErrorType != "" {
+		return ""
+	}
+	return metal3v1alpha1.AvailableReason
 }
 
 // yesNo is True for the reason yes, or False for the reason no when there is no yes.

@@ -29,7 +29,8 @@ type Reconciler struct {
 	Client client.Client
 	// Reader reads the world, which may be some writes behind.
 	Reader client.Reader
-	// Live reads uncached, what must not be old: whether a host that is deleted is still used.
+	// Live reads uncached, what must not be old: the host before an action is started on its server, what the server is
+	// deployed with, and whether a host that is deleted is still used.
 	Live client.Reader
 	// Provisioner acts on servers.
 	Provisioner provisioner.Provisioner
@@ -60,6 +61,9 @@ type pass struct {
 	host   *metal3v1alpha1.BareMetalHost
 	before metal3v1alpha1.BareMetalHostStatus
 	now    time.Time
+
+	// current: the host was written to in this pass, as it was read; nobody had changed it since.
+	current bool
 
 	want provisioner.Want
 	seen provisioner.Observation
@@ -118,8 +122,8 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if problem != nil {
-		p.showProblem(*problem)
+	if !problem.isNone() {
+		p.showProblem(problem)
 		return slowPoll, p.writeStatus(ctx)
 	}
 	err = p.twice(func() (err error) {
@@ -156,8 +160,12 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 	return d.Poll, nil
 }
 
-// act starts the action that the status already tells of.
+// act starts the action. It was decided by what a cache shows of the host, which may be some writes behind, and no action is
+// started on a server because of a host that has changed or is gone.
 func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, error) {
+	if err := p.isCurrent(ctx); err != nil {
+		return 0, err
+	}
 	err := p.fillDrive(ctx, d.Action)
 	if err == nil {
 		err = p.twice(func() error { return p.Provisioner.Do(ctx, p.want, d.Action) })
@@ -182,6 +190,14 @@ func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, er
 	return lifecycle.Backoff(p.past.Failures), p.writeStatus(ctx)
 }
 
+// isCurrent returns a conflict when the host that was read is not the newest there is.
+func (p *pass) isCurrent(ctx context.Context) error {
+	if p.current {
+		return nil
+	}
+	return step.Current(ctx, p.Live, p.host)
+}
+
 // twice asks the service again at once when it does not answer and nothing was wrong before: a packet that got lost is not
 // worth a word, and every action may be asked for again.
 func (p *pass) twice(ask func() error) error {
@@ -203,6 +219,9 @@ func (p *pass) unreachable(ctx context.Context, err error) (time.Duration, error
 
 // release lets the host go: its node is gone.
 func (p *pass) release(ctx context.Context) error {
+	if err := p.isCurrent(ctx); err != nil {
+		return err // HardwareData goes by its name, and must not be that of a host made anew
+	}
 	data := &metal3v1alpha1.HardwareData{}
 	data.Namespace, data.Name = p.host.Namespace, p.host.Name
 	if err := client.IgnoreNotFound(p.Client.Delete(ctx, data)); err != nil {
@@ -224,7 +243,7 @@ func (p *pass) patchMeta(ctx context.Context, edited *metal3v1alpha1.BareMetalHo
 	if err := p.Client.Patch(ctx, edited, client.MergeFromWithOptions(p.host, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
-	p.host.ObjectMeta = edited.ObjectMeta
+	p.host.ObjectMeta, p.current = edited.ObjectMeta, true
 	return nil
 }
 
@@ -241,7 +260,7 @@ func (p *pass) writeStatus(ctx context.Context) error {
 		return client.IgnoreNotFound(err)
 	}
 	p.announce()
-	p.host.ResourceVersion = edited.ResourceVersion
+	p.host.ResourceVersion, p.current = edited.ResourceVersion, true
 	p.before = *p.host.Status.DeepCopy()
 	return nil
 }

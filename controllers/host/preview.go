@@ -17,8 +17,8 @@ func (p *pass) preview(ctx context.Context, why string) error {
 	if err != nil {
 		return err
 	}
-	if problem != nil {
-		p.showProblem(*problem)
+	if !problem.isNone() {
+		p.showProblem(problem)
 		return p.writeStatus(ctx)
 	}
 	p.seen, err = p.Provisioner.Observe(ctx, p.want.Host)

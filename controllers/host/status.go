@@ -18,6 +18,7 @@ import (
 	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
+	"github.com/rackplane/rackplane/provisioner/hardware"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
 )
 
@@ -159,17 +160,28 @@ func metricOf(s *metal3v1alpha1.BareMetalHostStatus, state metal3v1alpha1.Provis
 	}[state]
 }
 
-// keepInventory puts what inspection found into the status and the HardwareData of the same name.
+// keepInventory puts what inspection found into the status and the HardwareData of the same name. That one is read live
+// when there is something to put: a cache keeps of it only what is decided by.
 func (p *pass) keepInventory(ctx context.Context) error {
 	if p.seen.Inspected.IsZero() || p.want.Deleting {
 		return nil
 	}
-	data := &metal3v1alpha1.HardwareData{}
-	err := p.Reader.Get(ctx, client.ObjectKeyFromObject(p.host), data)
-	if client.IgnoreNotFound(err) != nil {
-		return err
-	}
 	fresh := p.host.Status.Provisioning.State == metal3v1alpha1.StateInspecting
+	data := &metal3v1alpha1.HardwareData{}
+	if !fresh {
+		err := p.Reader.Get(ctx, client.ObjectKeyFromObject(p.host), data)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("read HardwareData %s: %w", client.ObjectKeyFromObject(p.host), err)
+		}
+		if err == nil && sameHardware(data.Spec.HardwareDetails, p.host.Status.HardwareDetails) {
+			return nil
+		}
+	}
+	data = &metal3v1alpha1.HardwareData{}
+	err := p.Live.Get(ctx, client.ObjectKeyFromObject(p.host), data)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read HardwareData %s: %w", client.ObjectKeyFromObject(p.host), err)
+	}
 	if !fresh && err == nil && data.Spec.HardwareDetails != nil {
 		p.host.Status.HardwareDetails = data.Spec.HardwareDetails.DeepCopy()
 		return nil
@@ -183,6 +195,11 @@ func (p *pass) keepInventory(ctx context.Context) error {
 	}
 	p.host.Status.HardwareDetails = &found
 	return p.writeHardwareData(ctx, data, found)
+}
+
+// sameHardware reports whether both are known and say the same of what is decided by.
+func sameHardware(a, b *metal3v1alpha1.HardwareDetails) bool {
+	return a != nil && b != nil && equality.Semantic.DeepEqual(hardware.FromMetal3(a), hardware.FromMetal3(b))
 }
 
 func (p *pass) writeHardwareData(ctx context.Context, data *metal3v1alpha1.HardwareData, found metal3v1alpha1.HardwareDetails) error {
@@ -202,7 +219,7 @@ func (p *pass) writeHardwareData(ctx context.Context, data *metal3v1alpha1.Hardw
 	}
 	old := data.DeepCopy()
 	data.Spec.HardwareDetails = &found
-	if err := p.Client.Patch(ctx, data, client.MergeFrom(old)); err != nil {
+	if err := p.Client.Patch(ctx, data, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("update HardwareData %s: %w", client.ObjectKeyFromObject(data), err)
 	}
 	return nil

@@ -19,56 +19,61 @@ import (
 	"github.com/rackplane/rackplane/secret"
 )
 
-// problem is something wrong with what the user wrote, found before anything was asked of the service.
+// problem is something wrong with what the user wrote, found before anything was asked of the service. The zero value is none.
 type problem struct {
 	kind    metal3v1alpha1.ErrorType
 	message string
 }
 
+func (p problem) isNone() bool { return p.message == "" }
+
 // gather fills want and past. The error is the API server's; everything a user can mend is a problem.
-func (p *pass) gather(ctx context.Context) (*problem, error) {
+func (p *pass) gather(ctx context.Context) (problem, error) {
 	h := p.host
 	p.want = wantOf(h)
 	p.past = pastOf(&h.Status)
 	progressing := meta.FindStatusCondition(h.Status.Conditions, metal3v1alpha1.ProgressingCondition)
 	p.past.Anew = progressing == nil || progressing.ObservedGeneration != h.Generation
 	if p.want.Deleting {
-		return nil, nil //nolint:nilnil // no problem and no error: deleting needs no Secret
+		return problem{}, nil // deleting needs no Secret
 	}
-	if what := loginShown(h); what != nil {
+	if what := loginShown(h); !what.isNone() {
 		return what, nil
 	}
 	if policy := v1alpha1.DeletionPolicy(h.Annotations[v1alpha1.DeletionPolicyAnnotation]); retained(h) && policy != v1alpha1.DeletionRetain {
-		return &problem{metal3v1alpha1.PreparationError, fmt.Sprintf("BareMetalHost %s/%s: annotation %s: %q is not known: use %s or %s",
+		return problem{metal3v1alpha1.PreparationError, fmt.Sprintf("BareMetalHost %s/%s: annotation %s: %q is not known: use %s or %s",
 			h.Namespace, h.Name, v1alpha1.DeletionPolicyAnnotation, policy, v1alpha1.DeletionRetain, v1alpha1.DeletionDelete)}, nil
 	}
 	if what := unsupported(h); what != "" {
-		return &problem{metal3v1alpha1.PreparationError, what}, nil
+		return problem{metal3v1alpha1.PreparationError, what}, nil
 	}
 	if h.Spec.BMC.Address == "" {
-		return nil, nil //nolint:nilnil // the lifecycle table says what that means
+		return problem{}, nil // the lifecycle table says what that means
 	}
 	return p.credentials(ctx)
 }
 
-// credentials fills want.BMC from the Secret.
-func (p *pass) credentials(ctx context.Context) (*problem, error) {
+// credentials fills want.BMC from the Secret. That there is none is not believed of a cache: it would be told of as a failure.
+func (p *pass) credentials(ctx context.Context) (problem, error) {
 	h := p.host
 	found := &corev1.Secret{}
 	err := p.Reader.Get(ctx, h.CredentialsKey(), found)
-	bad := func(format string, args ...any) (*problem, error) {
+	if apierrors.IsNotFound(err) && h.Spec.BMC.CredentialsName != "" {
+		err = p.Live.Get(ctx, h.CredentialsKey(), found)
+	}
+	bad := func(format string, args ...any) (problem, error) {
 		text := fmt.Sprintf("BareMetalHost %s/%s: Secret %s/%s (spec.bmc.credentialsName) ", h.Namespace, h.Name, h.Namespace, h.Spec.BMC.CredentialsName)
-		return &problem{metal3v1alpha1.RegistrationError, text + fmt.Sprintf(format, args...)}, nil
+		return problem{metal3v1alpha1.RegistrationError, text + fmt.Sprintf(format, args...)}, nil
 	}
 	user, password := found.Data["username"], found.Data["password"]
 	switch {
 	case h.Spec.BMC.CredentialsName == "":
-		return &problem{metal3v1alpha1.RegistrationError, fmt.Sprintf(
+		return problem{metal3v1alpha1.RegistrationError, fmt.Sprintf(
 			"BareMetalHost %s/%s: spec.bmc.credentialsName is empty: name a Secret with username and password", h.Namespace, h.Name)}, nil
 	case apierrors.IsNotFound(err):
 		return bad("does not exist: create it with the keys username and password")
 	case err != nil:
-		return nil, fmt.Errorf("read Secret %s: %w", h.CredentialsKey(), err)
+		return problem{}, fmt.Errorf("read Secret %s: %w", h.CredentialsKey(), err)
 	case len(user) == 0:
 		return bad("has no key username: add it")
 	case len(password) == 0:
@@ -78,7 +83,7 @@ func (p *pass) credentials(ctx context.Context) (*problem, error) {
 	p.want.BMC.CredentialsVersion = found.ResourceVersion
 	p.past.Anew = p.past.Anew || !h.Status.TriedCredentials.Match(*found)
 	h.UpdateTriedCredentials(*found)
-	return nil, nil //nolint:nilnil // no problem and no error
+	return problem{}, nil
 }
 
 func wantOf(h *metal3v1alpha1.BareMetalHost) provisioner.Want {
@@ -119,8 +124,8 @@ func imageOf(i *metal3v1alpha1.Image) *provisioner.Image {
 }
 
 // loginShown is the problem of an address with a user name or password in it: everyone who may read hosts could read it, and
-// so could Ironic's users. It is told of at once, not when the address is used. nil when there is none.
-func loginShown(h *metal3v1alpha1.BareMetalHost) *problem {
+// so could Ironic's users. It is told of at once, not when the address is used.
+func loginShown(h *metal3v1alpha1.BareMetalHost) problem {
 	kind, err := metal3v1alpha1.RegistrationError, error(nil)
 	if line.HasLogin(h.Spec.BMC.Address) {
 		_, err = bmc.Parse(h.Spec.BMC.Address)
@@ -129,9 +134,9 @@ func loginShown(h *metal3v1alpha1.BareMetalHost) *problem {
 		kind, err = metal3v1alpha1.PreparationError, fmt.Errorf("spec.%w", provisioner.CheckImage(*i))
 	}
 	if err == nil {
-		return nil
+		return problem{}
 	}
-	return &problem{kind, fmt.Sprintf("BareMetalHost %s/%s: %s", h.Namespace, h.Name, err)}
+	return problem{kind, fmt.Sprintf("BareMetalHost %s/%s: %s", h.Namespace, h.Name, err)}
 }
 
 // unsupported names what the spec asks for and this backend does not do; empty when there is nothing.
@@ -167,18 +172,29 @@ func (p *pass) fillDrive(ctx context.Context, action provisioner.Action) error {
 			return fault.Wrap(fault.Rejected, err, "BareMetalHost %s/%s: spec", p.host.Namespace, p.host.Name)
 		}
 	}
+	secrets := map[string]*corev1.Secret{} // one may hold several parts
 	var errs [3]error
-	p.want.Drive.UserData, errs[0] = p.part(ctx, "spec.userData", spec.UserData, "userData")
-	p.want.Drive.NetworkData, errs[1] = p.part(ctx, "spec.networkData", spec.NetworkData, "networkData")
-	p.want.Drive.MetaData, errs[2] = p.part(ctx, "spec.metaData", spec.MetaData, "metaData")
+	p.want.Drive.UserData, errs[0] = p.part(ctx, secrets, driveRef{"spec.userData", spec.UserData, "userData"})
+	p.want.Drive.NetworkData, errs[1] = p.part(ctx, secrets, driveRef{"spec.networkData", spec.NetworkData, "networkData"})
+	p.want.Drive.MetaData, errs[2] = p.part(ctx, secrets, driveRef{"spec.metaData", spec.MetaData, "metaData"})
 	return firstError(errs[:]...)
+}
+
+// driveRef says where a part of the config drive is.
+type driveRef struct {
+	field string
+	ref   *corev1.SecretReference
+	key   string
 }
 
 // part reads one part of the config drive, from the host's own namespace: who may write hosts must not read, with the
 // engine's rights, what others keep secret (Metal3's GHSA-pqfh-xh7w-7h3p). Whether a foreign Secret exists is not even
 // looked at. Metal3 also takes the key value (baremetal-operator v0.13.1,
 // internal/controller/metal3.io/host_config_data.go).
-func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReference, key string) (secret.Value, error) {
+//
+// It is read live: what a server was deployed with is not mended by a later look.
+func (p *pass) part(ctx context.Context, secrets map[string]*corev1.Secret, what driveRef) (secret.Value, error) {
+	field, ref := what.field, what.ref
 	if ref == nil || ref.Name == "" {
 		return "", nil
 	}
@@ -187,18 +203,22 @@ func (p *pass) part(ctx context.Context, field string, ref *corev1.SecretReferen
 		return "", fault.New(fault.Rejected, "BareMetalHost %s/%s: %s.namespace is %s, and a host reads Secrets of its own namespace only: create the Secret in %s and remove the field",
 			p.host.Namespace, p.host.Name, field, ref.Namespace, at.Namespace)
 	}
-	found := &corev1.Secret{}
-	if err := p.Reader.Get(ctx, at, found); apierrors.IsNotFound(err) {
-		return "", fault.New(fault.Rejected, "Secret %s (%s) does not exist: create it", at, field)
-	} else if err != nil {
-		return "", fmt.Errorf("read Secret %s: %w", at, err)
+	found := secrets[ref.Name]
+	if found == nil {
+		found = &corev1.Secret{}
+		if err := p.Live.Get(ctx, at, found); apierrors.IsNotFound(err) {
+			return "", fault.New(fault.Rejected, "Secret %s (%s) does not exist: create it", at, field)
+		} else if err != nil {
+			return "", fmt.Errorf("read Secret %s: %w", at, err)
+		}
+		secrets[ref.Name] = found
 	}
-	for _, k := range []string{key, "value"} {
+	for _, k := range []string{what.key, "value"} {
 		if data, ok := found.Data[k]; ok {
 			return secret.Value(data), nil
 		}
 	}
-	return "", fault.New(fault.Rejected, "Secret %s (%s) has no key %s: add it", at, field, key)
+	return "", fault.New(fault.Rejected, "Secret %s (%s) has no key %s: add it", at, field, what.key)
 }
 
 // consumer says why the host cannot go yet: a DataPlaneNode still uses it. Empty when none does. A consumerRef is written

@@ -33,7 +33,9 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 // hostsOf lists the hosts whose BMC credentials or config drive the Secret holds.
 func (r *Reconciler) hostsOf(ctx context.Context, secret client.Object) []reconcile.Request {
 	var hosts metal3v1alpha1.BareMetalHostList
-	if err := r.Client.List(ctx, &hosts); err != nil {
+	// The cache's own objects are looked at, and not changed: a copy of all hosts for each Secret of the cluster costs more than
+	// all else here.
+	if err := r.Client.List(ctx, &hosts, client.InNamespace(secret.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
 		return nil // the next poll finds it
 	}
 	var out []reconcile.Request

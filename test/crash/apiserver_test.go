@@ -84,7 +84,7 @@ func TestJourneyOnAPIServer(t *testing.T) {
 	writer, cachedWorld := cached.New(mgr.GetClient(), live)
 	held := &leases.Leases{Client: writer, Live: live, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: wall}
 	for _, setup := range []func(ctrl.Manager) error{
-		(&host.Reconciler{Client: writer, Reader: live, Live: live, Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
+		(&host.Reconciler{Client: writer, Reader: cachedWorld, Live: live, Provisioner: w.Ironic, Clock: wall, Events: recorder}).Setup,
 		(&nodeset.Reconciler{Client: writer, Reader: cachedWorld, Live: live, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,
 		(&node.Reconciler{Client: writer, Reader: cachedWorld, Live: live, Prober: w, Cloud: w, Leases: held, Clock: wall, Events: recorder}).Setup,
 		(&deployment.Reconciler{Client: writer, Reader: cachedWorld, Live: live, Runner: w.Runner, Leases: held, Clock: wall, Events: recorder, Collection: rollout.Collection{Version: "1"}}).Setup,

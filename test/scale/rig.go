@@ -120,7 +120,7 @@ func (r *rig) engine(cfg *rest.Config) (ctrl.Manager, error) {
 			Leases: held, Random: rand.Reader,
 		}).Setup(mgr),
 		(&deployment.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection()}).Setup(mgr),
-		(&hostcontroller.Reconciler{Client: c, Reader: live, Live: live, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
+		(&hostcontroller.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
 	)
 }
 
