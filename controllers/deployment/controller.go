@@ -37,6 +37,8 @@ type Reconciler struct {
 	Gate step.Gate
 	// Collection is the playbooks that run; it must be the NodeSet controller's.
 	Collection rollout.Collection
+	// Snapshots of unfinished deployments, so that they are not read at each pass. Setup makes them.
+	Snapshots *Snapshots
 }
 
 // pass is what one pass over a deployment knows. Fields are filled by the steps in order.
@@ -65,6 +67,7 @@ type pass struct {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
 	d := &v1alpha1.DataPlaneDeployment{}
 	if err := r.Reader.Get(ctx, req.NamespacedName, d); err != nil {
+		r.Snapshots.drop(req.NamespacedName)
 		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
 	}
 	p := &pass{Reconciler: r, deployment: d}
@@ -75,6 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 	}
 	switch {
 	case !d.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(d, v1alpha1.Finalizer), d.DeletionTimestamp.IsZero() && plan.Finished(d):
+		r.Snapshots.drop(req.NamespacedName)
 		return step.Answer(step.Outcome{}, nil)
 	case !d.DeletionTimestamp.IsZero():
 		steps = []step.Step{{Run: p.cancel}, {Run: p.letGo}}

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -54,16 +53,21 @@ func (p *pass) releaseLeases(ctx context.Context) error {
 	return nil
 }
 
-// letGo deletes the snapshot, which no garbage collector may be there to do, and lets the deployment go.
+// letGo deletes the snapshot, which no garbage collector may be there to do, and lets the deployment go. All of its parts
+// bear the deployment's label, those too that were written by an engine that died before it was done.
 func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
-	key := types.NamespacedName{Namespace: p.deployment.Namespace, Name: p.deployment.Name + "-inputs"}
-	var secret corev1.Secret
-	err := p.Live.Get(ctx, key, &secret)
-	if client.IgnoreNotFound(err) != nil {
-		return step.Outcome{}, fmt.Errorf("read Secret %s: %w", key, err)
+	var parts metav1.PartialObjectMetadataList
+	parts.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	if err := p.Live.List(ctx, &parts, client.InNamespace(p.deployment.Namespace), client.MatchingLabels{partLabel: string(p.deployment.UID)}); err != nil {
+		return step.Outcome{}, fmt.Errorf("list the Secrets with the inputs of DataPlaneDeployment %s: %w", p.deployment.Name, err)
 	}
-	if err == nil && metav1.IsControlledBy(&secret, p.deployment) {
-		if err := p.Client.Delete(ctx, &secret, client.Preconditions{UID: &secret.UID}); client.IgnoreNotFound(err) != nil {
+	for i := range parts.Items {
+		part := &parts.Items[i]
+		if !metav1.IsControlledBy(part, p.deployment) {
+			continue // whoever put the label there keeps it
+		}
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: part.Namespace, Name: part.Name}}
+		if err := p.Client.Delete(ctx, secret, client.Preconditions{UID: &part.UID}); client.IgnoreNotFound(err) != nil {
 			return step.Outcome{}, err
 		}
 	}

@@ -161,7 +161,7 @@ func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNod
 // enterAll puts all results that the node has into its status; false when they are there already.
 func (p *pass) enterAll(node *v1alpha1.DataPlaneNode, t target) (changed bool) {
 	for _, e := range p.endings {
-		if result, has := e.results[t.Name]; has && p.enter(node, e.run, t.Hashes[e.run.Service], result) {
+		if result, has := e.results[t.Name]; has && p.enter(node, e.run, p.snapshot.hash(e.run.Service, t), result) {
 			changed = true
 		}
 	}

@@ -1,18 +1,15 @@
 package deployment
 
 import (
-	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,13 +20,8 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
-	"github.com/rackplane/rackplane/fault"
 	"github.com/rackplane/rackplane/plan"
 )
-
-// snapshotKey holds the snapshot as gzipped JSON: a Secret takes 1 MiB (k8s.io/api/core/v1 MaxSecretSize), and the
-// inventory of a thousand nodes is larger before compression.
-const snapshotKey = "inputs.json.gz"
 
 // snapshot is everything the runs of a deployment are made from, but the login key.
 type snapshot struct {
@@ -39,8 +31,11 @@ type snapshot struct {
 	Nodes []target
 	// Services to run, in order.
 	Services []rollout.Service
+	// Hashes are the inputs of the services by name that are the same on all nodes.
+	Hashes map[string]string
 	// Inventory is Ansible's, KnownHosts OpenSSH's file.
-	Inventory, KnownHosts []byte
+	Inventory  []byte `json:"-"`
+	KnownHosts []byte `json:"-"`
 	// Targets are where the nodes of the inventory are reached, by node.
 	Targets map[string]string
 	// digest identifies the snapshot.
@@ -51,29 +46,51 @@ type snapshot struct {
 type target struct {
 	Name string
 	UID  types.UID
-	// Hashes are the inputs of the services by name.
-	Hashes map[string]string
+	// Own are the inputs of the services by name that are not the same on all nodes.
+	Own map[string]string `json:",omitempty"`
+}
+
+// hash is the input of a service on a node.
+func (s *snapshot) hash(service string, t target) string {
+	return cmp.Or(t.Own[service], s.Hashes[service])
+}
+
+// setHashes writes down the inputs of the services on the nodes: once where they agree. of tells them by service and index of
+// the node.
+func (s *snapshot) setHashes(of func(service string, node int) string) {
+	s.Hashes = map[string]string{}
+	for _, service := range s.Services {
+		hashes := make([]string, len(s.Nodes))
+		for i := range s.Nodes {
+			hashes[i] = of(service.Name, i)
+		}
+		if len(slices.Compact(slices.Clone(hashes))) <= 1 {
+			s.Hashes[service.Name] = hashes[0]
+			continue
+		}
+		for i := range s.Nodes {
+			if s.Nodes[i].Own == nil {
+				s.Nodes[i].Own = map[string]string{}
+			}
+			s.Nodes[i].Own[service.Name] = hashes[i]
+		}
+	}
 }
 
 // inputReady reads the snapshot, or makes it.
 func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
-	key := types.NamespacedName{Namespace: p.deployment.Namespace, Name: p.deployment.Name + "-inputs"}
-	var secret corev1.Secret
-	err := p.Reader.Get(ctx, key, &secret)
-	if apierrors.IsNotFound(err) {
-		err = p.Live.Get(ctx, key, &secret) // another would be made
-	}
+	name := headName(p.deployment.Name)
+	head, err := p.readPart(ctx, name)
 	switch {
-	case err == nil && metav1.IsControlledBy(&secret, p.deployment):
-		p.deployment.Status.InputsSecret = key.Name
-		p.snapshot, err = decode(secret.Data[snapshotKey])
-		return step.Outcome{}, err
+	case err == nil && metav1.IsControlledBy(head, p.deployment):
+		p.deployment.Status.InputsSecret = name
+		return p.recall(ctx, head)
 	case err == nil:
-		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf("Secret %s is in the way: it was not made for this DataPlaneDeployment; rename or delete it", key)), nil
+		return p.inTheWay(name), nil
 	case !apierrors.IsNotFound(err):
-		return step.Outcome{}, fmt.Errorf("read Secret %s: %w", key, err)
+		return step.Outcome{}, err
 	case len(p.deployment.Status.Runs) > 0:
-		return step.Hold(v1alpha1.ReasonMissing, fmt.Sprintf("Secret %s with the inputs of this deployment is gone: delete the DataPlaneDeployment, another one is made", key)), nil
+		return p.lost(name), nil
 	}
 	if out, err := p.inTurn(ctx); err != nil || !out.IsDone() {
 		return out, err
@@ -85,19 +102,7 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	if err := step.Current(ctx, p.Live, p.deployment); err != nil {
 		return step.Outcome{}, err
 	}
-	data, err := p.snapshot.encode()
-	if err != nil {
-		return step.Outcome{}, err
-	}
-	p.deployment.Status.InputsSecret = key.Name
-	immutable := true
-	return step.Outcome{}, p.Client.Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: key.Namespace, Name: key.Name, Labels: map[string]string{v1alpha1.NodeSetLabel: p.deployment.Spec.NodeSet},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p.deployment, v1alpha1.GroupVersion.WithKind("DataPlaneDeployment"))},
-		},
-		Immutable: &immutable, Type: corev1.SecretTypeOpaque, Data: map[string][]byte{snapshotKey: data},
-	})
+	return p.store(ctx)
 }
 
 // take makes the snapshot from what there is now.
@@ -170,6 +175,7 @@ func (p *pass) findSet(world *plan.World) step.Outcome {
 func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hashes plan.Hashes) step.Outcome {
 	asked := p.deployment.Spec.Nodes
 	var unfit []string
+	var chosen []*v1alpha1.DataPlaneNode
 	for i := range members {
 		node := &members[i]
 		deployed := meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned)
@@ -180,14 +186,12 @@ func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hash
 			unfit = append(unfit, node.Name)
 			continue
 		}
-		t := target{Name: node.Name, UID: node.UID, Hashes: map[string]string{}}
-		for _, s := range p.snapshot.Services {
-			t.Hashes[s.Name] = hashes.Of(s.Name, node)
-		}
-		p.snapshot.Nodes = append(p.snapshot.Nodes, t)
+		p.snapshot.Nodes = append(p.snapshot.Nodes, target{Name: node.Name, UID: node.UID})
+		chosen = append(chosen, node)
 	}
 	switch {
 	case len(p.snapshot.Nodes) > 0:
+		p.snapshot.setHashes(func(service string, i int) string { return hashes.Of(service, chosen[i]) })
 		return step.Outcome{}
 	case len(unfit) > 0:
 		return step.Waiting(v1alpha1.ReasonNotAdoptable, fmt.Sprintf("nothing runs on %s yet: condition Adoptable of the DataPlaneNode tells why", strings.Join(unfit, ", ")), step.Resync/20)
@@ -197,38 +201,6 @@ func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hash
 	default:
 		return step.Waiting(v1alpha1.ReasonWaitingForHost, fmt.Sprintf("no node of NodeSet %s is deployed yet", p.set.Name), step.Resync/20)
 	}
-}
-
-func (s *snapshot) encode() ([]byte, error) {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("encode the snapshot: %w", err)
-	}
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	_, err = w.Write(text)
-	if err := errors.Join(err, w.Close()); err != nil {
-		return nil, fmt.Errorf("pack the snapshot: %w", err)
-	}
-	s.digest = digest(text)
-	return packed.Bytes(), nil
-}
-
-func decode(packed []byte) (snapshot, error) {
-	r, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return snapshot{}, fault.Wrap(fault.Rejected, err, "the snapshot is damaged: delete the DataPlaneDeployment, another one is made")
-	}
-	var s snapshot
-	var text bytes.Buffer
-	if _, err = text.ReadFrom(r); err == nil {
-		err = json.Unmarshal(text.Bytes(), &s)
-	}
-	if err != nil {
-		return snapshot{}, fault.Wrap(fault.Rejected, err, "the snapshot is damaged: delete the DataPlaneDeployment, another one is made")
-	}
-	s.digest = digest(text.Bytes())
-	return s, nil
 }
 
 func digest(text []byte) string {

@@ -22,6 +22,9 @@ const workers = 8
 
 // Setup registers the reconciler. Runs are polled; the watches wake deployments whose input was wrong.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	if r.Snapshots == nil {
+		r.Snapshots = &Snapshots{}
+	}
 	unfinished := handler.EnqueueRequestsFromMapFunc(r.unfinished)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("deployment").

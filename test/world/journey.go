@@ -223,7 +223,7 @@ func (w *World) dump(tb testing.TB) string {
 		&v1alpha1.NodeSetList{}, &v1alpha1.DataPlaneNodeList{}, &metal3v1alpha1.BareMetalHostList{}, &metal3v1alpha1.HardwareDataList{}, &corev1.SecretList{},
 	} {
 		for _, obj := range w.Objects(tb, list) {
-			if strings.HasSuffix(obj.GetName(), "-inputs") {
+			if strings.Contains(obj.GetName(), "-inputs") {
 				continue
 			}
 			obj.SetResourceVersion("")
