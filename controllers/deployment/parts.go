@@ -102,6 +102,10 @@ func (p *pass) readPart(ctx context.Context, name string) (*corev1.Secret, error
 // recall returns the snapshot that the head tells of: from memory, or from its parts.
 func (p *pass) recall(ctx context.Context, head *corev1.Secret) (step.Outcome, error) {
 	sum := string(head.Data[digestKey])
+	if sum == "" {
+		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf("Secret %s/%s holds the inputs as an older version of Rackplane wrote them: delete the DataPlaneDeployment, another one is made",
+			head.Namespace, head.Name)), nil
+	}
 	if kept, ok := p.Snapshots.get(p.key(), sum); ok {
 		p.snapshot = kept
 		return step.Outcome{}, nil

@@ -254,3 +254,23 @@ func TestSnapshotIsReadOnce(t *testing.T) {
 		t.Errorf("%+v: a snapshot that was dropped is still kept", out)
 	}
 }
+
+// TestSnapshotOfAnOlderVersion is told as such, not as damaged, and goes with its deployment although it bears no label.
+func TestSnapshotOfAnOlderVersion(t *testing.T) {
+	p, api := passOf(t, largest(1))
+	head := p.piece(headName("d"), map[string][]byte{"inputs.json.gz": []byte("x")})
+	head.Labels = map[string]string{v1alpha1.NodeSetLabel: "rack"}
+	if err := api.Plain.Create(t.Context(), head); err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.inputReady(t.Context())
+	if err != nil || out.Reason() != v1alpha1.ReasonInvalidInput || !strings.Contains(out.Message(), "older version") || !strings.Contains(out.Message(), "delete the DataPlaneDeployment") {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if _, err := p.letGo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(secrets(t, api)); n != 0 {
+		t.Errorf("%d Secrets outlive their deployment", n)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -53,18 +54,16 @@ func (p *pass) releaseLeases(ctx context.Context) error {
 	return nil
 }
 
-// letGo deletes the snapshot, which no garbage collector may be there to do, and lets the deployment go. All of its parts
-// bear the deployment's label, those too that were written by an engine that died before it was done.
+// letGo deletes the snapshot, which no garbage collector may be there to do, and lets the deployment go.
 func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
-	var parts metav1.PartialObjectMetadataList
-	parts.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := p.Live.List(ctx, &parts, client.InNamespace(p.deployment.Namespace), client.MatchingLabels{partLabel: string(p.deployment.UID)}); err != nil {
-		return step.Outcome{}, fmt.Errorf("list the Secrets with the inputs of DataPlaneDeployment %s: %w", p.deployment.Name, err)
+	parts, err := p.parts(ctx)
+	if err != nil {
+		return step.Outcome{}, err
 	}
-	for i := range parts.Items {
-		part := &parts.Items[i]
+	for i := range parts {
+		part := &parts[i]
 		if !metav1.IsControlledBy(part, p.deployment) {
-			continue // whoever put the label there keeps it
+			continue // whoever gave it the label or the name keeps it
 		}
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: part.Namespace, Name: part.Name}}
 		if err := p.Client.Delete(ctx, secret, client.Preconditions{UID: &part.UID}); client.IgnoreNotFound(err) != nil {
@@ -78,4 +77,27 @@ func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	return step.Gone(), nil
+}
+
+// parts returns the metadata of the snapshot's Secrets. All bear the deployment's label, those too that were written by an
+// engine that died before it was done; a head without it was written by an older version.
+func (p *pass) parts(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	if err := p.Live.List(ctx, &list, client.InNamespace(p.deployment.Namespace), client.MatchingLabels{partLabel: string(p.deployment.UID)}); err != nil {
+		return nil, fmt.Errorf("list the Secrets with the inputs of DataPlaneDeployment %s: %w", p.deployment.Name, err)
+	}
+	key := types.NamespacedName{Namespace: p.deployment.Namespace, Name: headName(p.deployment.Name)}
+	if slices.ContainsFunc(list.Items, func(m metav1.PartialObjectMetadata) bool { return m.Name == key.Name }) {
+		return list.Items, nil
+	}
+	var head metav1.PartialObjectMetadata
+	head.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	switch err := p.Live.Get(ctx, key, &head); {
+	case err == nil:
+		list.Items = append(list.Items, head)
+	case client.IgnoreNotFound(err) != nil:
+		return nil, fmt.Errorf("read Secret %s: %w", key, err)
+	}
+	return list.Items, nil
 }

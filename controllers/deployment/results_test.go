@@ -2,7 +2,6 @@ package deployment_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
