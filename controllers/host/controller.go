@@ -40,6 +40,8 @@ type Reconciler struct {
 	Events events.EventRecorder
 	// Gate lets nothing be acted on while it is closed; what would be done is shown.
 	Gate step.Gate
+	// Quiet has news that nobody decides by wait for others; nil writes all news at once, but for Setup, which makes one.
+	Quiet *step.Quiet
 	// Random makes deployment ids; nil is crypto/rand.
 	Random io.Reader
 	// Workers is how many hosts are driven at once; 0 means 8.
@@ -62,6 +64,8 @@ type pass struct {
 	before metal3v1alpha1.BareMetalHostStatus
 	now    time.Time
 
+	// wait is how much longer what is new in the status may wait to be written; 0 when it is written.
+	wait time.Duration
 	// current: the host was written to in this pass, as it was read; nobody had changed it since.
 	current bool
 
@@ -86,7 +90,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 	}
 	p := &pass{Reconciler: r, host: host, before: *host.Status.DeepCopy(), now: r.Clock.Now()}
 	poll, err := p.run(ctx)
-	return step.Answer(step.Outcome{}.Again(poll), err)
+	return step.Answer(step.Outcome{}.Again(poll).Again(p.wait), err)
 }
 
 // run makes the pass and returns when to make the next one; 0 leaves it to the watches.
@@ -144,10 +148,10 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 		return p.unreachable(ctx, err)
 	}
 	p.show(d)
-	if err := p.writeStatus(ctx); err != nil {
+	if err := p.tell(ctx, d); err != nil {
 		return 0, err
 	}
-	if err := p.annotate(ctx, v1alpha1.HeldAnnotation, d.Holding); err != nil {
+	if err := p.annotate(ctx, map[string]string{v1alpha1.HeldAnnotation: d.Holding}); err != nil {
 		return 0, err
 	}
 	switch d.Kind {
@@ -227,7 +231,11 @@ func (p *pass) release(ctx context.Context) error {
 	if err := client.IgnoreNotFound(p.Client.Delete(ctx, data)); err != nil {
 		return fmt.Errorf("delete HardwareData %s/%s: %w", data.Namespace, data.Name, err)
 	}
-	return client.IgnoreNotFound(p.editFinalizer(ctx, controllerutil.RemoveFinalizer))
+	if err := client.IgnoreNotFound(p.editFinalizer(ctx, controllerutil.RemoveFinalizer)); err != nil {
+		return err
+	}
+	p.Quiet.Told(p.host.UID)
+	return nil
 }
 
 func (p *pass) editFinalizer(ctx context.Context, edit func(client.Object, string) bool) error {
@@ -260,7 +268,8 @@ func (p *pass) writeStatus(ctx context.Context) error {
 		return client.IgnoreNotFound(err)
 	}
 	p.announce()
-	p.host.ResourceVersion, p.current = edited.ResourceVersion, true
+	p.host.ResourceVersion, p.current, p.wait = edited.ResourceVersion, true, 0
+	p.Quiet.Told(p.host.UID)
 	p.before = *p.host.Status.DeepCopy()
 	return nil
 }

@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ type rig struct {
 	client client.WithWatch
 	host   host.Reconciler
 	writes int
+	log    []string // of those writes, as "verb kind"
 	states []metal3v1alpha1.ProvisioningState
 }
 
@@ -55,22 +57,27 @@ func newRig(t *testing.T, objects ...client.Object) *rig {
 	return r
 }
 
+func (r *rig) count(verb string, obj client.Object) {
+	r.writes++
+	r.log = append(r.log, fmt.Sprintf("%s %T", verb, obj))
+}
+
 func (r *rig) countWrites() interceptor.Funcs {
 	return interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			r.writes++
+			r.count("create", o)
 			return c.Create(ctx, o, opts...)
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			r.writes++
+			r.count("patch", o)
 			return c.Patch(ctx, o, p, opts...)
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-			r.writes++
+			r.count("status", o)
 			return c.SubResource(sub).Patch(ctx, o, p, opts...)
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
-			r.writes++
+			r.count("status", o)
 			return c.SubResource(sub).Update(ctx, o, opts...)
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
@@ -18,12 +19,9 @@ func (p *pass) record(ctx context.Context, what lifecycle.Record) error {
 		if err != nil {
 			return err
 		}
-		return p.annotate(ctx, v1alpha1.DeploymentAnnotation, id)
+		return p.annotate(ctx, map[string]string{v1alpha1.DeploymentAnnotation: id})
 	}
-	if err := p.annotate(ctx, v1alpha1.ReleaseAnnotation, ""); err != nil {
-		return err
-	}
-	return p.annotate(ctx, v1alpha1.DeploymentAnnotation, "")
+	return p.annotate(ctx, map[string]string{v1alpha1.ReleaseAnnotation: "", v1alpha1.DeploymentAnnotation: ""})
 }
 
 // deploymentID is one that was never used: a restored host must not know what was deployed after its backup was made.
@@ -39,19 +37,19 @@ func (p *pass) deploymentID() (string, error) {
 	return hex.EncodeToString(id), nil
 }
 
-// annotate sets an annotation of ours, or takes it off when the value is empty; one that is so already is not written.
-func (p *pass) annotate(ctx context.Context, key, value string) error {
-	if p.host.Annotations[key] == value {
-		return nil
-	}
+// annotate sets annotations of ours in one write, or takes off those whose value is empty; what is so already is not written.
+func (p *pass) annotate(ctx context.Context, want map[string]string) error {
 	edited := p.host.DeepCopy()
-	if value == "" {
-		delete(edited.Annotations, key)
-		return p.patchMeta(ctx, edited)
-	}
 	if edited.Annotations == nil {
 		edited.Annotations = map[string]string{}
 	}
-	edited.Annotations[key] = value
+	for key, value := range want {
+		if edited.Annotations[key] = value; value == "" {
+			delete(edited.Annotations, key)
+		}
+	}
+	if maps.Equal(edited.Annotations, p.host.Annotations) {
+		return nil
+	}
 	return p.patchMeta(ctx, edited)
 }

@@ -225,10 +225,18 @@ func (p *pass) writeHardwareData(ctx context.Context, data *metal3v1alpha1.Hardw
 	return nil
 }
 
-// announce tells of a new state and of a new failure.
+// milestones are the states that get an event: a host is there to be used, is used, or is about to be erased. What it passes
+// through on the way is told by its status alone.
+func milestones() []metal3v1alpha1.ProvisioningState {
+	return []metal3v1alpha1.ProvisioningState{
+		metal3v1alpha1.StateAvailable, metal3v1alpha1.StateProvisioned, metal3v1alpha1.StateExternallyProvisioned, metal3v1alpha1.StateDeprovisioning,
+	}
+}
+
+// announce tells of a milestone and of a new failure.
 func (p *pass) announce() {
 	s := &p.host.Status
-	if s.Provisioning.State != p.before.Provisioning.State {
+	if s.Provisioning.State != p.before.Provisioning.State && slices.Contains(milestones(), s.Provisioning.State) {
 		p.Events.Eventf(p.host, nil, corev1.EventTypeNormal, camel(string(s.Provisioning.State)), "Reconcile", "the host is %s", s.Provisioning.State)
 	}
 	if s.ErrorType == "" && s.OperationalStatus == metal3v1alpha1.OperationalStatusError && s.ErrorMessage != p.before.ErrorMessage {

@@ -21,6 +21,9 @@ const defaultWorkers = 8
 // Setup adds the controller to the manager. It wakes on spec and annotations of hosts and on their BMC Secrets; its own
 // status writes wake nothing.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	if r.Quiet == nil {
+		r.Quiet = &step.Quiet{}
+	}
 	changes := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("host").

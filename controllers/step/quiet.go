@@ -24,8 +24,8 @@ type Quiet struct {
 	since map[types.UID]time.Time
 }
 
-// left returns how much longer news of the object may wait; 0 when they are to be written now.
-func (q *Quiet) left(uid types.UID, now clock.PassiveClock) time.Duration {
+// Left returns how much longer news of the object may wait; 0 when they are to be written now.
+func (q *Quiet) Left(uid types.UID, now clock.PassiveClock) time.Duration {
 	if q == nil {
 		return 0
 	}
@@ -42,8 +42,8 @@ func (q *Quiet) left(uid types.UID, now clock.PassiveClock) time.Duration {
 	return max(0, Hush-now.Since(since).Abs()) // a clock that was set back keeps nothing waiting for longer
 }
 
-// told forgets the object: everything of it is written, or it is gone.
-func (q *Quiet) told(uid types.UID) {
+// Told forgets the object: everything of it is written, or it is gone.
+func (q *Quiet) Told(uid types.UID) {
 	if q == nil {
 		return
 	}

@@ -74,7 +74,7 @@ func Run(ctx context.Context, l Loop, t Target, steps []Step) (Result, error) {
 			out, failure = FromError(err), err
 		}
 		if out.verdict == gone {
-			l.Quiet.told(t.Object.GetUID())
+			l.Quiet.Told(t.Object.GetUID())
 			return Result{}, nil
 		}
 		if p.settle(i, out); out.verdict > later {
@@ -102,7 +102,7 @@ func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait
 	}
 	if string(patch) != "{}" {
 		if t.Object.GetDeletionTimestamp().IsZero() && minor(patch, old, *t.Conditions, t.Decides) {
-			wait = l.Quiet.left(t.Object.GetUID(), l.Clock)
+			wait = l.Quiet.Left(t.Object.GetUID(), l.Clock)
 		}
 		if wait > 0 {
 			return wait, nil
@@ -112,7 +112,7 @@ func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait
 		}
 		announce(l.Events, t, changes)
 	}
-	l.Quiet.told(t.Object.GetUID())
+	l.Quiet.Told(t.Object.GetUID())
 	return 0, nil
 }
 

@@ -60,6 +60,9 @@ type Decision struct {
 	// Retry: count the action as one more failed attempt before it is started, because the service keeps no time
 	// of failure that would tell the next failure from this one.
 	Retry bool
+	// Excused: a failure was let pass because the want has changed since. That the new want was seen has to be written down
+	// before the action is started, or the next failure is let pass as well.
+	Excused bool
 	// Cleared: the failure Past shows is over.
 	Cleared bool
 }

@@ -86,6 +86,7 @@ func (r row) decide(f facts, now time.Time) Decision {
 	case r.do != "":
 		d.Kind, d.Action, d.Reason, d.Poll = Act, r.do, f.tell(r.why), pollAct
 		d.Retry = r.fails == powerManagement
+		d.Excused = r.fails != "" && f.past.Anew
 	case r.record != "":
 		d.Kind, d.Record, d.Reason, d.Poll = Write, r.record, f.tell(r.why), pollAct
 	case r.wait != "":

@@ -63,7 +63,7 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
 	return []controller{
 		{
-			&host.Reconciler{Client: c, Reader: reader, Live: api, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder},
+			&host.Reconciler{Client: c, Reader: reader, Live: api, Provisioner: ironic{w.Ironic, o}, Clock: w.Clock, Events: recorder, Quiet: &step.Quiet{}},
 			func() client.ObjectList { return &metal3v1alpha1.BareMetalHostList{} }, queue(),
 		},
 		{
