@@ -19,12 +19,14 @@ type Decision struct {
 	NoHost []claim.Unmet
 	// NoAddress are addresses that nodes of the set want and do not get, by node.
 	NoAddress []network.AddressProblem
+	// Rendered are the networks by node, as Nodes name them by their hash. One that cannot be rendered is not in it.
+	Rendered map[string]network.Rendered
 }
 
 // Decide plans hosts over all sets and addresses over the set's namespace, and returns what concerns the set. It is
 // pure. With an empty site the addresses stay as they are. An error means a malformed host selector.
 func Decide(w World, set *v1alpha1.NodeSet, site network.Site) (Decision, error) {
-	d := Decision{Nodes: map[string]v1alpha1.DataPlaneNodeSpec{}}
+	d := Decision{Nodes: map[string]v1alpha1.DataPlaneNodeSpec{}, Rendered: map[string]network.Rendered{}}
 	hosts, err := d.planHosts(w, set)
 	if err != nil {
 		return Decision{}, err
@@ -48,10 +50,25 @@ func Decide(w World, set *v1alpha1.NodeSet, site network.Site) (Decision, error)
 		spec.Host = hosts[OwnerOf(&node).String()]
 		if addresses != nil {
 			spec.Networks = addresses[OwnerOf(&node).String()]
+			d.render(&w, set, &node, &spec, site)
 		}
 		d.Nodes[node.Name] = spec
 	}
 	return d, nil
+}
+
+// render decides the network that follows from a node's host and addresses. What keeps it from being rendered is told
+// where the inventory is made, and by the node.
+func (d *Decision) render(w *World, set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, spec *v1alpha1.DataPlaneNodeSpec, site network.Site) {
+	spec.NetworkHash = ""
+	planned := v1alpha1.DataPlaneNode{ObjectMeta: node.ObjectMeta, Spec: *spec}
+	host := w.Host(spec.Host)
+	if len(Unaddressed(set, &planned)) > 0 || (host == nil && !set.Spec.PreProvisioned) {
+		return
+	}
+	if rendered, err := RenderNetwork(set, &planned, site, host); err == nil {
+		spec.NetworkHash, d.Rendered[node.Name] = rendered.Hash, rendered
+	}
 }
 
 // Reason is why the set is not planned completely; "" when it is.
@@ -86,13 +103,13 @@ func (d *Decision) Message() string {
 	}
 	problems := make([]string, 0, len(order))
 	for _, message := range order {
-		problems = append(problems, fmt.Sprintf("%s: %s", summaryOf(nodes[message]), message))
+		problems = append(problems, fmt.Sprintf("%s: %s", Few(nodes[message]), message))
 	}
 	return Summary(problems)
 }
 
-// summaryOf names nodes in a bounded length.
-func summaryOf(names []string) string {
+// Few names nodes in a bounded length.
+func Few(names []string) string {
 	if len(names) <= shown {
 		return strings.Join(names, ", ")
 	}

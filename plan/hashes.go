@@ -3,6 +3,7 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 
 	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/ansible/rollout"
@@ -29,6 +30,27 @@ func (h Hashes) Of(service string, node *v1alpha1.DataPlaneNode) string {
 	}
 	sum := sha256.Sum256([]byte(hash + "/" + string(node.Spec.Host.UID)))
 	return hex.EncodeToString(sum[:])[:len(hash)]
+}
+
+// Undecided returns the nodes of a set of which another network or input was decided than follows from what there is now:
+// either is old. Nothing may run on them before both are one, since results speak of what was decided. Services that the
+// set does not list are nobody's to decide: somebody runs them by hand.
+func (h Hashes) Undecided(set *v1alpha1.NodeSet, nodes []v1alpha1.DataPlaneNode, inv Inventory) []string {
+	var late []string
+	for i := range nodes {
+		node := &nodes[i]
+		other := func(s rollout.Service) bool {
+			decided := slices.IndexFunc(node.Spec.Services, func(d v1alpha1.ServiceInput) bool { return d.Name == s.Name })
+			if decided < 0 {
+				return slices.Contains(set.Spec.Services, s.Name)
+			}
+			return h.Of(s.Name, node) != node.Spec.Services[decided].InputHash
+		}
+		if slices.Contains(inv.Undecided, node.Name) || (inv.Has(node.Name) && slices.ContainsFunc(h.services, other)) {
+			late = append(late, node.Name)
+		}
+	}
+	return late
 }
 
 // Wanted returns the inputs of all services on a node, in order.

@@ -52,6 +52,59 @@ func TestSection(t *testing.T) {
 	}
 }
 
+// decided writes down the network that follows for a node.
+func decided(t *testing.T, set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, host *claim.Host) {
+	t.Helper()
+	rendered, err := plan.RenderNetwork(set, node, steptest.Networks(), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.Spec.NetworkHash = rendered.Hash
+}
+
+// What is rendered for a run is what was decided: with another network, a node is not run on.
+func TestOtherNetworkThanDecided(t *testing.T) {
+	set := steptest.NodeSet(1)
+	set.Spec.Services = []string{"s"}
+	node := plan.Desired(set)[0]
+	h := claim.Host{Ref: v1alpha1.HostReference{Namespace: node.Namespace, Name: "h", UID: "1"}, State: "available", Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}}}}
+	node.Spec.Host = &h.Ref
+	w := plan.NewWorld([]v1alpha1.NodeSet{*set}, []v1alpha1.DataPlaneNode{node}, []claim.Host{h})
+	decision, err := plan.Decide(w, set, steptest.Networks())
+	if err != nil || decision.Nodes["n0"].NetworkHash == "" {
+		t.Fatalf("%+v, %v; want a network to be decided with its addresses", decision, err)
+	}
+	w.Nodes[0].Spec = decision.Nodes["n0"]
+	late := func() (nodes []string) {
+		in := plan.Set{NodeSet: set, Site: steptest.Networks()}
+		inv, err := in.Inventory(&w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes := plan.NewHashes(inv.Inventory, []rollout.Service{{Name: "s", Playbook: "p"}, {Name: "by-hand", Playbook: "p"}}, rollout.Collection{Version: "1"})
+		nodes = hashes.Undecided(set, w.Members(set), inv)
+		if len(inv.Undecided) == 0 {
+			w.Nodes[0].Spec.Services = []v1alpha1.ServiceInput{{Name: "s", InputHash: hashes.Of("s", &w.Nodes[0])}}
+		}
+		return nodes
+	}
+	if got := late(); len(got) != 1 {
+		t.Errorf("undecided %v, want the node whose input nobody has decided yet", got)
+	}
+	if got := late(); len(got) != 0 {
+		t.Errorf("undecided %v, want none: all that the set lists is decided", got)
+	}
+	w.Hosts[0].Hardware.NICs[0].Name = "eno2"
+	if got := late(); len(got) != 1 {
+		t.Errorf("undecided %v, want the node whose network is rendered otherwise now", got)
+	}
+	w.Hosts[0].Hardware.NICs[0].Name = "eno1"
+	w.Nodes[0].Spec.Services[0].InputHash = "old"
+	if got := late(); len(got) != 1 {
+		t.Errorf("undecided %v, want the node with another input than was decided", got)
+	}
+}
+
 func TestHashesTellHostsApart(t *testing.T) {
 	set := steptest.NodeSet(1)
 	node := plan.Desired(set)[0]
@@ -62,6 +115,7 @@ func TestHashesTellHostsApart(t *testing.T) {
 	hash := func(uid types.UID, collection string) string {
 		h := host(uid)
 		node.Spec.Host = &h.Ref
+		decided(t, set, &node, &h)
 		w := plan.NewWorld([]v1alpha1.NodeSet{*set}, []v1alpha1.DataPlaneNode{node}, []claim.Host{h})
 		in := plan.Set{NodeSet: set, Site: steptest.Networks()}
 		inv, err := in.Inventory(&w)
@@ -85,6 +139,7 @@ func TestInventoryLeavesOut(t *testing.T) {
 		nodes[i].Spec.Networks = []v1alpha1.Address{{Network: "ctlplane", Subnet: "a", Address: "192.168.0.1" + nodes[i].Name[1:]}, {Network: "internalapi", Subnet: "a", Address: "172.17.0.1" + nodes[i].Name[1:]}}
 		nodes[i].Status.SSHHostKey = steptest.HostKey + " comment"
 	}
+	decided(t, set, &nodes[0], &hosts[0])
 	now := steptest.New(t).Clock.Now()
 	nodes[1].Spec.Networks = nodes[1].Spec.Networks[:1]               // not addressed
 	nodes[2].Spec.Host = &v1alpha1.HostReference{Name: "h", UID: "x"} // made anew

@@ -17,6 +17,8 @@ type Set struct {
 	NodeSet *v1alpha1.NodeSet
 	// Site is the networks of the namespace; empty when there is a problem with them.
 	Site network.Site
+	// Rendered are networks that were rendered already, by node; others are when they are asked for.
+	Rendered map[string]network.Rendered
 	// Key logs in to the nodes.
 	Key SSHKey
 	// Cloud identifies the cloud that the set joins; empty when it joins none, or that cannot be told.
@@ -45,11 +47,14 @@ type Inventory struct {
 	KnownHosts []inventory.KnownHost
 	// Problems by node: it is not in the inventory until they are put right.
 	Problems map[string]error
+	// Undecided are nodes that it leaves out for now: what their networks are rendered from has changed since they were
+	// decided.
+	Undecided []string
 }
 
 // Limit returns the inventory with these nodes alone, and their host keys.
 func (i Inventory) Limit(nodes map[string]bool) Inventory {
-	out := Inventory{Inventory: i.Inventory.Limit(nodes), Problems: i.Problems}
+	out := Inventory{Inventory: i.Inventory.Limit(nodes), Problems: i.Problems, Undecided: i.Undecided}
 	for _, h := range i.KnownHosts {
 		if nodes[h.Node] {
 			out.KnownHosts = append(out.KnownHosts, h)
@@ -58,7 +63,7 @@ func (i Inventory) Limit(nodes map[string]bool) Inventory {
 	return out
 }
 
-// Inventory describes the nodes of the set that have their host and addresses. It is pure.
+// Inventory describes the nodes of the set that have their host, addresses and network. It is pure.
 func (s *Set) Inventory(w *World) (Inventory, error) {
 	out := Inventory{KnownHosts: w.knownHosts(s.NodeSet.Namespace, s.Site), Problems: map[string]error{}}
 	in := inventory.Set{
@@ -70,9 +75,13 @@ func (s *Set) Inventory(w *World) (Inventory, error) {
 		if !node.DeletionTimestamp.IsZero() || len(Unaddressed(s.NodeSet, &node)) > 0 || (host == nil && !s.NodeSet.Spec.PreProvisioned) {
 			continue
 		}
-		rendered, err := RenderNetwork(s.NodeSet, &node, s.Site, host)
+		rendered, err := s.network(&node, host)
 		if err != nil {
 			out.Problems[node.Name] = err
+			continue
+		}
+		if rendered.Hash != node.Spec.NetworkHash {
+			out.Undecided = append(out.Undecided, node.Name)
 			continue
 		}
 		described := inventoryNode(s.NodeSet, &node)
@@ -96,6 +105,14 @@ func (s *Set) serviceTypes() map[string]string {
 		byName[service.Name] = service.Type
 	}
 	return byName
+}
+
+// network is a node's network as it was decided, or else as it is rendered now.
+func (s *Set) network(node *v1alpha1.DataPlaneNode, host *claim.Host) (network.Rendered, error) {
+	if rendered, ok := s.Rendered[node.Name]; ok && rendered.Hash == node.Spec.NetworkHash {
+		return rendered, nil
+	}
+	return RenderNetwork(s.NodeSet, node, s.Site, host)
 }
 
 // RenderNetwork renders a node's network. host is nil for pre-provisioned nodes. It is pure.

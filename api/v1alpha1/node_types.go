@@ -75,6 +75,12 @@ type DataPlaneNodeSpec struct {
 	// +listMapKey=network
 	// +kubebuilder:validation:MaxItems=32
 	Networks []Address `json:"networks,omitempty"`
+	// networkHash identifies the network that was rendered from the addresses, the set's layout and the host's interfaces.
+	// Nothing acts on another rendering. Empty while there is none: condition Addressed tells why.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]*$`
+	NetworkHash string `json:"networkHash,omitempty"`
 	// services are the wanted inputs, in run order.
 	// +optional
 	// +listType=atomic
@@ -148,10 +154,6 @@ type DataPlaneNodeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
 	Address string `json:"address,omitempty"`
-	// networkHash identifies the rendered network the node should have.
-	// +optional
-	// +kubebuilder:validation:MaxLength=64
-	NetworkHash string `json:"networkHash,omitempty"`
 	// deployedHash identifies image, user data and network data that were last handed to the host for writing.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

@@ -21,6 +21,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/epoch"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/line"
+	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/bmc"
@@ -68,6 +69,8 @@ type nodePlan struct {
 	Host      string             `json:"host,omitempty"`
 	Addresses []v1alpha1.Address `json:"addresses,omitempty"`
 	NMState   map[string]any     `json:"nmstate,omitempty"`
+	// NetworkHash identifies nmstate.
+	NetworkHash string `json:"networkHash,omitempty"`
 	// Check is what a look at the node brought; nil without --check, and on bare metal.
 	Check *nodeCheck `json:"check,omitempty"`
 
@@ -282,6 +285,7 @@ func planSet(world plan.World, in plan.Set, before map[string]v1alpha1.DataPlane
 	if message := decision.Message(); message != "" {
 		out.tell(message)
 	}
+	in.Rendered = decision.Rendered
 	world.Nodes = slices.Clone(world.Nodes)
 	desired := map[string]bool{}
 	if set.DeletionTimestamp.IsZero() {
@@ -301,7 +305,7 @@ func planSet(world plan.World, in plan.Set, before map[string]v1alpha1.DataPlane
 		n := leaving(set, node)
 		if desired[node.Name] {
 			node.Spec = decision.Nodes[node.Name]
-			n = describeNode(set, node, in, &world)
+			n = describeNode(node, decision.Rendered[node.Name])
 			n.Change = changeOf(existed, &old, node)
 		}
 		out.Nodes = append(out.Nodes, n)
@@ -352,24 +356,18 @@ func changeOf(existed bool, old, node *v1alpha1.DataPlaneNode) string {
 	switch {
 	case !existed:
 		return "create"
-	case equality.Semantic.DeepEqual(old.Spec.Host, node.Spec.Host) && equality.Semantic.DeepEqual(old.Spec.Networks, node.Spec.Networks):
+	case equality.Semantic.DeepEqual(old.Spec.Host, node.Spec.Host) && equality.Semantic.DeepEqual(old.Spec.Networks, node.Spec.Networks) &&
+		old.Spec.NetworkHash == node.Spec.NetworkHash:
 		return "none"
 	default:
 		return "update"
 	}
 }
 
-func describeNode(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, in plan.Set, world *plan.World) nodePlan {
-	n := nodePlan{Name: node.Name, HostName: node.Spec.HostName, Addresses: node.Spec.Networks, node: *node}
+func describeNode(node *v1alpha1.DataPlaneNode, rendered network.Rendered) nodePlan {
+	n := nodePlan{Name: node.Name, HostName: node.Spec.HostName, Addresses: node.Spec.Networks, NMState: rendered.NMState, NetworkHash: node.Spec.NetworkHash, node: *node}
 	if node.Spec.Host != nil {
 		n.Host = node.Spec.Host.Namespace + "/" + node.Spec.Host.Name
-	}
-	host := world.Host(node.Spec.Host)
-	if host == nil && !set.Spec.PreProvisioned {
-		return n
-	}
-	if rendered, err := plan.RenderNetwork(set, node, in.Site, host); err == nil {
-		n.NMState = rendered.NMState
 	}
 	return n
 }

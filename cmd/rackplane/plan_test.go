@@ -96,7 +96,7 @@ func TestPlanAppliedLeavesNothingToDo(t *testing.T) {
 		}
 		nodes.WriteString("---\napiVersion: dataplane.rackplane.dev/v1alpha1\nkind: DataPlaneNode\nmetadata: {name: " + n.Name +
 			", namespace: openstack, labels: {dataplane.rackplane.dev/nodeset: rack7}}\nspec: {hostName: " + n.HostName +
-			", host: {namespace: openstack, name: " + host + ", uid: \"planned:openstack/" + host + "\"}, networks: " + string(addresses) + "}\n")
+			", host: {namespace: openstack, name: " + host + ", uid: \"planned:openstack/" + host + "\"}, networks: " + string(addresses) + ", networkHash: \"" + n.NetworkHash + "\"}\n")
 	}
 	out, code, message := runPlan(t, nodes.String(), "-f", "-", "-f", rackSample, "-f", services, "--summary")
 	if code != 0 {

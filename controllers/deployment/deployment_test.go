@@ -82,6 +82,7 @@ func leasesOf(api *steptest.API, runner ansible.Runner) *leases.Leases {
 
 func (r *rig) pass() step.Result {
 	r.Helper()
+	r.DecideInputs(r.controller.Collection)
 	result, err := steptest.Pass(r.Context(), &r.controller, client.ObjectKeyFromObject(newDeployment()))
 	if err != nil {
 		r.Fatal(err)
@@ -532,14 +533,14 @@ func TestResultsYieldToTheNodeController(t *testing.T) {
 func TestResultsHaveRoom(t *testing.T) {
 	r := site(t, newDeployment("n0"))
 	edit(r, nodeOf(0), func(n *v1alpha1.DataPlaneNode) {
-		n.Spec.Services = []v1alpha1.ServiceInput{{Name: "s00", InputHash: "x"}}
 		for i := range 64 {
 			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: fmt.Sprintf("s%02d", i), FinishedAt: metav1.NewTime(r.Clock.Now().Add(time.Duration(i) * time.Second))})
 		}
 	})
+	edit(r, nodeOf(0), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[0].Name = "known" }) // as old as can be, and wanted
 	r.run()
 	services := r.node(0).Status.Services
-	if len(services) != 64 || services[0].Name != "s00" || services[1].Name != "s04" || services[63].Name != "known" {
+	if len(services) != 64 || services[0].Name != "known" || services[1].Name != "s03" || services[63].Name != "network" {
 		t.Errorf("%d results from %s, %s to %s; want the oldest that nobody wants to have made room", len(services), services[0].Name, services[1].Name, services[len(services)-1].Name)
 	}
 }

@@ -278,6 +278,7 @@ const healthyWrites = 25
 func TestWritesFailWhileNodesLeave(t *testing.T) {
 	for at := 1; ; at++ {
 		r := hung(t, ansibletest.Hang{What: "osp.edpm.bootstrap", Node: "n2", Looks: 25})
+		r.DecideInputs(r.controller.Collection)
 		writes := 0
 		r.Inject = func(string, client.Object) error {
 			if writes++; writes == at {

@@ -15,7 +15,7 @@ import (
 	"github.com/rackplane/rackplane/plan"
 )
 
-// queuePoll is when a deployment that waits for its turn looks again.
+// queuePoll is when a deployment that waits for its turn, or for a decision, looks again.
 const queuePoll = 2 * time.Second
 
 // inTurn waits for the deployments that come before this one on one of its nodes, whoever made them. Its inputs are taken

@@ -19,6 +19,7 @@ import (
 func (r *rig) passes(names ...string) {
 	r.Helper()
 	for range 60 {
+		r.DecideInputs(r.controller.Collection)
 		ended := 0
 		for _, name := range names {
 			d := &v1alpha1.DataPlaneDeployment{ObjectMeta: steptest.Meta(name)}
@@ -109,6 +110,7 @@ func TestQueueBehindWrongInput(t *testing.T) {
 	r := site(t, wrong, named("b", "n0"))
 	pass := func(name string) {
 		t.Helper()
+		r.DecideInputs(r.controller.Collection)
 		if _, err := r.controller.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(named(name))}); err != nil {
 			t.Fatal(err)
 		}

@@ -133,7 +133,13 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	p.snapshot = snapshot{Group: inv.Group, Services: set.Services}
-	if out := p.choose(world.Members(p.set), inv, plan.NewHashes(inv.Inventory, set.Services, p.Collection)); !out.IsDone() {
+	members := slices.DeleteFunc(world.Members(p.set), func(n v1alpha1.DataPlaneNode) bool { return !p.asksFor(&n) })
+	hashes := plan.NewHashes(inv.Inventory, set.Services, p.Collection)
+	if late := hashes.Undecided(p.set, members, inv); len(late) > 0 {
+		return step.Waiting(v1alpha1.ReasonWaitingForPlan, fmt.Sprintf("what services get on %s is another by what there is now than was decided: NodeSet %s decides anew",
+			plan.Few(late), p.set.Name), queuePoll), nil
+	}
+	if out := p.choose(members, inv, hashes); !out.IsDone() {
 		return out, nil
 	}
 	return step.Outcome{}, p.stock(inv)
@@ -170,16 +176,22 @@ func (p *pass) findSet(world *plan.World) step.Outcome {
 	return step.Outcome{}
 }
 
-// choose picks the nodes to run on: those that are asked for, as far as they are there; when all are, those that are
-// deployed. One that is not fit to be adopted is left alone, whoever asks.
+// asksFor reports whether the deployment is about a node: one that it names, or when it names none one that is deployed.
+func (p *pass) asksFor(node *v1alpha1.DataPlaneNode) bool {
+	if len(p.deployment.Spec.Nodes) > 0 {
+		return slices.Contains(p.deployment.Spec.Nodes, node.Name)
+	}
+	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned)
+}
+
+// choose picks the nodes to run on: those that are asked for, as far as they are there. One that is not fit to be adopted is left alone, whoever asks.
 func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hashes plan.Hashes) step.Outcome {
 	asked := p.deployment.Spec.Nodes
 	var unfit []string
 	var chosen []*v1alpha1.DataPlaneNode
 	for i := range members {
 		node := &members[i]
-		deployed := meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned)
-		if !inv.Has(node.Name) || (len(asked) > 0 && !slices.Contains(asked, node.Name)) || (len(asked) == 0 && !deployed) {
+		if !inv.Has(node.Name) {
 			continue
 		}
 		if !plan.Adopted(p.set, node) {

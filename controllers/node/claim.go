@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -168,7 +169,8 @@ func (p *pass) handedOver(host *metal3v1alpha1.BareMetalHost) bool {
 	return h.HandedOverBy(plan.OwnerOf(p.node))
 }
 
-// addressed checks that every wanted network has an address, and renders the network from them.
+// addressed checks that every wanted network has an address, and renders the network that was decided. What it is rendered
+// from may be newer than the decision: nothing acts on it then.
 func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 	var err error
 	if p.site, err = inputs.Site(ctx, p.Reader, p.node.Namespace); err != nil {
@@ -184,7 +186,10 @@ func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 	if p.rendered, err = plan.RenderNetwork(p.set, p.node, p.site, host); err != nil {
 		return problem(err)
 	}
-	p.node.Status.NetworkHash, p.node.Status.Address = p.rendered.Hash, plan.ControlPlaneAddress(p.node, p.site)
+	p.node.Status.Address = plan.ControlPlaneAddress(p.node, p.site)
+	if decided := p.node.Spec.NetworkHash; decided != p.rendered.Hash {
+		return step.Waiting(v1alpha1.ReasonWaitingForPlan, fmt.Sprintf("its network is %s by what there is now, and %s was decided: NodeSet %s decides anew", p.rendered.Hash, cmp.Or(decided, "none"), p.set.Name), 0), nil
+	}
 	return step.Outcome{}, nil
 }
 

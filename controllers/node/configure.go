@@ -11,10 +11,10 @@ import (
 	"github.com/rackplane/rackplane/controllers/step"
 )
 
-// networked compares the network the node reports with the one that is rendered for it. A service brings it about, so
+// networked compares the network the node reports with the one that was decided for it. A service brings it about, so
 // the pass goes on to the services.
 func (p *pass) networked(_ context.Context) (step.Outcome, error) {
-	want := p.rendered.Hash
+	want := p.node.Spec.NetworkHash
 	switch p.seen.NetworkHash {
 	case want:
 		return step.Outcome{}, nil

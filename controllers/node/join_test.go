@@ -62,7 +62,7 @@ func joining(t *testing.T, change func(*v1alpha1.NodeSet)) *cloudRig {
 	r.pass()
 	edit(r.rig, r.host(), provisioned)
 	n := r.node()
-	r.prober.seen.NetworkHash = n.Status.NetworkHash
+	r.prober.seen.NetworkHash = n.Spec.NetworkHash
 	edit(r.rig, n, func(n *v1alpha1.DataPlaneNode) {
 		n.Spec.Services, n.Status.Services = nil, nil
 		for _, name := range []string{"ovn", "neutron-metadata", "nova"} {

@@ -90,6 +90,7 @@ func site(t *testing.T, more ...client.Object) *rig {
 
 func (r *rig) pass() step.Result {
 	r.Helper()
+	r.DecideNetworks()
 	result, err := steptest.Pass(r.Context(), &r.controller, client.ObjectKeyFromObject(planned()))
 	if err != nil {
 		r.Fatal(err)
@@ -196,7 +197,7 @@ func TestFromPlanToReady(t *testing.T) {
 		t.Errorf("host %+v, want image, user data, network data and power", h.Spec)
 	}
 	n := r.node()
-	if !strings.HasPrefix(n.Status.SSHHostKey, "ssh-ed25519 ") || n.Status.NetworkHash == "" || n.Status.DeployedHash == "" {
+	if !strings.HasPrefix(n.Status.SSHHostKey, "ssh-ed25519 ") || n.Spec.NetworkHash == "" || n.Status.DeployedHash == "" {
 		t.Errorf("status %+v, want host key and hashes", n.Status)
 	}
 	r.settled()
@@ -215,11 +216,11 @@ func TestFromPlanToReady(t *testing.T) {
 		n.Spec.Services = []v1alpha1.ServiceInput{{Name: "bootstrap", InputHash: "1"}, {Name: "network", InputHash: "2"}, {Name: "known", InputHash: "3"}}
 	})
 	r.pass()
-	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices", n.Status.NetworkHash)
+	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices", n.Spec.NetworkHash)
 	r.configured("services are to run: status.services has those that have, DataPlaneDeployments of NodeSet rack run the others")
 	r.settled()
 
-	r.prober.seen.NetworkHash = n.Status.NetworkHash
+	r.prober.seen.NetworkHash = n.Spec.NetworkHash
 	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
 		for _, s := range n.Spec.Services {
 			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: s.Name, InputHash: s.InputHash, Result: v1alpha1.ServiceSucceeded})
@@ -510,7 +511,7 @@ func (r *rig) configured(want string) {
 func TestNoticeOfAReadyNode(t *testing.T) {
 	r := site(t)
 	r.deployed()
-	r.prober.seen.NetworkHash = r.node().Status.NetworkHash
+	r.prober.seen.NetworkHash = r.node().Spec.NetworkHash
 	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
 		n.Spec.Services, n.Status.Services = nil, nil
 		for _, name := range []string{"bootstrap", "network", "known"} {
@@ -771,7 +772,7 @@ func TestRestReadsNothingUncached(t *testing.T) {
 	r.controller.Live = live
 	r.controller.Reader = cached.World{Reader: r.Plain, Contents: &cached.Contents{Metadata: r.Plain, Live: live}}
 	r.deployed()
-	r.prober.seen.NetworkHash = r.node().Status.NetworkHash
+	r.prober.seen.NetworkHash = r.node().Spec.NetworkHash
 	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
 		n.Spec.Services, n.Status.Services = nil, nil
 		for _, name := range []string{"bootstrap", "network", "known"} {

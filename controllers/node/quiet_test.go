@@ -76,7 +76,7 @@ func TestFewWritesToReady(t *testing.T) {
 	})
 	r.after(3 * time.Second)
 	for i := range 15 {
-		r.prober.seen.NetworkHash = r.node().Status.NetworkHash
+		r.prober.seen.NetworkHash = r.node().Spec.NetworkHash
 		edit(r.rig, planned(), func(n *v1alpha1.DataPlaneNode) {
 			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: n.Spec.Services[i].Name, InputHash: "1", Result: v1alpha1.ServiceSucceeded})
 		})

@@ -3,6 +3,7 @@ package nodeset
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,7 +46,9 @@ func (p *pass) give(ctx context.Context, specs map[string]v1alpha1.DataPlaneNode
 	}
 	err = p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec {
 		spec := specs[p.members[i].Name]
-		spec.Networks = grants[p.members[i].Name]
+		if granted := grants[p.members[i].Name]; !slices.Equal(spec.Networks, granted) {
+			spec.Networks, spec.NetworkHash = granted, "" // the next pass decides the network that follows from these
+		}
 		return spec
 	})
 	if err != nil {

@@ -157,6 +157,7 @@ func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
+	p.inputs.Rendered = decision.Rendered
 	out, err := p.give(ctx, decision.Nodes)
 	if err != nil {
 		return step.Outcome{}, err

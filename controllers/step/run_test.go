@@ -255,7 +255,7 @@ func TestGoneAndCancelled(t *testing.T) {
 func TestFinalizers(t *testing.T) {
 	r := newRig(t)
 	node := r.node(t)
-	node.Status.NetworkHash = "only in memory"
+	node.Status.DeployedHash = "only in memory"
 	for range 2 {
 		if err := step.AddFinalizer(t.Context(), r.API, node); err != nil {
 			t.Fatal(err)
@@ -264,7 +264,7 @@ func TestFinalizers(t *testing.T) {
 	if diff := cmp.Diff([]string{"patch DataPlaneNode n"}, r.Writes()); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
-	if node.Status.NetworkHash == "" || node.ResourceVersion != r.node(t).ResourceVersion {
+	if node.Status.DeployedHash == "" || node.ResourceVersion != r.node(t).ResourceVersion {
 		t.Errorf("the object in memory lost its status, or does not know its new version")
 	}
 	stale := r.node(t)

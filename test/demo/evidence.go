@@ -34,7 +34,7 @@ func checks(n *v1alpha1.DataPlaneNode, nodes int) []check {
 		{"internalapi", "ip -4 -o addr show dev eth1 | awk '{print $4}'", is(addressOn(n, "internalapi") + "/24")},
 		{"firewall rules", "sudo nft list table inet edpm | grep -c accept", func(got string) bool { return got != "0" }},
 		{"known hosts", "grep -c ssh-ed25519 /etc/ssh/ssh_known_hosts", is(strconv.Itoa(nodes))},
-		{"network", "cat /var/lib/rackplane/network-hash", is(n.Status.NetworkHash)},
+		{"network", "cat /var/lib/rackplane/network-hash", is(n.Spec.NetworkHash)},
 	}
 }
 

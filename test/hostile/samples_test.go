@@ -72,6 +72,7 @@ spec:
   hostName: n0
   host: {namespace: metal, name: h0, uid: u0}
   networks: [{network: ctlplane, subnet: a, address: 192.168.122.10}, {network: internalapi, subnet: a, address: 172.17.0.10}, {network: tenant, subnet: a, address: 172.18.0.10}, {network: storage, subnet: a, address: 172.19.0.10}]
+  networkHash: "0123456789abcdef"
   services: [{name: bootstrap, inputHash: "0123"}]
 `,
 	"DataPlaneService": `

@@ -29,7 +29,7 @@ func (r running) Probe(ctx context.Context, target remote.Target) (remote.Seen, 
 	err := r.API.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: target.Address}, &n)
 	for _, result := range n.Status.Services {
 		if result.Name == "network" && result.Result == v1alpha1.ServiceSucceeded {
-			return remote.Seen{NetworkHash: n.Status.NetworkHash}, err
+			return remote.Seen{NetworkHash: n.Spec.NetworkHash}, err
 		}
 	}
 	return remote.Seen{}, err

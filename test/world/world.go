@@ -270,7 +270,7 @@ func (w *World) Probe(ctx context.Context, target remote.Target) (remote.Seen, e
 		}
 		for _, r := range n.Status.Services {
 			if r.Name == "network" && r.Result == v1alpha1.ServiceSucceeded {
-				return remote.Seen{NetworkHash: n.Status.NetworkHash}, nil
+				return remote.Seen{NetworkHash: n.Spec.NetworkHash}, nil
 			}
 		}
 		return remote.Seen{}, nil
