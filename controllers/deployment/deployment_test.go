@@ -641,3 +641,32 @@ func TestSnapshotHoldsTheNodesItRunsOn(t *testing.T) {
 		t.Errorf("a playbook of which nothing is known sees %d nodes and reaches %d, want all 10 of its set", seen, reached)
 	}
 }
+
+// TestRunsOnWhatWasDecided: while a node is to have another input, or another network, than follows from what there is,
+// nothing is taken down to be run, and once the two agree the results carry the decided hash.
+func TestRunsOnWhatWasDecided(t *testing.T) {
+	for what, change := range map[string]func(*v1alpha1.DataPlaneNode){
+		"input":   func(n *v1alpha1.DataPlaneNode) { n.Spec.Services[0].InputHash = "0" },
+		"network": func(n *v1alpha1.DataPlaneNode) { n.Spec.NetworkHash = "0" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := site(t, newDeployment("n0", "n1"))
+			r.DecideInputs(r.controller.Collection)
+			edit(r, nodeOf(1), change)
+			if _, err := steptest.Pass(t.Context(), &r.controller, client.ObjectKeyFromObject(newDeployment())); err != nil {
+				t.Fatal(err)
+			}
+			r.expect(v1alpha1.ConditionInputReady, metav1.ConditionFalse, v1alpha1.ReasonWaitingForPlan, "n1", "NodeSet rack")
+			if name := r.deployment().Status.InputsSecret; name != "" {
+				t.Errorf("inputs are taken into %s", name)
+			}
+			r.run()
+			n := r.node(1)
+			for i, want := range n.Spec.Services {
+				if got := n.Status.Services[i]; got.Name != want.Name || got.InputHash != want.InputHash {
+					t.Errorf("result of %s is for %s, want %s for %s", got.Name, got.InputHash, want.Name, want.InputHash)
+				}
+			}
+		})
+	}
+}

@@ -811,3 +811,22 @@ func (c *counted) List(ctx context.Context, list client.ObjectList, opts ...clie
 	c.reads++
 	return c.Reader.List(ctx, list, opts...)
 }
+
+// TestActsOnTheDecidedNetworkAlone: what a network is rendered from may be newer than the decision; then the host gets nothing.
+func TestActsOnTheDecidedNetworkAlone(t *testing.T) {
+	for _, decided := range []string{"", "0123"} {
+		r := site(t)
+		edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Spec.NetworkHash = decided })
+		for range 3 {
+			if _, err := steptest.Pass(t.Context(), &r.controller, client.ObjectKeyFromObject(planned())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.expect("+Claimed -Addressed:WaitingForPlan", "NodeSet rack decides anew")
+		if h := r.host(); h.Spec.Image != nil || h.Spec.NetworkData != nil {
+			t.Errorf("host %+v got an image with a network that nobody decided", h.Spec)
+		}
+		r.pass()
+		r.expect("+Claimed +Addressed -Provisioned:WaitingForHost")
+	}
+}
