@@ -17,7 +17,7 @@ import (
 // server: all that the plan and the claim ask of them.
 func ReadHosts(ctx context.Context, r client.Reader, namespace string) ([]claim.Host, error) {
 	var list metal3v1alpha1.BareMetalHostList
-	if err := r.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+	if err := r.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list BareMetalHosts: %w", err)
 	}
 	hosts := make([]claim.Host, 0, len(list.Items))
@@ -32,7 +32,7 @@ func ReadHosts(ctx context.Context, r client.Reader, namespace string) ([]claim.
 		}
 	}
 	var policies v1alpha1.HostClaimPolicyList
-	if err := r.List(ctx, &policies, client.InNamespace(namespace)); err != nil {
+	if err := r.List(ctx, &policies, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list HostClaimPolicies: %w", err)
 	}
 	claim.Lend(hosts, policies.Items)
@@ -44,7 +44,7 @@ func ReadHosts(ctx context.Context, r client.Reader, namespace string) ([]claim.
 // the same name (apis v0.13.1).
 func readHardware(ctx context.Context, r client.Reader, namespace string, hosts []claim.Host) error {
 	var data metal3v1alpha1.HardwareDataList
-	if err := r.List(ctx, &data, client.InNamespace(namespace)); err != nil {
+	if err := r.List(ctx, &data, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list HardwareData: %w", err)
 	}
 	byKey := make(map[types.NamespacedName]*metal3v1alpha1.HardwareDetails, len(data.Items))

@@ -10,14 +10,15 @@ import (
 	"github.com/rackplane/rackplane/plan"
 )
 
-// Read reads the world. The reader must not be a cache: plans that are made on an old world give things out twice.
+// Read reads the world. The reader may be a cache, and then the world shares its memory with it: what the objects point to
+// must not be changed. An old world plans what is another's by now: who writes such a plan down needs a fence that holds.
 func Read(ctx context.Context, r client.Reader) (plan.World, error) {
 	var sets v1alpha1.NodeSetList
-	if err := r.List(ctx, &sets); err != nil {
+	if err := r.List(ctx, &sets, client.UnsafeDisableDeepCopy); err != nil {
 		return plan.World{}, fmt.Errorf("list NodeSets: %w", err)
 	}
 	var nodes v1alpha1.DataPlaneNodeList
-	if err := r.List(ctx, &nodes); err != nil {
+	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return plan.World{}, fmt.Errorf("list DataPlaneNodes: %w", err)
 	}
 	hosts, err := ReadHosts(ctx, r, "")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,19 +44,18 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 			out = out.Again(max(next.Sub(now), step.Soon))
 		}
 	}
-	obsolete, soonest := p.obsolete(p.made, due)
+	due = slices.DeleteFunc(due, p.underWay)
+	if err := p.confirm(ctx, due); err != nil {
+		return step.Outcome{}, err
+	}
+	obsolete, soonest := p.obsolete(due)
 	for _, d := range obsolete {
-		if err := deleteExactly(ctx, p.Client, d); err != nil {
+		if err := p.remove(ctx, d); err != nil {
 			return step.Outcome{}, err
 		}
 	}
 	if soonest > 0 {
 		out = out.Again(soonest)
-	}
-	if len(due) > 0 {
-		if err := step.Current(ctx, p.Live, p.set); err != nil {
-			return step.Outcome{}, err
-		}
 	}
 	for _, d := range due {
 		if err := p.deploy(ctx, d); err != nil {
@@ -64,16 +65,63 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 	return out, nil
 }
 
-// deploy makes the deployment that is due. Its name tells the attempt, so that it is made once; a finished one of that
-// name, whose results have been lost since, is on its way out and makes room for the next pass.
+// underWay reports whether the deployment that is due was made and has not ended.
+func (p *pass) underWay(due rollout.Due) bool {
+	d := p.deployment(due)
+	return d != nil && !plan.Finished(d)
+}
+
+// deployment is the one that was made for what is due: its name tells the attempt. nil when there is none.
+func (p *pass) deployment(due rollout.Due) *v1alpha1.DataPlaneDeployment {
+	i := slices.IndexFunc(p.made, func(d v1alpha1.DataPlaneDeployment) bool { return d.Name == p.deploymentName(due) })
+	if i < 0 {
+		return nil
+	}
+	return &p.made[i]
+}
+
+// confirm returns a conflict unless the API server itself shows what the deployments were decided by. A cache may tell of
+// one that has ended before it tells what that did to its nodes: everything would run again.
+func (p *pass) confirm(ctx context.Context, due []rollout.Due) error {
+	if len(due) == 0 {
+		return nil
+	}
+	if err := step.Current(ctx, p.Live, p.set); err != nil {
+		return err
+	}
+	for _, d := range due {
+		for _, name := range d.Nodes {
+			if err := p.confirmNode(ctx, p.find(name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *pass) confirmNode(ctx context.Context, node *v1alpha1.DataPlaneNode) error {
+	var now v1alpha1.DataPlaneNode
+	key := client.ObjectKeyFromObject(node)
+	switch err := p.Live.Get(ctx, key, &now); {
+	case apierrors.IsNotFound(err):
+		return step.Old(node, "it is gone")
+	case err != nil:
+		return fmt.Errorf("read DataPlaneNode %s: %w", key, err)
+	case now.UID != node.UID || !equality.Semantic.DeepEqual(now.Spec, node.Spec) || !equality.Semantic.DeepEqual(now.Status.Services, node.Status.Services):
+		return step.Old(node, "it has changed since it was read")
+	}
+	return nil
+}
+
+// deploy makes the deployment that is due, unless one of its name has just ended: it is on its way out, and makes room for
+// the next pass.
 func (p *pass) deploy(ctx context.Context, due rollout.Due) error {
-	name := p.deploymentName(due)
-	if slices.ContainsFunc(p.made, func(d v1alpha1.DataPlaneDeployment) bool { return d.Name == name }) {
+	if p.deployment(due) != nil {
 		return nil
 	}
 	return p.Client.Create(ctx, &v1alpha1.DataPlaneDeployment{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: p.set.Namespace, Name: name,
+			Namespace: p.set.Namespace, Name: p.deploymentName(due),
 			Labels:          map[string]string{v1alpha1.NodeSetLabel: p.set.Name},
 			Finalizers:      []string{v1alpha1.Finalizer},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p.set, v1alpha1.GroupVersion.WithKind("NodeSet"))},
@@ -105,9 +153,9 @@ func (p *pass) states() []rollout.NodeState {
 }
 
 // listDeployments are the deployments over this set, by age and name.
-func (p *pass) listDeployments(ctx context.Context) ([]v1alpha1.DataPlaneDeployment, error) {
+func (p *pass) listDeployments(ctx context.Context, from client.Reader) ([]v1alpha1.DataPlaneDeployment, error) {
 	var list v1alpha1.DataPlaneDeploymentList
-	if err := p.Live.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
+	if err := from.List(ctx, &list, client.InNamespace(p.set.Namespace)); err != nil {
 		return nil, fmt.Errorf("list DataPlaneDeployments in %s: %w", p.set.Namespace, err)
 	}
 	own := slices.DeleteFunc(list.Items, func(d v1alpha1.DataPlaneDeployment) bool { return d.Spec.NodeSet != p.set.Name })
@@ -139,10 +187,10 @@ const patience = time.Minute
 // obsolete are deployments of this controller's making that serve nobody: finished ones beyond the last few, one that
 // bears the name of a due one, ones whose nodes are all gone, and ones that do not begin because their input is wrong
 // (they are made again when it is right). soonest is when one more will be; 0 is never.
-func (p *pass) obsolete(all []v1alpha1.DataPlaneDeployment, due []rollout.Due) (old []*v1alpha1.DataPlaneDeployment, soonest time.Duration) {
+func (p *pass) obsolete(due []rollout.Due) (old []*v1alpha1.DataPlaneDeployment, soonest time.Duration) {
 	history := 0
-	for i := range slices.Backward(all) {
-		d := &all[i]
+	for i := range slices.Backward(p.made) {
+		d := &p.made[i]
 		switch {
 		case !metav1.IsControlledBy(d, p.set):
 			continue
@@ -169,9 +217,16 @@ func (p *pass) obsolete(all []v1alpha1.DataPlaneDeployment, due []rollout.Due) (
 	return old, soonest
 }
 
-// nodesAreGone reports whether none of the nodes a deployment is about exists.
+// nodesAreGone reports whether none of the nodes a deployment is about exists. Nodes that a cache does not show yet have been
+// asked for by then, and the pass has ended with that.
 func (p *pass) nodesAreGone(d *v1alpha1.DataPlaneDeployment) bool {
 	return len(d.Spec.Nodes) > 0 && !slices.ContainsFunc(d.Spec.Nodes, func(name string) bool { return p.find(name) != nil })
+}
+
+// remove deletes an obsolete deployment, if it still is as it was read: it may have begun since.
+func (p *pass) remove(ctx context.Context, d *v1alpha1.DataPlaneDeployment) error {
+	uid, version := d.UID, d.ResourceVersion
+	return client.IgnoreNotFound(p.Client.Delete(ctx, d, client.Preconditions{UID: &uid, ResourceVersion: &version}))
 }
 
 // untilGivenUp is how much longer an unfinished deployment may wait for good input; negative for one that has it, or has begun.

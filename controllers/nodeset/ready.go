@@ -26,7 +26,7 @@ func (p *pass) ready(_ context.Context) (step.Outcome, error) {
 		}
 		c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionReady)
 		switch {
-		case c == nil, strings.HasPrefix(c.Reason, "Waiting"):
+		case c == nil, waits(c):
 			waiting++
 		case c.Status == metav1.ConditionTrue:
 			ready++
@@ -43,6 +43,9 @@ func (p *pass) ready(_ context.Context) (step.Outcome, error) {
 	p.set.Status.Replicas, p.set.Status.ReadyReplicas, p.set.Status.UpdatedReplicas = replicas, ready, updated
 	return p.verdict(ready, waiting, bad), nil
 }
+
+// waits reports whether a node that is not ready is only under way.
+func waits(c *metav1.Condition) bool { return strings.HasPrefix(c.Reason, "Waiting") }
 
 // verdict names nodes that are in trouble. Of those under way only the number is told: what each waits for is in its own
 // conditions, and a set that repeated it would be written at every step of every node.

@@ -21,7 +21,7 @@ const releasePoll = 10 * time.Second
 
 // dropDeployments goes first: it stops the runs that use the nodes. Deployments a user made stay as a record.
 func (p *pass) dropDeployments(ctx context.Context) (step.Outcome, error) {
-	all, err := p.listDeployments(ctx)
+	all, err := p.listDeployments(ctx, p.Live)
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -61,7 +61,7 @@ func (p *pass) dropNodes(ctx context.Context) (step.Outcome, error) {
 
 // letGo waits for the deployments and lets the NodeSet go.
 func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
-	all, err := p.listDeployments(ctx)
+	all, err := p.listDeployments(ctx, p.Live)
 	if err != nil {
 		return step.Outcome{}, err
 	}

@@ -22,13 +22,13 @@ func (p *pass) adopt(ctx context.Context) (step.Outcome, error) {
 	return step.Outcome{}, step.AddFinalizer(ctx, p.Client, p.set)
 }
 
-// observe reads the deployments before the nodes. One gives its nodes their results before it ends: of one that has ended
-// the results are seen, and what it did is not made due again.
+// observe reads the world, which may be some writes behind. What is decided by it is planned, written or made only through a
+// fence: a precondition of the write, the ledger of addresses, or another look at the API server itself.
 func (p *pass) observe(ctx context.Context) (_ step.Outcome, err error) {
-	if p.made, err = p.listDeployments(ctx); err != nil {
+	if p.made, err = p.listDeployments(ctx, p.Reader); err != nil {
 		return step.Outcome{}, err
 	}
-	p.world, err = inputs.Read(ctx, p.Live)
+	p.world, err = inputs.Read(ctx, p.Reader)
 	return step.Outcome{}, err
 }
 
@@ -184,6 +184,7 @@ func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNod
 		return nil
 	}
 	old := node.DeepCopy()
+	old.DeepCopyInto(node) // the answer is read into it, and what it has is the cache's
 	node.Spec = spec
 	if err := p.Client.Patch(ctx, node, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err

@@ -21,15 +21,16 @@ func Current(ctx context.Context, live client.Reader, obj client.Object) error {
 	err := live.Get(ctx, client.ObjectKeyFromObject(obj), fresh)
 	switch {
 	case apierrors.IsNotFound(err):
-		return old(obj, "it is gone")
+		return Old(obj, "it is gone")
 	case err != nil:
 		return fmt.Errorf("read %T %s: %w", obj, client.ObjectKeyFromObject(obj), err)
 	case fresh.GetUID() != obj.GetUID() || fresh.GetResourceVersion() != obj.GetResourceVersion():
-		return old(obj, "it has changed since it was read")
+		return Old(obj, "it has changed since it was read")
 	}
 	return nil
 }
 
-func old(obj client.Object, how string) error {
+// Old returns the conflict of a pass that read obj as it is not any more, and how.
+func Old(obj client.Object, how string) error {
 	return apierrors.NewConflict(schema.GroupResource{Resource: reflect.TypeOf(obj).Elem().Name()}, obj.GetName(), errors.New(how))
 }
