@@ -83,7 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 	case !d.DeletionTimestamp.IsZero():
 		steps = []step.Step{{Run: p.cancel}, {Run: p.letGo}}
 	}
-	target := step.Target{Object: d, Conditions: &d.Status.Conditions, ObservedGeneration: &d.Status.ObservedGeneration, AsRead: true}
+	target := step.Target{Object: d, Conditions: &d.Status.Conditions, ObservedGeneration: &d.Status.ObservedGeneration}
 	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events}, target, steps)
 }
 

@@ -313,3 +313,34 @@ func TestNothingRawIsShown(t *testing.T) {
 		t.Errorf("event %q", event)
 	}
 }
+
+// TestStatusIsOfTheObjectThatWasRead: what was seen of one object is not told of another that was made under its name in the
+// meantime, nor of one that has changed; the pass is made again.
+func TestStatusIsOfTheObjectThatWasRead(t *testing.T) {
+	for name, change := range map[string]func(context.Context, *rig, *v1alpha1.DataPlaneNode) error{
+		"made anew": func(ctx context.Context, r *rig, node *v1alpha1.DataPlaneNode) error {
+			node.Finalizers = nil
+			anew := &v1alpha1.DataPlaneNode{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "n", UID: "another"}}
+			return errors.Join(r.Plain.Update(ctx, node), r.Plain.Delete(ctx, node), r.Plain.Create(ctx, anew))
+		},
+		"changed": func(ctx context.Context, r *rig, node *v1alpha1.DataPlaneNode) error {
+			node.Spec.HostName = "other"
+			return r.Plain.Update(ctx, node)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			node := r.node(t)
+			steps := []step.Step{{Condition: "A", Run: func(ctx context.Context) (step.Outcome, error) { return step.Outcome{}, change(ctx, r, r.node(t)) }}}
+			target := step.Target{Object: node, Conditions: &node.Status.Conditions, ObservedGeneration: &node.Status.ObservedGeneration}
+			loop := step.Loop{Client: r.API, Clock: r.Clock, Events: &events.FakeRecorder{Events: r.events}}
+			result, err := step.Run(t.Context(), loop, target, steps)
+			if err != nil || result.RequeueAfter != step.Soon {
+				t.Errorf("answers %+v, %v; want another pass soon", result, err)
+			}
+			if got := r.node(t).Status.Conditions; len(got) > 0 || len(r.events) > 0 {
+				t.Errorf("told of another object: %v, %d events", got, len(r.events))
+			}
+		})
+	}
+}
