@@ -254,7 +254,7 @@ func (c *table) take(t *testing.T, trip trip) {
 	}
 	same := slices.Equal(places(states), places(trip.states))
 	for i := range states {
-		if diff := gocmp.Diff(bare(trip.states[i]), bare(states[i])); same && diff != "" {
+		if diff := gocmp.Diff(world.Bare(trip.states[i]), world.Bare(states[i])); same && diff != "" {
 			t.Errorf("after %q %s is another (-without +with):\n%s", hook.given, trip.Parts[i].Name, diff)
 		}
 		if part := trip.Parts[i]; part.Nodes > 0 && !strings.Contains(states[i], fmt.Sprintf(`"readyReplicas":%d,"replicas":%[1]d`, part.Nodes)) {
@@ -287,10 +287,7 @@ func writes(acts []world.Act) (what []string) {
 	return what
 }
 
-var (
-	place   = regexp.MustCompile(`"spec":\{"host":\{"name":"[^"]*"`)
-	counted = regexp.MustCompile(`"(observedGeneration|generation)":\d+,?`)
-)
+var place = regexp.MustCompile(`"spec":\{"host":\{"name":"[^"]*"`)
 
 // places are the hosts the nodes are on. A host that comes later than without the fault may not be there yet when one is
 // chosen; all are as good, and what is written on them differs then.
@@ -300,9 +297,6 @@ func places(states []string) (all []string) {
 	}
 	return all
 }
-
-// bare is a state without how often specs were written.
-func bare(state string) []string { return strings.Split(counted.ReplaceAllString(state, ""), "\n") }
 
 func (c *table) String() string {
 	var text strings.Builder

@@ -22,6 +22,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/openstack"
 )
 
 // constant is a source of the same bytes: host keys are equal in every run of the journey.
@@ -59,6 +60,10 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 		reader = w.lag
 	}
 	recorder := &w.told
+	var seen openstack.Cloud = w
+	if w.cloud != nil {
+		seen = w.cloud
+	}
 	held := &leases.Leases{Client: c, Live: api, Runner: w.Runner, Store: "world", Duration: time.Minute, Clock: w.Clock}
 	queue := func() map[types.NamespacedName]entry { return map[types.NamespacedName]entry{} }
 	return []controller{
@@ -72,7 +77,7 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 		},
 		{
 			&node.Reconciler{
-				Client: c, Reader: reader, Live: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{w, o},
+				Client: c, Reader: reader, Live: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{seen, o},
 				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder, Quiet: &step.Quiet{},
 			},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
@@ -131,7 +136,7 @@ func (w *World) Live(tb testing.TB, hook Hook, rounds int) (deaths int, rests bo
 	return deaths, false
 }
 
-// round lets every controller look at the objects that are due, in a fixed order.
+// round lets every controller look at the objects that are due, in a fixed order unless the world has another.
 func (w *World) round(tb testing.TB, engine []controller) (died bool) {
 	tb.Helper()
 	defer func() {
@@ -142,6 +147,10 @@ func (w *World) round(tb testing.TB, engine []controller) (died bool) {
 			died = true
 		}
 	}()
+	if w.order != nil {
+		w.shuffled(tb, engine)
+		return false
+	}
 	for _, c := range engine {
 		for _, key := range w.keys(tb, c.list()) {
 			w.look(tb, c, key)
@@ -150,13 +159,31 @@ func (w *World) round(tb testing.TB, engine []controller) (died bool) {
 	return false
 }
 
+// shuffled is a round in an order of its own, whatever kind an object is of.
+func (w *World) shuffled(tb testing.TB, engine []controller) {
+	tb.Helper()
+	var looks []func()
+	for _, c := range engine {
+		for _, key := range w.keys(tb, c.list()) {
+			looks = append(looks, func() { w.look(tb, c, key) })
+		}
+	}
+	w.order.Shuffle(len(looks), func(i, j int) { looks[i], looks[j] = looks[j], looks[i] })
+	for _, look := range looks {
+		look()
+	}
+}
+
 // look reconciles an object if it is due.
 func (w *World) look(tb testing.TB, c controller, key types.NamespacedName) {
 	tb.Helper()
 	last, seen := c.queue[key]
 	version := w.Store.version
-	if w.lag != nil {
+	switch {
+	case w.lag != nil:
 		version = w.lag.delivered
+	case w.concerns != nil:
+		version = w.concerns(c.list(), key)
 	}
 	if seen && last.version == version && (last.due.IsZero() || w.Clock.Now().Before(last.due)) {
 		return

@@ -247,6 +247,17 @@ func (w *World) dump(tb testing.TB) string {
 	return text.String()
 }
 
+var (
+	counted = regexp.MustCompile(`"(observedGeneration|generation)":\d+,?`)
+	number  = regexp.MustCompile(`"provisioning":\{"ID":"[^"]*"`)
+)
+
+// Bare is a state, line by line, without how often specs were written.
+func Bare(state string) []string { return strings.Split(counted.ReplaceAllString(state, ""), "\n") }
+
+// Unnumbered is a state without what Ironic calls the hosts: the simulator counts them as they come.
+func Unnumbered(state string) string { return number.ReplaceAllString(state, `"provisioning":{`) }
+
 // aggregates are the cloud's, in order.
 func (w *World) aggregates() (all []openstack.HostAggregate) {
 	w.Cloud.Edit(func(c *openstacktest.World) {

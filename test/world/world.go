@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -50,9 +51,14 @@ type World struct {
 	Acts []Act
 
 	lag     *Lag                  // what the engine reads through; nil when it reads what there is
+	cloud   openstack.Cloud       // what the engine sees of the cloud; nil is the world itself
+	order   *rand.Rand            // the order in which objects are looked at; nil is a fixed one
+	passed  map[string]*passed    // what became of each node of a fleet
 	told    record                // events and log
 	awaited []func() bool         // tell whether something is still to come, without which rest is not the end
 	laws    []func(tb testing.TB) // hold after every round, beside those of every world
+	// concerns is the version of the last write that is news for an object of a kind; nil: every write is, for everybody.
+	concerns func(of client.ObjectList, key types.NamespacedName) int64
 }
 
 // Logins is what logging in to nodes shows.
@@ -206,15 +212,26 @@ const (
 func (w *World) See(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
 	var nodes v1alpha1.DataPlaneNodeList
 	var hosts metal3v1alpha1.BareMetalHostList
-	var jobs batchv1.JobList
 	var deployments v1alpha1.DataPlaneDeploymentList
-	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts), w.API.List(ctx, &jobs), w.API.List(ctx, &deployments)); err != nil {
+	if err := errors.Join(w.API.List(ctx, &nodes), w.API.List(ctx, &hosts), w.API.List(ctx, &deployments)); err != nil {
 		return openstack.Compute{}, err
 	}
 	for _, n := range nodes.Items {
 		if w.served(&n, deployments.Items) && runs(hosts.Items, n.UID) {
 			w.Cloud.Edit(func(c *openstacktest.World) { c.Start(n.Spec.HostName+".example.com", n.Spec.Networks[0].Address) })
 		}
+	}
+	if err := w.discover(ctx); err != nil {
+		return openstack.Compute{}, err
+	}
+	return w.Cloud.See(ctx, access, host)
+}
+
+// discover runs the Jobs that are to map computes.
+func (w *World) discover(ctx context.Context) error {
+	var jobs batchv1.JobList
+	if err := w.API.List(ctx, &jobs); err != nil {
+		return err
 	}
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
@@ -227,10 +244,10 @@ func (w *World) See(ctx context.Context, access openstack.Access, host openstack
 		}
 		job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(w.Clock.Now())}}
 		if err := w.API.Status().Update(ctx, job); err != nil {
-			return openstack.Compute{}, err
+			return err
 		}
 	}
-	return w.Cloud.See(ctx, access, host)
+	return nil
 }
 
 // served reports whether the last service has run on the node, whatever of that was written down yet.
