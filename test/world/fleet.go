@@ -186,7 +186,7 @@ func (f *fleet) Probe(_ context.Context, target remote.Target) (remote.Seen, err
 	case !f.up(n):
 		return remote.Seen{}, fault.New(fault.Transient, "no answer")
 	case succeeded(n, "network"):
-		return remote.Seen{NetworkHash: n.Status.NetworkHash}, nil
+		return remote.Seen{NetworkHash: n.Spec.NetworkHash}, nil
 	}
 	return remote.Seen{}, nil
 }
