@@ -14,6 +14,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// maxWritten is the largest content that is kept because it was written: the Secrets of a node are less, and those of a
+// deployment, which nobody reads twice, are more.
+const maxWritten = 32 << 10
+
 // maxBytes bounds the contents that are kept: some three Secrets for each of 5,000 nodes, and their services' files.
 const maxBytes = 64 << 20
 
@@ -116,6 +120,14 @@ func (c *Contents) keep(at id, obj client.Object) error {
 		c.drop(entry(c.order.Back()).id)
 	}
 	return nil
+}
+
+// written keeps what the API server answered to a write of ours.
+func (c *Contents) written(obj client.Object) error {
+	if size(obj) > maxWritten {
+		return nil
+	}
+	return c.keep(id{reflect.TypeOf(obj).Elem().Name(), client.ObjectKeyFromObject(obj)}, obj)
 }
 
 func (c *Contents) forget(at id) {

@@ -41,7 +41,11 @@ func ClientOptions() client.Options {
 
 // Writer is the manager's client for controllers. Kinds that are not read from typed informers are written without waiting:
 // else each write would start an informer of the whole kind, all Secrets of the cluster, and hang without the right to list.
-type Writer struct{ client.Client }
+type Writer struct {
+	client.Client
+	// Contents are told of the Secrets and ConfigMaps that are written: they need not be read to be known.
+	Contents *Contents
+}
 
 // isRead reports whether the kind's writer reads it from a typed informer.
 func isRead(obj client.Object) bool {
@@ -57,7 +61,7 @@ func (w Writer) Create(ctx context.Context, obj client.Object, opts ...client.Cr
 	if !isRead(obj) {
 		opts = append(opts, client.DisableReadYourWritesConsistency)
 	}
-	return w.Client.Create(ctx, obj, opts...)
+	return w.known(obj, w.Client.Create(ctx, obj, opts...))
 }
 
 // Update implements client.Writer.
@@ -65,7 +69,7 @@ func (w Writer) Update(ctx context.Context, obj client.Object, opts ...client.Up
 	if !isRead(obj) {
 		opts = append(opts, client.DisableReadYourWritesConsistency)
 	}
-	return w.Client.Update(ctx, obj, opts...)
+	return w.known(obj, w.Client.Update(ctx, obj, opts...))
 }
 
 // Patch implements client.Writer.
@@ -73,7 +77,19 @@ func (w Writer) Patch(ctx context.Context, obj client.Object, patch client.Patch
 	if !isRead(obj) {
 		opts = append(opts, client.DisableReadYourWritesConsistency)
 	}
-	return w.Client.Patch(ctx, obj, patch, opts...)
+	return w.known(obj, w.Client.Patch(ctx, obj, patch, opts...))
+}
+
+// known keeps what the API server answered to a write.
+func (w Writer) known(obj client.Object, err error) error {
+	if err != nil || w.Contents == nil {
+		return err
+	}
+	switch obj.(type) {
+	case *corev1.Secret, *corev1.ConfigMap:
+		return w.Contents.written(obj)
+	}
+	return nil
 }
 
 // Delete implements client.Writer. It is never waited for: of an object that was made and deleted while the watch was cut off, the
@@ -84,7 +100,8 @@ func (w Writer) Delete(ctx context.Context, obj client.Object, opts ...client.De
 
 // New returns how controllers write and read through a manager's client, which ClientOptions were given, and its API reader.
 func New(c client.Client, live client.Reader) (Writer, World) {
-	return Writer{c}, World{Reader: c, Contents: &Contents{Metadata: c, Live: live}}
+	contents := &Contents{Metadata: c, Live: live}
+	return Writer{c, contents}, World{Reader: c, Contents: contents}
 }
 
 // World reads the cached world.

@@ -5,6 +5,8 @@ import (
 	"io"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,13 +57,15 @@ type pass struct {
 	*Reconciler
 	node *v1alpha1.DataPlaneNode
 
-	set      *v1alpha1.NodeSet             // by adopt
-	host     *metal3v1alpha1.BareMetalHost // by claimed; nil for a pre-provisioned node
-	site     network.Site                  // by addressed
-	rendered network.Rendered              // by addressed
-	key      plan.SSHKey                   // by handOver
-	note     string                        // by handOver: what a user should know of a node that is deployed
-	seen     remote.Seen                   // by answers
+	set      *v1alpha1.NodeSet                       // by adopt
+	pinned   *corev1.Secret                          // by hostKey: the node's host key; nil when it is not there
+	host     *metal3v1alpha1.BareMetalHost           // by claimed; nil for a pre-provisioned node
+	site     network.Site                            // by addressed
+	rendered network.Rendered                        // by addressed
+	key      plan.SSHKey                             // by handOver
+	handed   map[types.NamespacedName]*corev1.Secret // by handOver: what it wrote for the host
+	note     string                                  // by handOver: what a user should know of a node that is deployed
+	seen     remote.Seen                             // by answers
 
 	kept  bool                           // by meant: the server outlives the node
 	hosts []metal3v1alpha1.BareMetalHost // by undeployed: those that carry the claim of a node that is being released

@@ -12,6 +12,7 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -68,31 +69,42 @@ func (p *pass) handOver(ctx context.Context) (step.Outcome, error) {
 	return step.Outcome{}, p.recordHandOver(ctx)
 }
 
-// writeData writes the Secrets the host reads, before it is told of them.
+// writeData writes what the host reads, before it is told of it.
 func (p *pass) writeData(ctx context.Context) error {
-	hostKey, err := p.ownSecret(ctx, p.Reader, p.hostKeyName())
-	if err == nil && hostKey == nil {
-		hostKey, err = p.makeHostKey(ctx) // lost with the host that had it
+	if p.pinned == nil {
+		var err error
+		if p.pinned, err = p.makeHostKey(ctx); err != nil { // lost with the host that had it
+			return err
+		}
 	}
+	userData, err := p.userData(p.pinned)
 	if err != nil {
 		return err
 	}
-	userData, err := p.userData(hostKey)
-	if err != nil {
-		return err
+	data := map[string][]byte{keyUserData: userData, keyNetworkData: p.rendered.NetworkData}
+	for _, key := range p.given() { // an earlier version wrote two, of which the host reads one part each
+		if err := p.putSecret(ctx, key, data); err != nil {
+			return err
+		}
 	}
-	namespace := p.host.Namespace
-	if err := p.putSecret(ctx, p.dataName(namespace, claim.UserData), map[string][]byte{keyUserData: userData}); err != nil {
-		return err
+	return nil
+}
+
+// given are the Secrets that the host reads: one, unless an earlier version handed the host over.
+func (p *pass) given() []types.NamespacedName {
+	keys := []types.NamespacedName{p.dataName(p.host.Namespace, claim.UserData)}
+	if ref := p.host.Spec.NetworkData; ref != nil && ref.Name == p.dataName(p.host.Namespace, ownNetworkData).Name {
+		keys = append(keys, p.dataName(p.host.Namespace, ownNetworkData))
 	}
-	return p.putSecret(ctx, p.dataName(namespace, "networkdata"), map[string][]byte{keyNetworkData: p.rendered.NetworkData})
+	return keys
 }
 
 func (p *pass) setImage() {
 	namespace := p.host.Namespace
 	p.host.Spec.Image = p.wantedImage()
-	p.host.Spec.UserData = &corev1.SecretReference{Namespace: namespace, Name: p.dataName(namespace, claim.UserData).Name}
-	p.host.Spec.NetworkData = &corev1.SecretReference{Namespace: namespace, Name: p.dataName(namespace, "networkdata").Name}
+	data := p.dataName(namespace, claim.UserData).Name // holds both: Metal3 looks for the key userData here, and for networkData there
+	p.host.Spec.UserData = &corev1.SecretReference{Namespace: namespace, Name: data}
+	p.host.Spec.NetworkData = &corev1.SecretReference{Namespace: namespace, Name: data}
 	p.host.Spec.Online = true
 }
 
@@ -115,8 +127,11 @@ func (p *pass) recordHandOver(ctx context.Context) error {
 		Image *metal3v1alpha1.Image
 		Data  []map[string][]byte
 	}{Image: p.host.Spec.Image}
-	for _, what := range []string{claim.UserData, "networkdata"} {
-		secret, err := p.ownSecret(ctx, p.Reader, p.dataName(p.host.Namespace, what))
+	for _, key := range p.given() {
+		secret, err := p.handed[key], error(nil)
+		if secret == nil {
+			secret, err = p.ownSecret(ctx, p.Reader, key)
+		}
 		switch {
 		case err != nil:
 			return err

@@ -116,7 +116,7 @@ func (p *pass) dataDropped(ctx context.Context) (step.Outcome, error) {
 	}
 	slices.Sort(namespaces)
 	for _, namespace := range slices.Compact(namespaces) {
-		for _, what := range []string{claim.UserData, "networkdata"} {
+		for _, what := range []string{claim.UserData, ownNetworkData} {
 			if err := p.dropSecret(ctx, p.dataName(namespace, what)); err != nil {
 				return step.Outcome{}, err
 			}

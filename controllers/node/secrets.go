@@ -31,6 +31,9 @@ const (
 	keyNetworkData = "networkData"
 )
 
+// ownNetworkData is what DataSecret calls the network data where an earlier version handed it over in a Secret of its own.
+const ownNetworkData = "networkdata"
+
 // hostKeyName is the Secret with the node's SSH host key, in the node's namespace.
 func (p *pass) hostKeyName() types.NamespacedName {
 	return types.NamespacedName{Namespace: p.node.Namespace, Name: p.node.Name + "-hostkey"}
@@ -48,7 +51,7 @@ func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
 		p.node.Status.SSHHostKey = p.set.Spec.Nodes[p.node.Name].SSHHostKeys[0]
 		return step.Outcome{}, nil
 	}
-	secret, err := p.ownSecret(ctx, p.Reader, p.hostKeyName())
+	secret, err := p.seenSecret(ctx, p.hostKeyName())
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -60,6 +63,7 @@ func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
 			return step.Outcome{}, err
 		}
 	}
+	p.pinned = secret
 	p.node.Status.SSHHostKey = strings.TrimSpace(string(secret.Data[keyPublic]))
 	return step.Outcome{}, nil
 }
@@ -105,14 +109,24 @@ func (p *pass) newSecret(key types.NamespacedName, data map[string][]byte) *core
 	return secret
 }
 
-// ownSecret reads a Secret made for the node; nil when there is none, which is not believed of a cache: another would be made.
-// One that somebody else made is never touched.
+// ownSecret reads a Secret made for the node; nil when there is none, which is not believed of a cache. One that somebody else
+// made is never touched.
 func (p *pass) ownSecret(ctx context.Context, r client.Reader, key types.NamespacedName) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
 	err := r.Get(ctx, key, secret)
 	if apierrors.IsNotFound(err) {
 		err = p.Live.Get(ctx, key, secret)
 	}
+	return p.owned(key, secret, err)
+}
+
+// seenSecret is ownSecret of a Secret that is made when there is none: that it cannot be made twice tells whether there is.
+func (p *pass) seenSecret(ctx context.Context, key types.NamespacedName) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	return p.owned(key, secret, p.Reader.Get(ctx, key, secret))
+}
+
+func (p *pass) owned(key types.NamespacedName, secret *corev1.Secret, err error) (*corev1.Secret, error) {
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
@@ -126,19 +140,32 @@ func (p *pass) ownSecret(ctx context.Context, r client.Reader, key types.Namespa
 
 // putSecret makes a Secret of the node have the data.
 func (p *pass) putSecret(ctx context.Context, key types.NamespacedName, data map[string][]byte) error {
-	secret, err := p.ownSecret(ctx, p.Reader, key)
+	secret, err := p.seenSecret(ctx, key)
 	if err != nil {
 		return err
 	}
 	if secret == nil {
-		return p.Client.Create(ctx, p.newSecret(key, data))
+		secret = p.newSecret(key, data)
+		return p.hand(key, secret, p.Client.Create(ctx, secret))
 	}
 	old := secret.DeepCopy()
 	secret.Data = data
 	if sameData(old.Data, data) {
-		return nil
+		return p.hand(key, secret, nil)
 	}
-	return p.Client.Patch(ctx, secret, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
+	return p.hand(key, secret, p.Client.Patch(ctx, secret, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})))
+}
+
+// hand remembers what is there for the host for the rest of the pass.
+func (p *pass) hand(key types.NamespacedName, secret *corev1.Secret, err error) error {
+	if err != nil {
+		return err
+	}
+	if p.handed == nil {
+		p.handed = map[types.NamespacedName]*corev1.Secret{}
+	}
+	p.handed[key] = secret
+	return nil
 }
 
 func sameData(a, b map[string][]byte) bool {
