@@ -20,18 +20,28 @@ import (
 // source is the root of the source tree.
 const source = "../.."
 
-// build compiles the product and the demo into one folder and returns it.
-func build(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
+// programs is the folder of the product and the demo.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(withPrograms(m)) }
+
+// withPrograms compiles the product and the demo once for all tests: linking them takes ten seconds of a core each time.
+func withPrograms(m *testing.M) int {
+	var err error
+	if programs, err = os.MkdirTemp("", "e2e-bin-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(programs)
 	for name, pkg := range map[string]string{"rackplane": "./cmd/rackplane", "demo": "./test/demo"} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), pkg)
+		cmd := exec.Command("go", "build", "-o", filepath.Join(programs, name), pkg)
 		cmd.Dir = source
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
+			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", name, err, out)
+			return 1
 		}
 	}
-	return dir
+	return m.Run()
 }
 
 // demo runs it for at most 20 minutes and returns what it printed; what it leaves behind fails the test.
@@ -42,7 +52,6 @@ func demo(t *testing.T, args ...string) string {
 
 func demoWithin(t *testing.T, limit time.Duration, args ...string) string {
 	t.Helper()
-	bin := build(t)
 	dir, err := os.MkdirTemp("", "e2e-") //nolint:usetesting // t.TempDir is too long: SSH control sockets live below it
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +60,7 @@ func demoWithin(t *testing.T, limit time.Duration, args ...string) string {
 	links := interfaces(t)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), append(args, "--dir", dir)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(programs, "demo"), append(args, "--dir", dir)...)
 	cmd.Dir = source
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
@@ -62,7 +71,7 @@ func demoWithin(t *testing.T, limit time.Duration, args ...string) string {
 	if err != nil {
 		t.Fatalf("the demo failed: %v", err)
 	}
-	if left := leftBehind(t, dir, bin, cmd.Process.Pid); left != "" {
+	if left := leftBehind(t, dir, cmd.Process.Pid); left != "" {
 		t.Errorf("left behind:\n%s", left)
 	}
 	if after := interfaces(t); after != links {
@@ -72,7 +81,7 @@ func demoWithin(t *testing.T, limit time.Duration, args ...string) string {
 }
 
 // leftBehind lists mounts, processes and control groups of one demo: other racks may run beside it.
-func leftBehind(t *testing.T, dir, bin string, pid int) string {
+func leftBehind(t *testing.T, dir string, pid int) string {
 	t.Helper()
 	var left []string
 	mounts, err := os.ReadFile("/proc/self/mounts")
@@ -90,7 +99,7 @@ func leftBehind(t *testing.T, dir, bin string, pid int) string {
 	}
 	for _, path := range commands {
 		line, err := os.ReadFile(path)
-		if err == nil && (bytes.Contains(line, []byte(dir)) || bytes.Contains(line, []byte(bin))) {
+		if err == nil && (bytes.Contains(line, []byte(dir)) || bytes.Contains(line, []byte(programs))) {
 			left = append(left, "process "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}
