@@ -26,6 +26,7 @@ type k8sObject = k8sruntime.Object
 
 var (
 	count = flag.Int("schedules", 2000, "how many schedules are made")
+	first = flag.Uint64("first", 1, "the seed of the first of them, to go on where another run ended")
 	sites = flag.Int("sites", 1, "how many schedules of the size of a site are made")
 	seed  = flag.Uint64("seed", 0, "make the schedule of this seed alone")
 )
@@ -273,8 +274,8 @@ func TestSchedules(t *testing.T) {
 	var made sync.WaitGroup
 	for worker := range uint64(workers) {
 		made.Go(func() {
-			for i := worker; i < uint64(*count); i += workers {
-				if report(t, i+1, play(t.Context(), i+1, none, small())); t.Failed() {
+			for i := *first + worker; i < *first+uint64(*count); i += workers {
+				if report(t, i, play(t.Context(), i, none, small())); t.Failed() {
 					return
 				}
 			}
@@ -286,9 +287,9 @@ func TestSchedules(t *testing.T) {
 // TestSites makes schedules of 50 NodeSets on 1,000 hosts.
 func TestSites(t *testing.T) {
 	t.Parallel()
-	first := max(1, *seed)
+	from := max(1, *seed)
 	for i := range uint64(*sites) {
-		report(t, first+i, play(t.Context(), first+i, none, wide()))
+		report(t, from+i, play(t.Context(), from+i, none, wide()))
 	}
 }
 
