@@ -136,7 +136,7 @@ func (l *lab) deploy(b *testing.B, r *Runner, name string, third third) time.Dur
 	api := steptest.New(b, objects...)
 	relayed := relay{Runner: r, lab: l, third: third, dir: b.TempDir()}
 	controller := &deployment.Reconciler{
-		Client: api, Reader: api.Reader, Live: api.Reader, Runner: relayed, Clock: clock.RealClock{}, Events: &events.FakeRecorder{}, Collection: rollout.Collection{},
+		Client: api, Reader: api.Reader, Live: api.Reader, Runner: relayed, Clock: clock.RealClock{}, Events: &events.FakeRecorder{}, Collection: rollout.Collection{}, Memory: deployment.NewMemory(0),
 		Leases: &leases.Leases{Client: api, Live: api.Reader, Runner: relayed, Store: "here", Duration: time.Minute, Clock: clock.RealClock{}},
 	}
 	pass := func() {

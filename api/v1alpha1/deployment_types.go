@@ -66,8 +66,8 @@ type RunStatus struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:MaxItems=6000
 	Nodes []string `json:"nodes,omitempty"`
-	// leftNodes are the nodes that have reached the end of a run that goes on for others, which are late: their results are
-	// recorded, and they go on to their next service. Empty once the run has ended.
+	// leftNodes are the nodes that have reached the end of a run, well, that goes on for others, which are late: they go on to
+	// their next service. Empty once the run has ended.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:items:MaxLength=253

@@ -114,7 +114,8 @@ type ServiceResult struct {
 	// result of the run.
 	// +required
 	Result ServiceResultState `json:"result,omitempty"`
-	// changed is the number of tasks that changed the node.
+	// changed is the number of tasks that changed the node; 0, too, when the machine that the run was on was lost before it
+	// was written.
 	// +optional
 	Changed int32 `json:"changed,omitempty"`
 	// failures counts failed runs in a row with this inputHash; 0 after a good one.

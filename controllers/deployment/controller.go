@@ -37,8 +37,8 @@ type Reconciler struct {
 	Gate step.Gate
 	// Collection is the playbooks that run; it must be the NodeSet controller's.
 	Collection rollout.Collection
-	// Snapshots of unfinished deployments, so that they are not read at each pass. Setup makes them.
-	Snapshots *Snapshots
+	// Memory of unfinished deployments. Setup makes it.
+	Memory *Memory
 }
 
 // pass is what one pass over a deployment knows. Fields are filled by the steps in order.
@@ -46,9 +46,10 @@ type pass struct {
 	*Reconciler
 	deployment *v1alpha1.DataPlaneDeployment
 
-	set      *v1alpha1.NodeSet // by inputReady
-	snapshot snapshot          // by inputReady
-	endings  []ending          // by advance
+	set      *v1alpha1.NodeSet         // by inputReady
+	snapshot snapshot                  // by inputReady
+	endings  []ending                  // by advance
+	statuses map[string]ansible.Status // what the runner knows of runs that were closed, by key
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanedeployments,verbs=get;list;watch;patch
@@ -67,7 +68,7 @@ type pass struct {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
 	d := &v1alpha1.DataPlaneDeployment{}
 	if err := r.Reader.Get(ctx, req.NamespacedName, d); err != nil {
-		r.Snapshots.drop(req.NamespacedName)
+		r.Memory.forget(req.NamespacedName)
 		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
 	}
 	p := &pass{Reconciler: r, deployment: d}
@@ -78,10 +79,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 	}
 	switch {
 	case !d.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(d, v1alpha1.Finalizer), d.DeletionTimestamp.IsZero() && plan.Finished(d):
-		r.Snapshots.drop(req.NamespacedName)
+		r.Memory.forget(req.NamespacedName)
 		return step.Answer(step.Outcome{}, nil)
 	case !d.DeletionTimestamp.IsZero():
-		steps = []step.Step{{Run: p.cancel}, {Run: p.letGo}}
+		steps = []step.Step{{Run: p.cancel}, {Run: p.told}, {Run: p.letGo}}
 	}
 	target := step.Target{Object: d, Conditions: &d.Status.Conditions, ObservedGeneration: &d.Status.ObservedGeneration}
 	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events}, target, steps)

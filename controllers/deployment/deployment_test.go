@@ -71,7 +71,7 @@ func site(t *testing.T, d *v1alpha1.DataPlaneDeployment, more ...client.Object) 
 	api := steptest.New(t, append(objects, more...)...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(1)}
 	r.controller = deployment.Reconciler{
-		Client: api, Reader: api.Reader, Live: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"},
+		Client: api, Reader: api.Reader, Live: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"}, Memory: deployment.NewMemory(0),
 	}
 	return r
 }
@@ -581,7 +581,7 @@ func large(t *testing.T, size int32, collection rollout.Collection, nodes ...str
 	}
 	api := steptest.New(t, objects...)
 	r := &rig{T: t, API: api, runner: ansibletest.New(0)}
-	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Live: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: collection}
+	r.controller = deployment.Reconciler{Client: api, Reader: api.Reader, Live: api.Reader, Runner: r.runner, Leases: leasesOf(api, r.runner), Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: collection, Memory: deployment.NewMemory(0)}
 	return r
 }
 

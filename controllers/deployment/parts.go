@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,43 +33,6 @@ func headName(deployment string) string { return deployment + "-inputs" }
 // two parts, must not find those of the one before.
 func partName(deployment, digest string, i int) string {
 	return fmt.Sprintf("%s-%s-%d", headName(deployment), digest[:8], i)
-}
-
-// Snapshots keeps the snapshots of unfinished deployments in memory; a nil one keeps none. It is safe for concurrent use.
-type Snapshots struct {
-	mu   sync.Mutex
-	kept map[types.NamespacedName]snapshot
-}
-
-func (s *Snapshots) get(key types.NamespacedName, digest string) (snapshot, bool) {
-	if s == nil {
-		return snapshot{}, false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := s.kept[key]
-	return found, found.digest != "" && found.digest == digest
-}
-
-func (s *Snapshots) keep(key types.NamespacedName, what snapshot) {
-	if s == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.kept == nil {
-		s.kept = map[types.NamespacedName]snapshot{}
-	}
-	s.kept[key] = what
-}
-
-func (s *Snapshots) drop(key types.NamespacedName) {
-	if s == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.kept, key)
 }
 
 func (p *pass) key() types.NamespacedName {
@@ -106,7 +68,7 @@ func (p *pass) recall(ctx context.Context, head *corev1.Secret) (step.Outcome, e
 		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf("Secret %s/%s holds the inputs as an older version of Rackplane wrote them: delete the DataPlaneDeployment, another one is made",
 			head.Namespace, head.Name)), nil
 	}
-	if kept, ok := p.Snapshots.get(p.key(), sum); ok {
+	if kept, ok := p.Memory.recall(p.key(), sum); ok {
 		p.snapshot = kept
 		return step.Outcome{}, nil
 	}
@@ -129,7 +91,7 @@ func (p *pass) recall(ctx context.Context, head *corev1.Secret) (step.Outcome, e
 	if p.snapshot, err = unpack(whole, sum); err != nil {
 		return step.Outcome{}, err
 	}
-	p.Snapshots.keep(p.key(), p.snapshot)
+	p.Memory.keep(p.key(), p.snapshot)
 	return step.Outcome{}, nil
 }
 
@@ -165,7 +127,7 @@ func (p *pass) store(ctx context.Context) (step.Outcome, error) {
 	}
 	name := headName(p.deployment.Name)
 	p.deployment.Status.InputsSecret = name
-	p.Snapshots.keep(p.key(), p.snapshot)
+	p.Memory.keep(p.key(), p.snapshot)
 	return step.Outcome{}, p.Client.Create(ctx, p.piece(name, map[string][]byte{
 		partKey: parts[0], partsKey: []byte(strconv.Itoa(len(parts))), digestKey: []byte(p.snapshot.digest),
 	}))

@@ -61,7 +61,7 @@ func passOf(t *testing.T, s snapshot) (*pass, *steptest.API) {
 	t.Helper()
 	d := &v1alpha1.DataPlaneDeployment{ObjectMeta: steptest.Meta("d"), Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: "rack"}}
 	api := steptest.New(t, d)
-	return &pass{Reconciler: &Reconciler{Client: api, Reader: api.Plain, Live: api.Plain}, deployment: d, snapshot: s}, api
+	return &pass{Reconciler: &Reconciler{Client: api, Reader: api.Plain, Live: api.Plain, Memory: NewMemory(0)}, deployment: d, snapshot: s}, api
 }
 
 func secrets(t *testing.T, api *steptest.API) []corev1.Secret {
@@ -75,6 +75,13 @@ func secrets(t *testing.T, api *steptest.API) []corev1.Secret {
 
 // recalled reads the snapshot again, as another engine does.
 func recalled(t *testing.T, p *pass) snapshot {
+	t.Helper()
+	p.Memory.forget(p.key())
+	return looked(t, p)
+}
+
+// looked looks at the snapshot again, as the engine that made it does.
+func looked(t *testing.T, p *pass) snapshot {
 	t.Helper()
 	head, err := p.readPart(t.Context(), headName("d"))
 	if err != nil {
@@ -192,6 +199,7 @@ func TestPartOfAnother(t *testing.T) {
 	if _, err := p.store(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	p.Memory.forget(p.key())
 	name := partName("d", p.snapshot.digest, 1)
 	if err := api.Plain.Delete(t.Context(), &corev1.Secret{ObjectMeta: steptest.Meta(name)}); err != nil {
 		t.Fatal(err)
@@ -237,17 +245,16 @@ func TestHashesOfNodesThatAgreeStandOnce(t *testing.T) {
 // TestSnapshotIsReadOnce: while the head says that it is the same, its parts are not read again.
 func TestSnapshotIsReadOnce(t *testing.T) {
 	p, api := passOf(t, largest(300))
-	p.Snapshots = &Snapshots{}
 	if _, err := p.store(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := api.Plain.Delete(t.Context(), &corev1.Secret{ObjectMeta: steptest.Meta(partName("d", p.snapshot.digest, 1))}); err != nil {
 		t.Fatal(err)
 	}
-	if got := recalled(t, p); len(got.Nodes) != 300 {
+	if got := looked(t, p); len(got.Nodes) != 300 {
 		t.Errorf("%d nodes", len(got.Nodes))
 	}
-	p.Snapshots.drop(p.key())
+	p.Memory.forget(p.key())
 	if head, err := p.readPart(t.Context(), headName("d")); err != nil {
 		t.Error(err)
 	} else if out, _ := p.recall(t.Context(), head); out.Reason() != v1alpha1.ReasonMissing {

@@ -7,12 +7,15 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // cancel stops the runs that are under way, or may be, here or elsewhere.
@@ -37,6 +40,29 @@ func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 		return step.Waiting(v1alpha1.ReasonReleasing, strings.Join(waiting, "; "), runPoll), nil
 	}
 	return step.Outcome{}, nil
+}
+
+// told writes the results that the nodes have not got yet. Without the inputs nobody knows what they are results of: then the
+// services run again.
+func (p *pass) told(ctx context.Context) (step.Outcome, error) {
+	if plan.Finished(p.deployment) || !p.owes() {
+		return step.Outcome{}, nil
+	}
+	head, err := p.readPart(ctx, headName(p.deployment.Name))
+	if apierrors.IsNotFound(err) || (err == nil && !metav1.IsControlledBy(head, p.deployment)) {
+		return step.Outcome{}, nil
+	}
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	out, err := p.recall(ctx, head)
+	if fault.Is(err, fault.Rejected) || (err == nil && !out.IsDone()) {
+		return step.Outcome{}, nil
+	}
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	return step.Outcome{}, p.deliver(ctx, everyone)
 }
 
 // releaseLeases deletes the Leases that the deployment's runs have shared. Its nodes are free with that.

@@ -1,6 +1,7 @@
 package deployment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ type ending struct {
 	run *v1alpha1.RunStatus
 	// results by node.
 	results map[string]ansible.NodeResult
-	// settle writes the end down in the deployment's status. It must only be called once the results are in the nodes': a pass
-	// that dies in between finds the run as it was, and records the same results again.
+	// settle writes the end down in the deployment's status. It must only be called once the results that tell something are in
+	// the nodes': a pass that dies in between finds the run as it was, and records the same results again.
 	settle func()
 }
 
@@ -59,8 +60,8 @@ func staying(run *v1alpha1.RunStatus) []string {
 	return slices.DeleteFunc(slices.Clone(run.Nodes), func(n string) bool { return left[n] })
 }
 
-// part lets the nodes that have reached the end of a run leave it when the others are late. That they have left is written
-// down with their next runs, after their results.
+// part lets the nodes that have reached the end of a run, well, leave it when the others are late. That they have left is
+// written down with their next runs.
 func (p *pass) part(run *v1alpha1.RunStatus, status ansible.Status) {
 	leaving := rollout.Leaving(staying(run), status, p.Clock.Now())
 	if len(leaving) == 0 || !rollout.MayPart(p.services(), p.nodes(), p.deployment.Status.Runs) {
@@ -88,30 +89,73 @@ func resultOf(status ansible.Status, node string) ansible.NodeResult {
 	return ansible.NodeResult{Result: v1alpha1.ServiceFailed, Message: cause}
 }
 
-// settle writes what the endings tell to the nodes, each with one write however many of its services have ended, and then
-// to the deployment's status. One node's failure keeps only the endings that have a result for it.
+// settle writes down what the endings tell. A result that says more than that all went well must be in its node before its run
+// is closed: nothing else keeps it. Plain good ones are kept by the run in the deployment's own status, so they may wait
+// for others, and an engine that finds them there without having written them writes them.
 func (p *pass) settle(ctx context.Context) error {
-	if len(p.endings) == 0 {
+	if len(p.endings) > 0 {
+		p.Memory.owe(p.key())
+	}
+	if !p.owes() {
 		return nil
 	}
-	known, err := p.known(ctx)
-	if err != nil {
-		return err
+	if p.Memory.isDue(p.key(), p.Clock.Now()) {
+		return p.deliver(ctx, everyone)
 	}
-	unwritten := map[string]bool{}
+	telling := map[string]bool{}
+	for _, e := range p.endings {
+		for name, result := range e.results {
+			telling[name] = telling[name] || tells(result)
+		}
+	}
+	return p.deliver(ctx, func(name string) bool { return telling[name] })
+}
+
+func everyone(string) bool { return true }
+
+// owes reports whether results may be missing in their nodes.
+func (p *pass) owes() bool {
+	return p.Memory.owes(p.key(), slices.ContainsFunc(p.deployment.Status.Runs, func(r v1alpha1.RunStatus) bool {
+		return r.State != v1alpha1.RunRunning || len(r.LeftNodes) > 0
+	}))
+}
+
+// tells reports whether a result is anything but plain success.
+func tells(r ansible.NodeResult) bool {
+	return r.Result != v1alpha1.ServiceSucceeded || r.Message != ""
+}
+
+// deliver writes all results of the chosen nodes, each node's with one write however many of its services have ended, and
+// settles the endings. One node's failure keeps only the endings open that have more to tell of it than success.
+func (p *pass) deliver(ctx context.Context, chosen func(node string) bool) error {
+	var known map[string]*v1alpha1.DataPlaneNode
 	var failures []error
+	unwritten, whole := map[string]bool{}, true
 	for _, t := range p.snapshot.Nodes {
+		if !chosen(t.Name) {
+			whole = false
+			continue
+		}
+		if known == nil {
+			var err error
+			if known, err = p.known(ctx); err != nil {
+				return err
+			}
+		}
 		if err := p.record(ctx, t, known[t.Name]); err != nil {
 			unwritten[t.Name] = true
 			failures = append(failures, err)
 		}
 	}
 	for _, e := range p.endings {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(e.results)), func(n string) bool { return unwritten[n] }) {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(e.results)), func(n string) bool { return unwritten[n] && tells(e.results[n]) }) {
 			e.settle()
 		}
 	}
 	p.endings = nil
+	if whole && len(failures) == 0 {
+		p.Memory.paid(p.key(), p.Clock.Now())
+	}
 	return errors.Join(failures...)
 }
 
@@ -135,7 +179,8 @@ const attempts = 5
 // known of it. Where that is too old to be written, or does not show the node at all, it is read again: a result that is not
 // written would make its service run again.
 func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNode) error {
-	if !slices.ContainsFunc(p.endings, func(e ending) bool { _, has := e.results[t.Name]; return has }) {
+	ended := p.endedOn(t.Name)
+	if len(ended) == 0 {
 		return nil
 	}
 	var err error
@@ -146,8 +191,9 @@ func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNod
 			}
 		}
 		old := node.DeepCopy()
-		if !p.enterAll(node, t) {
-			return nil
+		changed, err := p.enterAll(ctx, node, t, ended)
+		if err != nil || !changed {
+			return err
 		}
 		err = p.Client.Status().Patch(ctx, node, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{}))
 		if !apierrors.IsConflict(err) {
@@ -158,14 +204,73 @@ func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNod
 	return err
 }
 
-// enterAll puts all results that the node has into its status; false when they are there already.
-func (p *pass) enterAll(node *v1alpha1.DataPlaneNode, t target) (changed bool) {
-	for _, e := range p.endings {
-		if result, has := e.results[t.Name]; has && p.enter(node, e.run, p.snapshot.hash(e.run.Service, t), result) {
-			changed = true
+// endedOn are the runs that have ended on the node, in the order in which they were decided.
+func (p *pass) endedOn(node string) (runs []*v1alpha1.RunStatus) {
+	for i := range p.deployment.Status.Runs {
+		run := &p.deployment.Status.Runs[i]
+		_, now := p.ending(run, node)
+		if now || (run.State == v1alpha1.RunRunning && slices.Contains(run.LeftNodes, node)) || (run.State != v1alpha1.RunRunning && slices.Contains(run.Nodes, node)) {
+			runs = append(runs, run)
 		}
 	}
-	return changed
+	return runs
+}
+
+// ending returns what this pass found the run to have ended with on the node.
+func (p *pass) ending(run *v1alpha1.RunStatus, node string) (ansible.NodeResult, bool) {
+	for _, e := range p.endings {
+		if result, has := e.results[node]; has && e.run == run {
+			return result, true
+		}
+	}
+	return ansible.NodeResult{}, false
+}
+
+// enterAll puts all results that the node has into its status; false when they are there already.
+func (p *pass) enterAll(ctx context.Context, node *v1alpha1.DataPlaneNode, t target, ended []*v1alpha1.RunStatus) (changed bool, err error) {
+	for _, run := range ended {
+		hash := p.snapshot.hash(run.Service, t)
+		if p.has(node, run, hash) {
+			continue
+		}
+		result, now := p.ending(run, t.Name)
+		if !now {
+			if result, err = p.recalled(ctx, run, t.Name); err != nil {
+				return false, err
+			}
+		}
+		p.enter(node, run, hash, result)
+		changed = true
+	}
+	return changed, nil
+}
+
+// lostMessage stands for what a failed run had to tell and nobody knows any more.
+const lostMessage = "the run failed on this node; what it told is gone with the machine that it ran on"
+
+// recalled is the result of a run that was closed, or left by the node, before: as it was written down in the deployment's status,
+// with what the runner still knows.
+func (p *pass) recalled(ctx context.Context, run *v1alpha1.RunStatus, node string) (ansible.NodeResult, error) {
+	status, asked := p.statuses[run.Key]
+	if !asked {
+		var err error
+		if status, err = p.Runner.Status(ctx, run.Key); err != nil {
+			return ansible.NodeResult{}, err
+		}
+		if p.statuses == nil {
+			p.statuses = map[string]ansible.Status{}
+		}
+		p.statuses[run.Key] = status
+	}
+	result, known := status.Nodes[node]
+	switch failed := slices.Contains(run.FailedNodes, node); {
+	case known && failed == (result.Result != v1alpha1.ServiceSucceeded):
+		return result, nil
+	case failed:
+		return ansible.NodeResult{Result: v1alpha1.ServiceFailed, Message: cmp.Or(status.Cause, lostMessage)}, nil
+	default:
+		return ansible.NodeResult{Result: v1alpha1.ServiceSucceeded}, nil
+	}
 }
 
 const (
@@ -190,11 +295,30 @@ func makeRoom(node *v1alpha1.DataPlaneNode) {
 	}
 }
 
-// enter puts the result into the node's status; false when it is there already.
-func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash string, result ansible.NodeResult) bool {
+// has reports whether the node has the run's result.
+func (p *pass) has(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash string) bool {
+	return slices.ContainsFunc(node.Status.Services, func(r v1alpha1.ServiceResult) bool {
+		return r.Name == run.Service && r.Deployment == p.deployment.Name && r.InputHash == hash && !r.FinishedAt.Before(&run.StartedAt)
+	})
+}
+
+// endOf is when the run was seen to have ended, as far as it is known; never before it began, whatever the clock did.
+func (p *pass) endOf(run *v1alpha1.RunStatus) metav1.Time {
+	end := metav1.NewTime(p.Clock.Now())
+	if run.FinishedAt != nil {
+		end = *run.FinishedAt
+	}
+	if end.Before(&run.StartedAt) {
+		return run.StartedAt
+	}
+	return end
+}
+
+// enter puts the result into the node's status.
+func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash string, result ansible.NodeResult) {
 	next := v1alpha1.ServiceResult{
 		Name: run.Service, InputHash: hash, Result: result.Result, Changed: result.Changed, Message: line.Short(result.Message, maxMessage),
-		Deployment: p.deployment.Name, FinishedAt: metav1.NewTime(p.Clock.Now()),
+		Deployment: p.deployment.Name, FinishedAt: p.endOf(run),
 	}
 	failed := result.Result != v1alpha1.ServiceSucceeded
 	if failed {
@@ -204,15 +328,11 @@ func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash
 	if i < 0 {
 		makeRoom(node)
 		node.Status.Services = append(node.Status.Services, next)
-		return true
+		return
 	}
 	last := &node.Status.Services[i]
-	if last.Deployment == next.Deployment && last.InputHash == hash && !last.FinishedAt.Before(&run.StartedAt) {
-		return false
-	}
 	if failed && last.InputHash == hash {
 		next.Failures = last.Failures + 1
 	}
 	*last = next
-	return true
 }

@@ -258,7 +258,7 @@ func (p *pass) decide(ctx context.Context, going []step.Outcome) (step.Outcome, 
 	}
 	switch {
 	case done:
-		return p.ended(), p.releaseLeases(ctx)
+		return p.finish(ctx)
 	case len(next) == 0:
 		return together(going), nil
 	}
@@ -272,6 +272,16 @@ func (p *pass) decide(ctx context.Context, going []step.Outcome) (step.Outcome, 
 		going = append(going, step.Waiting(v1alpha1.ReasonProgressing, p.describe(&run), runPoll))
 	}
 	return together(going).Again(step.Soon), nil
+}
+
+// finish ends the deployment. All results are in the nodes before that: nobody looks for them in an ended one.
+func (p *pass) finish(ctx context.Context) (step.Outcome, error) {
+	if p.owes() {
+		if err := p.deliver(ctx, everyone); err != nil {
+			return step.Outcome{}, err
+		}
+	}
+	return p.ended(), p.releaseLeases(ctx)
 }
 
 // services are the names of the deployment's services, in order.

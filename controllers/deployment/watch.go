@@ -22,8 +22,8 @@ const workers = 8
 
 // Setup registers the reconciler. Runs are polled; the watches wake deployments whose input was wrong.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
-	if r.Snapshots == nil {
-		r.Snapshots = &Snapshots{}
+	if r.Memory == nil {
+		r.Memory = NewMemory(resultsPause)
 	}
 	unfinished := handler.EnqueueRequestsFromMapFunc(r.unfinished)
 	return ctrl.NewControllerManagedBy(mgr).

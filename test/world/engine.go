@@ -83,7 +83,7 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
 		},
 		{
-			&deployment.Reconciler{Client: c, Reader: reader, Live: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}, Snapshots: &deployment.Snapshots{}},
+			&deployment.Reconciler{Client: c, Reader: reader, Live: api, Runner: runner{w.Runner, o}, Leases: held, Clock: w.Clock, Events: recorder, Collection: rollout.Collection{Version: "1"}, Memory: deployment.NewMemory(time.Minute)},
 			func() client.ObjectList { return &v1alpha1.DataPlaneDeploymentList{} }, queue(),
 		},
 	}
