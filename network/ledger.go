@@ -199,17 +199,22 @@ func (l *Ledger) grant(t Tenant, want v1alpha1.Address, a netip.Addr) v1alpha1.A
 	return v1alpha1.Address{}
 }
 
-// Leaving returns the addresses that are being taken back from a node.
-func (l *Ledger) Leaving(who Identity) []netip.Addr {
-	var out []netip.Addr
+// Leaving returns the addresses that are being taken back, by the node that they are taken from.
+func (l *Ledger) Leaving() map[Identity][]netip.Addr {
+	var out map[Identity][]netip.Addr
 	for _, b := range l.blocks {
 		for a, h := range b.holders {
-			if identityOf(h) == who && h.State == v1alpha1.AddressLeaving {
-				out = append(out, a)
+			if h.State == v1alpha1.AddressLeaving {
+				if out == nil {
+					out = map[Identity][]netip.Addr{}
+				}
+				out[identityOf(h)] = append(out[identityOf(h)], a)
 			}
 		}
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	for _, of := range out {
+		slices.SortFunc(of, netip.Addr.Compare)
+	}
 	return out
 }
 

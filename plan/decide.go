@@ -47,10 +47,10 @@ func Decide(w World, set *v1alpha1.NodeSet, site network.Site) (Decision, error)
 		if name, ok := names[node.Name]; ok {
 			spec.HostName = name
 		}
-		spec.Host = hosts[OwnerOf(&node).String()]
+		spec.Host = hosts[OwnerOf(node).String()]
 		if addresses != nil {
-			spec.Networks = addresses[OwnerOf(&node).String()]
-			d.render(&w, set, &node, &spec, site)
+			spec.Networks = addresses[OwnerOf(node).String()]
+			d.render(&w, set, node, &spec, site)
 		}
 		d.Nodes[node.Name] = spec
 	}

@@ -35,10 +35,9 @@ func (h Hashes) Of(service string, node *v1alpha1.DataPlaneNode) string {
 // Undecided returns the nodes of a set of which another network or input was decided than follows from what there is now:
 // either is old. Nothing may run on them before both are one, since results speak of what was decided. Services that the
 // set does not list are nobody's to decide: somebody runs them by hand.
-func (h Hashes) Undecided(set *v1alpha1.NodeSet, nodes []v1alpha1.DataPlaneNode, inv Inventory) []string {
+func (h Hashes) Undecided(set *v1alpha1.NodeSet, nodes []*v1alpha1.DataPlaneNode, inv Inventory) []string {
 	var late []string
-	for i := range nodes {
-		node := &nodes[i]
+	for _, node := range nodes {
 		other := func(s rollout.Service) bool {
 			decided := slices.IndexFunc(node.Spec.Services, func(d v1alpha1.ServiceInput) bool { return d.Name == s.Name })
 			if decided < 0 {

@@ -72,10 +72,10 @@ func (s *Set) Inventory(w *World) (Inventory, error) {
 	}
 	for _, node := range w.Members(s.NodeSet) {
 		host := w.Host(node.Spec.Host)
-		if !node.DeletionTimestamp.IsZero() || len(Unaddressed(s.NodeSet, &node)) > 0 || (host == nil && !s.NodeSet.Spec.PreProvisioned) {
+		if !node.DeletionTimestamp.IsZero() || len(Unaddressed(s.NodeSet, node)) > 0 || (host == nil && !s.NodeSet.Spec.PreProvisioned) {
 			continue
 		}
-		rendered, err := s.network(&node, host)
+		rendered, err := s.network(node, host)
 		if err != nil {
 			out.Problems[node.Name] = err
 			continue
@@ -84,7 +84,7 @@ func (s *Set) Inventory(w *World) (Inventory, error) {
 			out.Undecided = append(out.Undecided, node.Name)
 			continue
 		}
-		described := inventoryNode(s.NodeSet, &node)
+		described := inventoryNode(s.NodeSet, node)
 		described.NMState, described.NetworkHash = rendered.NMState, rendered.Hash
 		in.Nodes = append(in.Nodes, described)
 	}

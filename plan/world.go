@@ -69,22 +69,23 @@ func (w *World) search(namespace, name string) (int, bool) {
 	})
 }
 
+// sort compares by index: passed to a function, each node and host would be copied, and each copy moved to the heap.
 func (w *World) sort() {
-	slices.SortFunc(w.NodeSets, func(a, b v1alpha1.NodeSet) int { return byName(&a, &b) })
-	slices.SortFunc(w.Nodes, func(a, b v1alpha1.DataPlaneNode) int { return byName(&a, &b) })
-	slices.SortFunc(w.Hosts, func(a, b claim.Host) int { return byRef(a.Ref, b.Ref) })
+	sort.Slice(w.NodeSets, func(i, j int) bool { return before(&w.NodeSets[i].ObjectMeta, &w.NodeSets[j].ObjectMeta) })
+	sort.Slice(w.Nodes, func(i, j int) bool { return before(&w.Nodes[i].ObjectMeta, &w.Nodes[j].ObjectMeta) })
+	sort.Slice(w.Hosts, func(i, j int) bool { return byRef(w.Hosts[i].Ref, w.Hosts[j].Ref) < 0 })
 }
 
-func byName(a, b metav1.Object) int {
-	return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
+func before(a, b *metav1.ObjectMeta) bool {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name)) < 0
 }
 
-// Members are the nodes of a set, those being deleted included, by name.
-func (w *World) Members(set *v1alpha1.NodeSet) []v1alpha1.DataPlaneNode {
-	var members []v1alpha1.DataPlaneNode
+// Members are the nodes of a set, those being deleted included, by name. They are the world's own, until one is added to it.
+func (w *World) Members(set *v1alpha1.NodeSet) []*v1alpha1.DataPlaneNode {
+	var members []*v1alpha1.DataPlaneNode
 	for i := range w.Nodes {
 		if IsMember(&w.Nodes[i], set) {
-			members = append(members, w.Nodes[i])
+			members = append(members, &w.Nodes[i])
 		}
 	}
 	return members

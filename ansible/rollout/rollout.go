@@ -65,8 +65,14 @@ type Due struct {
 // Outdated are the services without a good result for the wanted input, in run order.
 func Outdated(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult) []string {
 	var out []string
-	for _, w := range wanted {
-		if r := resultOf(results, w.Name); r == nil || r.InputHash != w.InputHash || r.Result != v1alpha1.ServiceSucceeded {
+	for i, w := range wanted {
+		var r *v1alpha1.ServiceResult
+		if i < len(results) && results[i].Name == w.Name { // as on most nodes: no need to look through all for each
+			r = &results[i]
+		} else {
+			r = resultOf(results, w.Name)
+		}
+		if r == nil || r.InputHash != w.InputHash || r.Result != v1alpha1.ServiceSucceeded {
 			out = append(out, w.Name)
 		}
 	}

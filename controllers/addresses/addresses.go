@@ -124,9 +124,10 @@ func (k *Keeper) confirm(ctx context.Context, has, grants []v1alpha1.Address) er
 // TakeBack frees the addresses that leave the tenants. written are the nodes that were written without them since Give; the others
 // are written now.
 func (k *Keeper) TakeBack(ctx context.Context, tenants []network.Tenant, written map[string]bool) error {
+	all := k.Leaving()
 	for i := range tenants {
 		who := network.Identity{Node: tenants[i].Node, UID: tenants[i].UID}
-		leaving := k.Leaving(who)
+		leaving := all[who]
 		if len(leaving) == 0 {
 			continue
 		}

@@ -336,6 +336,7 @@ func TestResultsAreWrittenWhateverTheWorldShows(t *testing.T) {
 			t.Fatal(err)
 		}
 		old.nodes.Items = old.nodes.Items[:known]
+		r.pass() // the snapshot is taken
 		r.controller.Reader = old
 		r.run()
 		for i, want := range []string{"bootstrap:Succeeded:0 network:Succeeded:0 known:Succeeded:0", "bootstrap:Succeeded:0 network:Succeeded:0 known:Failed:1"} {

@@ -105,9 +105,10 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 	return p.store(ctx)
 }
 
-// take makes the snapshot from what there is now.
+// take makes the snapshot from the world, which may be some writes behind: what runs is what was decided by then, and its
+// results speak of that.
 func (p *pass) take(ctx context.Context) (step.Outcome, error) {
-	world, err := inputs.Read(ctx, p.Live)
+	world, err := inputs.Read(ctx, p.Reader)
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -133,7 +134,7 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	p.snapshot = snapshot{Group: inv.Group, Services: set.Services}
-	members := slices.DeleteFunc(world.Members(p.set), func(n v1alpha1.DataPlaneNode) bool { return !p.asksFor(&n) })
+	members := slices.DeleteFunc(world.Members(p.set), func(n *v1alpha1.DataPlaneNode) bool { return !p.asksFor(n) })
 	hashes := plan.NewHashes(inv.Inventory, set.Services, p.Collection)
 	if late := hashes.Undecided(p.set, members, inv); len(late) > 0 {
 		return step.Waiting(v1alpha1.ReasonWaitingForPlan, fmt.Sprintf("what services get on %s is another by what there is now than was decided: NodeSet %s decides anew",
@@ -185,12 +186,11 @@ func (p *pass) asksFor(node *v1alpha1.DataPlaneNode) bool {
 }
 
 // choose picks the nodes to run on: those that are asked for, as far as they are there. One that is not fit to be adopted is left alone, whoever asks.
-func (p *pass) choose(members []v1alpha1.DataPlaneNode, inv plan.Inventory, hashes plan.Hashes) step.Outcome {
+func (p *pass) choose(members []*v1alpha1.DataPlaneNode, inv plan.Inventory, hashes plan.Hashes) step.Outcome {
 	asked := p.deployment.Spec.Nodes
 	var unfit []string
 	var chosen []*v1alpha1.DataPlaneNode
-	for i := range members {
-		node := &members[i]
+	for _, node := range members {
 		if !inv.Has(node.Name) {
 			continue
 		}

@@ -3,6 +3,7 @@ package inputs
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,41 +21,48 @@ func ReadHosts(ctx context.Context, r client.Reader, namespace string) ([]claim.
 	if err := r.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list BareMetalHosts: %w", err)
 	}
-	hosts := make([]claim.Host, 0, len(list.Items))
-	inspected := true
-	for i := range list.Items {
-		hosts = append(hosts, claim.FromBareMetalHost(list.Items[i]))
-		inspected = inspected && hosts[i].Hardware != nil
-	}
-	if !inspected {
-		if err := readHardware(ctx, r, namespace, hosts); err != nil {
-			return nil, err
-		}
+	data, err := readHardware(ctx, r, namespace, list.Items)
+	if err != nil {
+		return nil, err
 	}
 	var policies v1alpha1.HostClaimPolicyList
 	if err := r.List(ctx, &policies, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list HostClaimPolicies: %w", err)
+	}
+	hosts := make([]claim.Host, 0, len(list.Items))
+	for i := range list.Items {
+		hosts = append(hosts, data.host(&list.Items[i]))
 	}
 	claim.Lend(hosts, policies.Items)
 	claim.Pair(hosts)
 	return hosts, nil
 }
 
-// readHardware fills in what the hosts' status does not tell: Metal3 is moving the inventory from there to HardwareData of
-// the same name (apis v0.13.1).
-func readHardware(ctx context.Context, r client.Reader, namespace string, hosts []claim.Host) error {
+// inspected is the HardwareData by host.
+type inspected map[types.NamespacedName]*metal3v1alpha1.HardwareData
+
+// readHardware reads HardwareData if the hosts' status does not tell all: Metal3 is moving the inventory from there to
+// HardwareData of the same name (apis v0.13.1).
+func readHardware(ctx context.Context, r client.Reader, namespace string, hosts []metal3v1alpha1.BareMetalHost) (inspected, error) {
+	if !slices.ContainsFunc(hosts, func(h metal3v1alpha1.BareMetalHost) bool { return h.Status.HardwareDetails == nil }) {
+		return nil, nil
+	}
 	var data metal3v1alpha1.HardwareDataList
 	if err := r.List(ctx, &data, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("list HardwareData: %w", err)
+		return nil, fmt.Errorf("list HardwareData: %w", err)
 	}
-	byKey := make(map[types.NamespacedName]*metal3v1alpha1.HardwareDetails, len(data.Items))
+	byKey := make(inspected, len(data.Items))
 	for i := range data.Items {
-		byKey[client.ObjectKeyFromObject(&data.Items[i])] = data.Items[i].Spec.HardwareDetails
+		byKey[client.ObjectKeyFromObject(&data.Items[i])] = &data.Items[i]
 	}
-	for i := range hosts {
-		if hosts[i].Hardware == nil {
-			hosts[i].Hardware = hardware.FromMetal3(byKey[types.NamespacedName{Namespace: hosts[i].Ref.Namespace, Name: hosts[i].Ref.Name}])
-		}
+	return byKey, nil
+}
+
+// host reads a host, with the hardware that its own status does not tell.
+func (i inspected) host(bmh *metal3v1alpha1.BareMetalHost) claim.Host {
+	h := claim.FromBareMetalHost(*bmh)
+	if data := i[client.ObjectKeyFromObject(bmh)]; h.Hardware == nil && data != nil {
+		h.Hardware = hardware.FromMetal3(data.Spec.HardwareDetails)
 	}
-	return nil
+	return h
 }

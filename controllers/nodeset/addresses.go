@@ -14,8 +14,8 @@ import (
 	"github.com/rackplane/rackplane/plan"
 )
 
-func (r *Reconciler) access() addresses.Access {
-	return addresses.Access{Client: r.Client, Reader: r.Reader, Live: r.Live}
+func (p *pass) access() addresses.Access {
+	return addresses.Access{Client: p.Client, Reader: p.Reader, Live: p.Live}
 }
 
 // openLedger reads who holds which address. Without networks nothing is given out and nothing taken back.
@@ -37,7 +37,7 @@ func (p *pass) give(ctx context.Context, specs map[string]v1alpha1.DataPlaneNode
 	}
 	var tenants []network.Tenant
 	for i := range p.members {
-		node := &p.members[i]
+		node := p.members[i]
 		tenants = append(tenants, network.Tenant{Node: node.Name, UID: node.UID, Has: node.Spec.Networks, Wants: specs[node.Name].Networks})
 	}
 	grants, waits, err := p.ledger.Give(ctx, tenants)

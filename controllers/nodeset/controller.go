@@ -2,6 +2,7 @@ package nodeset
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -11,6 +12,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/addresses"
+	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/plan"
 )
@@ -31,21 +33,30 @@ type Reconciler struct {
 	Gate step.Gate
 	// Collection is the playbooks that run; another one makes its services run again.
 	Collection rollout.Collection
+
+	memory memory
 }
 
 // pass is what one pass over a NodeSet knows. Fields are filled by the steps in order.
 type pass struct {
 	*Reconciler
-	set *v1alpha1.NodeSet
+	// Client and Live are the Reconciler's; what is written, or read live, through them is noted in acted.
+	Client client.Client
+	Live   client.Reader
+	acted  bool
+	set    *v1alpha1.NodeSet
 
-	made      []v1alpha1.DataPlaneDeployment // by observe
-	world     plan.World                     // by observe; nodes, plan and services keep it up to date with what they write
-	inputs    plan.Set                       // by inputReady
-	members   []v1alpha1.DataPlaneNode       // by nodes: those of the set that are not being deleted
-	ledger    *addresses.Keeper              // by plan; nil without networks
-	written   map[string]bool                // nodes whose spec was written in this pass
-	inventory plan.Inventory                 // by services
-	hashed    bool                           // by services: the wanted inputs are decided
+	made    []v1alpha1.DataPlaneDeployment // by observe
+	inputs  plan.Set                       // by observe
+	version inputs.Version                 // by observe: of all that is decided by
+	known   *decided                       // by observe: what the last pass decided by the same; nil when it is to be decided
+	world   plan.World                     // by observe, without hosts when all is known; nodes, plan and services keep it up to date with what they write
+	members []*v1alpha1.DataPlaneNode      // by observe or nodes: those of the set, in the world, that are not being deleted
+	desired int                            // by observe or nodes: how many nodes there should be
+	ledger  *addresses.Keeper              // by plan; nil without networks
+	written map[string]bool                // nodes whose spec was written in this pass
+	running map[string]bool                // by services: nodes that services can run on
+	hashed  bool                           // by services: the wanted inputs are decided
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch
@@ -68,17 +79,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
 	}
 	p := &pass{Reconciler: r, set: set, written: map[string]bool{}}
-	steps := []step.Step{
-		{Run: p.adopt},
-		{Run: p.observe},
-		{Condition: v1alpha1.ConditionInputReady, Run: p.inputReady},
-		{Run: p.nodes},
-		{Condition: v1alpha1.ConditionPlanned, Run: p.plan},
-		{Run: p.services},
-		{Run: p.deployments},
-		{Condition: v1alpha1.ConditionReady, Run: p.ready},
-	}
+	p.Client, p.Live = writer{r.Client, &p.acted}, asker{r.Live, &p.acted}
+	steps := slices.Concat(
+		[]step.Step{{Run: p.adopt}, {Run: p.observe}},
+		p.decides(
+			step.Step{Condition: v1alpha1.ConditionInputReady, Run: p.inputReady},
+			step.Step{Run: p.nodes},
+			step.Step{Condition: v1alpha1.ConditionPlanned, Run: p.plan},
+			step.Step{Run: p.services},
+		),
+		[]step.Step{{Run: p.deployments}, {Condition: v1alpha1.ConditionReady, Run: p.ready}},
+	)
 	if !set.DeletionTimestamp.IsZero() {
+		r.memory.keep(req.NamespacedName, nil)
 		steps = []step.Step{
 			{Run: p.dropDeployments},
 			{Run: p.dropNodes},

@@ -133,12 +133,12 @@ func (p *pass) deploy(ctx context.Context, due rollout.Due) error {
 func (p *pass) deploymentName(due rollout.Due) string { return p.set.Name + "-" + due.Attempt }
 
 func (p *pass) states() []rollout.NodeState {
-	var states []rollout.NodeState
+	states := make([]rollout.NodeState, 0, len(p.members))
 	for i := range p.members {
-		node := &p.members[i]
+		node := p.members[i]
 		state := rollout.NodeState{
 			Name: node.Name, UID: node.UID,
-			Reachable: p.inventory.Has(node.Name) && plan.MayRun(p.set, node),
+			Reachable: p.running[node.Name] && plan.MayRun(p.set, node),
 			Wanted:    node.Spec.Services, Results: node.Status.Services,
 		}
 		switch c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionProvisioned); {

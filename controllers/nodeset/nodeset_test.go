@@ -710,57 +710,6 @@ func TestPreProvisioned(t *testing.T) {
 	r.settled()
 }
 
-// BenchmarkNoOp is a pass over a ready NodeSet with 1,000 nodes. It must write nothing.
-func BenchmarkNoOp(b *testing.B) {
-	const size = 1000
-	api := steptest.New(b, append(steptest.Site(b, size), steptest.NodeSet(size))...)
-	controller := nodeset.Reconciler{Client: api, Reader: api.Reader, Live: api.Reader, Clock: api.Clock, Events: &events.FakeRecorder{}, Collection: rollout.Collection{Version: "1"}}
-	pass := func() {
-		b.Helper()
-		if _, err := steptest.Pass(b.Context(), &controller, client.ObjectKeyFromObject(steptest.NodeSet(0))); err != nil {
-			b.Fatal(err)
-		}
-	}
-	pass()
-	ready(b, api, false)
-	pass()
-	ready(b, api, true)
-	pass()
-	api.Writes()
-	b.ReportAllocs()
-	for b.Loop() {
-		pass()
-	}
-	if w := api.Writes(); len(w) > 0 {
-		b.Errorf("%d writes, want none; the first is %s", len(w), w[0])
-	}
-	b.ReportMetric(0, "writes/op")
-}
-
-// ready gives every node its host key, and once the inputs are decided also good results.
-func ready(b *testing.B, api *steptest.API, results bool) {
-	b.Helper()
-	var list v1alpha1.DataPlaneNodeList
-	if err := api.Plain.List(context.WithoutCancel(b.Context()), &list); err != nil {
-		b.Fatal(err)
-	}
-	for i := range list.Items {
-		n := &list.Items[i]
-		n.Status.SSHHostKey = steptest.HostKey
-		for _, s := range n.Spec.Services {
-			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: s.Name, InputHash: s.InputHash, Result: v1alpha1.ServiceSucceeded})
-		}
-		if results {
-			for _, c := range []string{v1alpha1.ConditionProvisioned, v1alpha1.ConditionReady} {
-				meta.SetStatusCondition(&n.Status.Conditions, metav1.Condition{Type: c, Status: metav1.ConditionTrue, Reason: "Done"})
-			}
-		}
-		if err := api.Plain.Status().Update(b.Context(), n); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // TestAnOldSetDeletesNothing: nodes that only an old set has not are not deleted, and none are made for a set that is gone.
 func TestAnOldSetDeletesNothing(t *testing.T) {
 	old, r := site(t, 3, 1), site(t, 3, 3)

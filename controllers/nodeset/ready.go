@@ -20,7 +20,7 @@ func (p *pass) ready(_ context.Context) (step.Outcome, error) {
 	var waiting int
 	var bad []string
 	for i := range p.members {
-		node := &p.members[i]
+		node := p.members[i]
 		if p.hashed && len(node.Spec.Services) == len(p.set.Spec.Services) && len(rollout.Outdated(node.Spec.Services, node.Status.Services)) == 0 {
 			updated++
 		}
@@ -54,11 +54,11 @@ func (p *pass) verdict(ready int32, waiting int, bad []string) step.Outcome {
 	if waiting > 0 {
 		underWay = fmt.Sprintf("; %d under way", waiting)
 	}
-	count := fmt.Sprintf("%d of %d nodes ready", ready, len(plan.Desired(p.set)))
+	count := fmt.Sprintf("%d of %d nodes ready", ready, p.desired)
 	switch {
 	case len(bad) > 0:
 		return step.Waiting(v1alpha1.ReasonDegraded, count+underWay+"; "+plan.Summary(bad), 0)
-	case waiting > 0 || int(ready) < len(plan.Desired(p.set)):
+	case waiting > 0 || int(ready) < p.desired:
 		return step.Waiting(v1alpha1.ReasonProgressing, count+underWay, 0)
 	default:
 		return step.Pass(v1alpha1.ReasonDone, count).Again(step.Resync)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -28,19 +29,34 @@ func (p *pass) observe(ctx context.Context) (_ step.Outcome, err error) {
 	if p.made, err = p.listDeployments(ctx, p.Reader); err != nil {
 		return step.Outcome{}, err
 	}
-	p.world, err = inputs.Read(ctx, p.Reader)
-	return step.Outcome{}, err
-}
-
-// inputReady reads what the spec names. Problems are told and the pass goes on: they stop only what builds on them.
-func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
-	var err error
-	if p.inputs, err = inputs.ReadSet(ctx, p.Reader, p.set, p.set.Spec.Services); err != nil {
+	read := &inputs.Versions{Reader: p.Reader}
+	var blocks v1alpha1.AddressBlockList
+	if err := read.List(ctx, &blocks, client.InNamespace(p.set.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return step.Outcome{}, fmt.Errorf("list AddressBlocks in %s: %w", p.set.Namespace, err)
+	}
+	if p.inputs, err = inputs.ReadSet(ctx, read, p.set, p.set.Spec.Services); err != nil {
 		return step.Outcome{}, err
 	}
 	if p.inputs.Cloud != "" || p.set.Spec.OpenStack == nil {
 		p.set.Status.Cloud = p.inputs.Cloud
 	}
+	seen, err := p.memory.read(ctx, p.Reader)
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	p.version = versionOf(p.set, seen.Version, read.Version())
+	if p.known = p.memory.recall(client.ObjectKeyFromObject(p.set), p.version); p.known == nil {
+		p.world = seen.World()
+		return step.Outcome{}, nil
+	}
+	p.world = plan.NewWorld(seen.NodeSets, seen.Nodes, nil)
+	p.members = slices.DeleteFunc(p.world.Members(p.set), func(n *v1alpha1.DataPlaneNode) bool { return !n.DeletionTimestamp.IsZero() })
+	p.desired, p.running, p.hashed = p.known.desired, p.known.running, p.known.hashed
+	return step.Outcome{}, nil
+}
+
+// inputReady tells what is wrong with what the spec names. The pass goes on: problems stop only what builds on them.
+func (p *pass) inputReady(context.Context) (step.Outcome, error) {
 	var problems []string
 	for _, problem := range p.inputs.Problems {
 		problems = append(problems, problem.Error())
@@ -58,6 +74,7 @@ func (p *pass) find(name string) *v1alpha1.DataPlaneNode { return p.world.Node(p
 // nodes creates the nodes that are missing and deletes those that are too many.
 func (p *pass) nodes(ctx context.Context) (step.Outcome, error) {
 	desired := plan.Desired(p.set)
+	p.desired = len(desired)
 	if err := p.current(ctx, desired); err != nil {
 		return step.Outcome{}, err
 	}
@@ -129,12 +146,12 @@ func (p *pass) cut(ctx context.Context, desired []v1alpha1.DataPlaneNode) error 
 			p.members = append(p.members, node)
 			continue
 		}
-		if err := deleteExactly(ctx, p.Client, &node); err != nil {
+		if err := deleteExactly(ctx, p.Client, node.DeepCopy()); err != nil {
 			failed = append(failed, err)
 			continue
 		}
 		now := metav1.NewTime(p.Clock.Now())
-		p.find(node.Name).DeletionTimestamp = &now
+		node.DeletionTimestamp = &now
 	}
 	return errors.Join(failed...)
 }
@@ -179,17 +196,16 @@ func (p *pass) writeEach(ctx context.Context, spec func(member int) v1alpha1.Dat
 
 // write patches a member's spec if it is another than it should be.
 func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNodeSpec) error {
-	node := &p.members[member]
+	node := p.members[member]
 	if equality.Semantic.DeepEqual(node.Spec, spec) {
 		return nil
 	}
-	old := node.DeepCopy()
-	old.DeepCopyInto(node) // the answer is read into it, and what it has is the cache's
-	node.Spec = spec
-	if err := p.Client.Patch(ctx, node, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
+	written := node.DeepCopy() // the answer is read into it, and what the node has is the cache's
+	written.Spec = spec
+	if err := p.Client.Patch(ctx, written, client.MergeFromWithOptions(node, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
-	*p.find(node.Name) = *node
+	*node = *written
 	p.written[node.Name] = true
 	return nil
 }
@@ -202,23 +218,26 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, nil // inputReady has told why
 	}
 	for i := range p.members {
-		if len(plan.HostKeys(p.set, &p.members[i])) == 0 && len(p.members[i].Status.Conditions) == 0 {
+		if len(plan.HostKeys(p.set, p.members[i])) == 0 && len(p.members[i].Status.Conditions) == 0 {
 			return step.Later(v1alpha1.ReasonProgressing, "waits for the host key of node "+p.members[i].Name, 0), nil
 		}
 	}
-	var err error
-	p.inventory, err = p.inputs.Inventory(&p.world)
+	inventory, err := p.inputs.Inventory(&p.world)
 	if plan.IsProblem(err) {
 		return step.Later(v1alpha1.ReasonInvalidInput, err.Error(), 0), nil
 	}
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	hashes := plan.NewHashes(p.inventory.Inventory, p.inputs.Services, p.Collection)
+	p.running = make(map[string]bool, len(inventory.Hosts))
+	for i := range inventory.Hosts {
+		p.running[inventory.Hosts[i].Name] = true
+	}
+	hashes := plan.NewHashes(inventory.Inventory, p.inputs.Services, p.Collection)
 	err = p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec {
-		node := &p.members[i]
+		node := p.members[i]
 		spec := *node.Spec.DeepCopy()
-		if p.inventory.Has(node.Name) {
+		if p.running[node.Name] {
 			spec.Services = hashes.Wanted(node)
 		}
 		return spec
@@ -227,7 +246,7 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	p.hashed = true
-	if err := errors.Join(p.inventory.NodeProblems()...); err != nil {
+	if err := errors.Join(inventory.NodeProblems()...); err != nil {
 		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(strings.Split(err.Error(), "\n")), 0), nil
 	}
 	return step.Outcome{}, nil

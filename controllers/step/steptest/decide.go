@@ -48,8 +48,8 @@ func (a *API) DecideInputs(collection rollout.Collection) {
 		}
 		hashes := plan.NewHashes(inv.Inventory, in.Services, collection)
 		for _, node := range world.Members(set) {
-			if wanted := hashes.Wanted(&node); inv.Has(node.Name) && !slices.Equal(node.Spec.Services, wanted) {
-				Edit(a, &node, func(n *v1alpha1.DataPlaneNode) { n.Spec.Services = wanted })
+			if wanted := hashes.Wanted(node); inv.Has(node.Name) && !slices.Equal(node.Spec.Services, wanted) {
+				Edit(a, node, func(n *v1alpha1.DataPlaneNode) { n.Spec.Services = wanted })
 			}
 		}
 	}

@@ -6,6 +6,7 @@ package steptest
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +154,11 @@ func Edit[T client.Object](a *API, obj T, change func(T)) {
 	if err := a.Plain.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
 		a.tb.Fatal(err)
 	}
+	before := specOf(a.tb, obj)
 	change(obj)
+	if !reflect.DeepEqual(before, specOf(a.tb, obj)) {
+		obj.SetGeneration(obj.GetGeneration() + 1) // as the API server does
+	}
 	if err := a.Plain.Update(ctx, obj); err != nil {
 		a.tb.Fatal(err)
 	}
@@ -161,6 +166,15 @@ func Edit[T client.Object](a *API, obj T, change func(T)) {
 	if err := a.Plain.Status().Update(ctx, obj); client.IgnoreNotFound(err) != nil {
 		a.tb.Fatal(err)
 	}
+}
+
+func specOf(tb testing.TB, obj client.Object) any {
+	tb.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return fields["spec"]
 }
 
 // Expect looks at one of an object's conditions, and for words in its message.
