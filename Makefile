@@ -105,10 +105,10 @@ cover: ## Coverage of the pure packages
 .PHONY: soak
 soak: kube-assets ## The long forms: every fault at every act, with caches that lag too, then pairs for DURATION (default 10m; FAULTS_SEED=n makes the same ones again); every field of every kind; more orders of 300 nodes
 	GOGC=400 go test -count=1 -timeout 0 ./test/schema -every
-	@set -o pipefail; GOGC=400 go test -count=1 -timeout 0 -v -run TestLag ./test/crash -lags 1000 | grep -v -e '^ *--- PASS' -e '^=== '
-	GOGC=400 go test -count=1 -timeout 0 ./test/schedules -schedules 10000 -sites 20
-	GOGC=400 go test -count=1 -timeout 0 ./test/timeline -seeds 5 -nodes 300
-	@set -o pipefail; GOGC=400 go test -count=1 -timeout 0 -v ./test/faults -soak $(or $(DURATION),10m) | grep -v -e '^ *--- PASS' -e '^=== '
+	@set -o pipefail; go test -count=1 -timeout 0 -v -run TestLag ./test/crash -lags 1000 | grep -v -e '^ *--- PASS' -e '^=== '
+	go test -count=1 -timeout 0 ./test/schedules -schedules 10000 -sites 20
+	go test -count=1 -timeout 0 ./test/timeline -seeds 5 -nodes 300
+	@set -o pipefail; go test -count=1 -timeout 0 -v ./test/faults -soak $(or $(DURATION),10m) | grep -v -e '^ *--- PASS' -e '^=== '
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 20s)

@@ -33,7 +33,10 @@ var (
 // Of returns text as one line that is safe to show, with every address in it as Address returns it. What cannot be shown
 // is no blank and cannot be shown becomes a question mark, so that it is seen that something was there.
 func Of(text string) string {
-	text = sequence.ReplaceAllString(strings.ToValidUTF8(text, "?"), "")
+	text = strings.ToValidUTF8(text, "?")
+	if strings.ContainsAny(text, "\x1b\u009b") { // few texts have any: every condition of every pass goes through here
+		text = sequence.ReplaceAllString(text, "")
+	}
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r), unicode.IsControl(r):
@@ -44,7 +47,11 @@ func Of(text string) string {
 			return '?'
 		}
 	}, text)
-	return address.ReplaceAllStringFunc(strings.Join(strings.Fields(text), " "), Address)
+	text = strings.Join(strings.Fields(text), " ")
+	if !strings.Contains(text, "://") {
+		return text
+	}
+	return address.ReplaceAllStringFunc(text, Address)
 }
 
 // Short returns Of(text), cut at the end of a character to at most so many bytes.

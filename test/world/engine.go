@@ -178,12 +178,9 @@ func (w *World) shuffled(tb testing.TB, engine []controller) {
 func (w *World) look(tb testing.TB, c controller, key types.NamespacedName) {
 	tb.Helper()
 	last, seen := c.queue[key]
-	version := w.Store.version
-	switch {
-	case w.lag != nil:
+	version := w.news.of(c.list(), key)
+	if w.lag != nil {
 		version = w.lag.delivered
-	case w.concerns != nil:
-		version = w.concerns(c.list(), key)
 	}
 	if seen && last.version == version && (last.due.IsZero() || w.Clock.Now().Before(last.due)) {
 		return

@@ -34,9 +34,12 @@ const planned = 3
 func Fleet(nodes int, seed uint64) Journey {
 	start := func() *World {
 		w := New()
-		f := &fleet{World: w, news: map[string]int64{}, generations: map[types.NamespacedName]int64{}}
-		w.Nodes, w.Store.changed, w.concerns = f, f.note, f.concerns
-		w.cloud, w.passed = f, map[string]*passed{}
+		f := &fleet{w}
+		w.Nodes, w.cloud, w.passed = f, f, map[string]*passed{}
+		w.Store.changed = func(kind reflect.Type, key types.NamespacedName, obj client.Object) {
+			w.news.note(kind, key, obj)
+			f.note(kind, key, obj)
+		}
 		if seed > 0 {
 			w.order = seeded(seed)
 		}
@@ -107,50 +110,8 @@ func (w *World) supplyFleet(tb testing.TB, hosts int) {
 	}
 }
 
-// fleet answers for many nodes without copying them all, and knows whom a write concerns: with hundreds of objects nobody
-// looks at each after every write.
-type fleet struct {
-	*World
-	news        map[string]int64 // the version of the last write that concerns a node or a host
-	all         int64            // or everybody
-	generations map[types.NamespacedName]int64
-}
-
-// note is told of every write.
-func (f *fleet) note(kind reflect.Type, key types.NamespacedName, obj client.Object) {
-	version := f.Store.version
-	switch obj := obj.(type) {
-	case nil:
-		if kind == reflect.TypeFor[*v1alpha1.DataPlaneNode]() {
-			f.passed[key.Name].true = append(f.passed[key.Name].true, "gone")
-		}
-	case *v1alpha1.DataPlaneNode:
-		f.milestones(obj)
-		f.news["node "+key.String()] = version
-	case *metal3v1alpha1.BareMetalHost:
-		f.news["host "+key.String()] = version
-		if ref := obj.Spec.ConsumerRef; ref != nil {
-			f.news["node "+ref.Namespace+"/"+ref.Name] = version
-		}
-	case *v1alpha1.NodeSet:
-		if f.generations[key] != obj.Generation {
-			f.generations[key], f.all = obj.Generation, version
-		}
-	case *v1alpha1.NetConfig, *v1alpha1.DataPlaneService:
-		f.all = version
-	}
-}
-
-// concerns is the version of the last write that is news for an object of the list's kind.
-func (f *fleet) concerns(list client.ObjectList, key types.NamespacedName) int64 {
-	switch list.(type) {
-	case *v1alpha1.DataPlaneNodeList:
-		return max(f.all, f.news["node "+key.String()])
-	case *metal3v1alpha1.BareMetalHostList:
-		return max(f.all, f.news["host "+key.String()])
-	}
-	return f.Store.version
-}
+// fleet answers for many nodes without copying them all.
+type fleet struct{ *World }
 
 // find returns the node that fits, as it is stored.
 func (f *fleet) find(fits func(*v1alpha1.DataPlaneNode) bool) *v1alpha1.DataPlaneNode {
@@ -210,6 +171,15 @@ func (f *fleet) See(ctx context.Context, access openstack.Access, host openstack
 
 // passed is what became of a node, of each thing in the order in which it was first seen.
 type passed struct{ given, ran, true []string }
+
+// note is told of every write.
+func (f *fleet) note(kind reflect.Type, key types.NamespacedName, obj client.Object) {
+	if n, ok := obj.(*v1alpha1.DataPlaneNode); ok {
+		f.milestones(n)
+	} else if obj == nil && kind == reflect.TypeFor[*v1alpha1.DataPlaneNode]() {
+		f.passed[key.Name].true = append(f.passed[key.Name].true, "gone")
+	}
+}
 
 // milestones notes what is new in what was written of a node.
 func (f *fleet) milestones(n *v1alpha1.DataPlaneNode) {

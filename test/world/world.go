@@ -57,8 +57,7 @@ type World struct {
 	told    record                // events and log
 	awaited []func() bool         // tell whether something is still to come, without which rest is not the end
 	laws    []func(tb testing.TB) // hold after every round, beside those of every world
-	// concerns is the version of the last write that is news for an object of a kind; nil: every write is, for everybody.
-	concerns func(of client.ObjectList, key types.NamespacedName) int64
+	news    *news                 // which objects a write concerns
 }
 
 // Logins is what logging in to nodes shows.
@@ -94,7 +93,8 @@ func New() *World {
 		API: s, Store: s, Clock: clock, Runner: ansibletest.New(1), Ironic: provisionertest.New(clock.Now, time.Second),
 		Cloud: openstacktest.New(AuthURL, secret.Value(CloudPassword())),
 	}
-	w.Nodes = w
+	w.Nodes, w.news = w, newNews(s)
+	s.changed = w.news.note
 	return w
 }
 
