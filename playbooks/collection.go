@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"sigs.k8s.io/yaml"
 
@@ -25,11 +24,8 @@ const (
 
 // Collection returns what decides when the collection's playbooks run again: for each the variables that its roles read,
 // as their meta/argument_specs.yml and meta/reads.yml declare, and a version of the files that it runs: its own, its roles' and
-// all plugins. tests/unit/test_reads.py holds the declarations to what is read.
-func Collection() rollout.Collection { return described() }
-
-//nolint:gochecknoglobals // made once of what is compiled in
-var described = sync.OnceValue(func() rollout.Collection {
+// all plugins. tests/unit/test_reads.py holds the declarations to what is read. It is made anew by each call.
+func Collection() rollout.Collection {
 	c := rollout.Collection{Version: Hash(), Playbooks: map[string]rollout.Playbook{}}
 	files, err := fs.Glob(collection, home+"/playbooks/*.yml")
 	for _, file := range files {
@@ -42,7 +38,7 @@ var described = sync.OnceValue(func() rollout.Collection {
 		panic(err) // what is compiled in was read by the tests
 	}
 	return c
-})
+}
 
 func describe(file string) (rollout.Playbook, error) {
 	used, err := rolesOf(file)

@@ -16,10 +16,11 @@ func TestVariableRunsWhatReadsIt(t *testing.T) {
 	for _, name := range defaultServices() {
 		all = append(all, rollout.Service{Name: name, Playbook: namespace + name})
 	}
+	described := Collection()
 	due := func(variable string) []string {
 		at := func(value string) rollout.Inputs {
 			inv := inventory.Inventory{GroupVars: map[string]any{variable: value}, Hosts: []inventory.Host{{Name: "n0"}}}
-			return rollout.NewInputs(inv, all, Collection())
+			return rollout.NewInputs(inv, all, described)
 		}
 		before, after := at("1"), at("2")
 		var names []string
@@ -49,15 +50,16 @@ func TestVariableRunsWhatReadsIt(t *testing.T) {
 }
 
 func TestEveryPlaybookIsDescribed(t *testing.T) {
+	described := Collection()
 	for _, name := range services() {
-		p, ok := Collection().Playbooks[namespace+name]
+		p, ok := described.Playbooks[namespace+name]
 		if !ok || p.Version == "" || len(p.Reads.Names) == 0 {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
 	versions := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(Collection().Playbooks)) {
-		version := Collection().Playbooks[name].Version
+	for _, name := range slices.Sorted(maps.Keys(described.Playbooks)) {
+		version := described.Playbooks[name].Version
 		if other := versions[version]; other != "" {
 			t.Errorf("%s and %s have one version", name, other)
 		}

@@ -92,7 +92,7 @@ func signalIfMarked(pid int, marker string, signal syscall.Signal, asked map[int
 	if err != nil {
 		return false, err
 	}
-	defer process.Release() //nolint:errcheck // releasing an open handle does not fail
+	defer func() { _ = process.Release() }() // releasing an open handle does not fail
 	path := filepath.Join("/proc", strconv.Itoa(pid))
 	environment, err := os.ReadFile(filepath.Join(path, "environ"))
 	if err != nil || !contains(environment, marker) || !own(path) {

@@ -135,23 +135,30 @@ type answer struct {
 // sight is an answer that is fresh enough.
 func (s *session) sight(ctx context.Context) (*survey, error) {
 	for {
-		last, fetched, mine, epoch := s.turn()
+		next := s.turn()
 		switch {
-		case last != nil:
-			return last.survey, last.err
-		case mine:
-			return s.fetch(ctx, epoch)
+		case next.last != nil:
+			return next.last.survey, next.last.err
+		case next.mine:
+			return s.fetch(ctx, next.epoch)
 		}
 		select {
-		case <-fetched:
+		case <-next.fetched:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// turn is a usable answer, else the survey under way to wait for; mine when the caller has to make it.
-func (s *session) turn() (last *answer, fetched chan struct{}, mine bool, epoch int) { //nolint:revive // four results that belong together, for one caller
+// turn is what a caller has of a cloud: a usable answer, else the survey under way to wait for, or one to make.
+type turn struct {
+	last    *answer
+	fetched chan struct{}
+	mine    bool
+	epoch   int // of the survey to make
+}
+
+func (s *session) turn() turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last != nil {
@@ -163,14 +170,14 @@ func (s *session) turn() (last *answer, fetched chan struct{}, mine bool, epoch 
 			limit = freshFlood
 		}
 		if age < limit || (s.fetched != nil && age < bearable) {
-			return s.last, nil, false, 0
+			return turn{last: s.last}
 		}
 	}
 	if s.fetched != nil {
-		return nil, s.fetched, false, 0
+		return turn{fetched: s.fetched}
 	}
 	s.fetched = make(chan struct{})
-	return nil, s.fetched, true, s.epoch
+	return turn{fetched: s.fetched, mine: true, epoch: s.epoch}
 }
 
 // fetch makes a survey and keeps it, unless the caller gave up or something was done meanwhile.

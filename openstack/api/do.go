@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -143,7 +144,8 @@ func (d *doer) gone(doing string, err error) error {
 
 // conflict is what an HTTP 409 said.
 func conflict(err error) string {
-	if answer, ok := err.(gophercloud.ErrUnexpectedResponseCode); ok { //nolint:errorlint // ResponseCodeIs found it
+	var answer gophercloud.ErrUnexpectedResponseCode
+	if errors.As(err, &answer) {
 		return said(answer.Body)
 	}
 	return innermost(err)

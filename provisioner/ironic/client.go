@@ -125,14 +125,23 @@ func (c *Client) api(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return &api, nil
 }
 
+// read gets what gophercloud has no call for.
+func read(ctx context.Context, api *gophercloud.ServiceClient, from string, into any) error {
+	resp, err := api.Get(ctx, from, into, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}})
+	if resp != nil {
+		defer func() { _ = resp.Body.Close() }() // it was read to its end
+	}
+	_, _, err = gophercloud.ParseResponse(resp, err)
+	return err
+}
+
 func (c *Client) negotiate(ctx context.Context) (int, error) {
 	var root struct {
 		Version struct {
 			Version string `json:"version"`
 		} `json:"version"`
 	}
-	resp, err := c.service.Get(ctx, c.service.Endpoint, &root, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}}) //nolint:bodyclose // decoding into root closes it
-	if _, _, err = gophercloud.ParseResponse(resp, err); err != nil {
+	if err := read(ctx, c.service, c.service.Endpoint, &root); err != nil {
 		return 0, c.classify(err)
 	}
 	minor, err := strconv.Atoi(strings.TrimPrefix(root.Version.Version, "1."))

@@ -111,9 +111,6 @@ func (d call) configDrive() (map[string]any, error) {
 
 // object parses a Secret's YAML or JSON object; nil for an empty one. Errors never quote it.
 func object(field string, s secret.Value) (map[string]any, error) {
-	if s == "" {
-		return nil, nil //nolint:nilnil // nothing given is no object and no error
-	}
 	var o map[string]any
 	if err := yaml.Unmarshal([]byte(s.Reveal()), &o); err != nil {
 		return nil, fault.New(fault.Rejected, "the Secret of %s holds no YAML or JSON object", field)

@@ -62,8 +62,7 @@ func (c *Client) lastEvent(ctx context.Context, api *gophercloud.ServiceClient, 
 			CreatedAt string `json:"created_at"` // ISO 8601, so it sorts as text
 		} `json:"history"`
 	}
-	resp, err := api.Get(ctx, api.ServiceURL("nodes", uuid, "history"), &answer, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}}) //nolint:bodyclose // decoding into answer closes it
-	if _, _, err = gophercloud.ParseResponse(resp, err); err != nil {
+	if err := read(ctx, api, api.ServiceURL("nodes", uuid, "history"), &answer); err != nil {
 		return "", c.classify(err)
 	}
 	var text, newest string
