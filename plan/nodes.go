@@ -114,6 +114,11 @@ func Finished(d *v1alpha1.DataPlaneDeployment) bool {
 	return ready != nil && (ready.Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonFailed)
 }
 
+// Begun reports whether a deployment has taken its inputs, which it keeps to its end.
+func Begun(d *v1alpha1.DataPlaneDeployment) bool {
+	return d.Status.InputsSecret != "" || len(d.Status.Runs) > 0
+}
+
 // MayRun reports whether services may run on the node: it answers, and one that was there before has been looked at.
 func MayRun(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
 	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned) && Adopted(set, node)

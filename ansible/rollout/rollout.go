@@ -194,6 +194,9 @@ func attempt(services []string, members []NodeState) string {
 	return digest(in)
 }
 
+// Digest identifies words: 16 hex characters, others for any other words.
+func Digest(words []string) string { return digest(words) }
+
 // digest is the first 16 hex characters of the SHA-256 of v as JSON, in which maps are sorted. Callers hash plain data;
 // should a value be no JSON after all, the error stands for it, so that it is not taken for nothing.
 func digest(v any) string {

@@ -428,6 +428,24 @@ type NodeSetStatus struct {
 	// updatedReplicas is the number of nodes with a good result for every service's current input.
 	// +optional
 	UpdatedReplicas int32 `json:"updatedReplicas,omitempty"`
+	// settling is a change of what global services get (deployOnAllNodeSets) that nodes which have an earlier input wait for:
+	// other nodes are coming, and change it again. Losing it makes them wait longer, never run twice.
+	// +optional
+	Settling *Settling `json:"settling,omitempty"`
+}
+
+// Settling is a change that waits for others.
+type Settling struct {
+	// input identifies what global services get now.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Input string `json:"input,omitempty"`
+	// since is when the first change was seen that nodes wait for.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+	// changed is when the last was seen.
+	// +required
+	Changed metav1.Time `json:"changed,omitzero"`
 }
 
 // NodeSet is the intent for a set of OpenStack computes.

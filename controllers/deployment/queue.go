@@ -45,18 +45,13 @@ func (p *pass) inTurn(ctx context.Context) (step.Outcome, error) {
 		first.Name, first.Created.UTC().Format(time.RFC3339), what), queuePoll), nil
 }
 
-// begun reports whether the deployment's inputs are taken.
-func begun(d *v1alpha1.DataPlaneDeployment) bool {
-	return d.Status.InputsSecret != "" || len(d.Status.Runs) > 0
-}
-
 // inLine reports whether others must wait for the deployment. One that has not begun and is on its way out, or cannot begin
 // as it is, never would let them.
 func inLine(d *v1alpha1.DataPlaneDeployment) bool {
 	if plan.Finished(d) {
 		return false
 	}
-	if begun(d) {
+	if plan.Begun(d) {
 		return true
 	}
 	input := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionInputReady)
@@ -64,5 +59,5 @@ func inLine(d *v1alpha1.DataPlaneDeployment) bool {
 }
 
 func turnOf(d *v1alpha1.DataPlaneDeployment) rollout.Turn {
-	return rollout.Turn{Name: d.Name, UID: d.UID, Created: d.CreationTimestamp.Time, Begun: begun(d), Nodes: d.Spec.Nodes}
+	return rollout.Turn{Name: d.Name, UID: d.UID, Created: d.CreationTimestamp.Time, Begun: plan.Begun(d), Nodes: d.Spec.Nodes}
 }

@@ -57,6 +57,8 @@ type pass struct {
 	written map[string]bool                // nodes whose spec was written in this pass
 	running map[string]bool                // by services: nodes that services can run on
 	hashed  bool                           // by services: the wanted inputs are decided
+	// settling, by services: nodes that do not have the newest inputs yet (plan.Inputs.Waiting)
+	settling map[string]bool
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch

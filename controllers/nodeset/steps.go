@@ -234,11 +234,14 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		p.running[inventory.Hosts[i].Name] = true
 	}
 	hashes := plan.NewHashes(inventory.Inventory, p.inputs.Services, p.Collection)
+	now := p.Clock.Now()
+	decided := hashes.Decide(p.set, p.members, p.made, p.world.Coming(p.set.Namespace, now), now)
+	p.acted = p.acted || p.set.Status.Settling != nil // it is to be cleared from the status, too
+	p.set.Status.Settling, p.settling = decided.Settling, decided.Waiting
 	err = p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec {
-		node := p.members[i]
-		spec := *node.Spec.DeepCopy()
-		if p.running[node.Name] {
-			spec.Services = hashes.Wanted(node)
+		spec := *p.members[i].Spec.DeepCopy()
+		if p.running[p.members[i].Name] {
+			spec.Services = decided.Wanted[i]
 		}
 		return spec
 	})
@@ -246,8 +249,12 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	p.hashed = true
+	var out step.Outcome
 	if err := errors.Join(inventory.NodeProblems()...); err != nil {
-		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(strings.Split(err.Error(), "\n")), 0), nil
+		out = step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(strings.Split(err.Error(), "\n")), 0)
 	}
-	return step.Outcome{}, nil
+	if !decided.Until.IsZero() {
+		out = out.Again(max(decided.Until.Sub(now), step.Soon))
+	}
+	return out, nil
 }

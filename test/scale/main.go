@@ -233,7 +233,8 @@ func (m *measurement) ready(ctx context.Context, nodes int32) error {
 			return false, err
 		}
 		m.tell(set.Status.ReadyReplicas, nodes)
-		return set.Status.ReadyReplicas == nodes && set.Status.ObservedGeneration == set.Generation, nil
+		s := &set.Status // old nodes are given what tells of new ones when no more come, and are ready meanwhile
+		return s.ReadyReplicas == nodes && s.UpdatedReplicas == nodes && s.ObservedGeneration == set.Generation, nil
 	})
 }
 
