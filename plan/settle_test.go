@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 // TestWhoKeepsAnInput: only a node that was given everything, on the server that it was given to, keeps what its global
 // services ran with while others come.
 func TestWhoKeepsAnInput(t *testing.T) {
-	services := []rollout.Service{{Name: "bootstrap", Playbook: "b"}, {Name: "known", Playbook: "k", Global: true}}
+	services := []rollout.Service{{Name: "bootstrap", Playbook: "b"}, {Name: "known", Playbook: "k", Global: true}, {Name: "network", Playbook: "n"}}
+	another := slices.Clone(services)
+	another[2].Data = map[string][]byte{"file": []byte("changed")}
 	hashes := func(keys, other string, services ...rollout.Service) plan.Hashes {
 		vars := map[string]any{"edpm_known_hosts": []any{keys}, "edpm_other": other}
 		return plan.NewHashes(inventory.Inventory{GroupVars: vars, Hosts: []inventory.Host{{Name: "n0"}}}, services, rollout.Collection{Version: "1"})
@@ -45,7 +48,8 @@ func TestWhoKeepsAnInput(t *testing.T) {
 		{"it failed", func(w *world) { w.node.Status.Services[1].Result = v1alpha1.ServiceFailed }, false},
 		{"it ran for an earlier input", func(w *world) { w.node.Status.Services[1].InputHash = "earlier" }, false},
 		{"it is on another server", func(w *world) { w.node.Spec.Host = &v1alpha1.HostReference{Name: "h", UID: "other"} }, false},
-		{"a service of its own is due", func(w *world) { w.now = hashes("two", "changed", services...) }, false},
+		{"its own services are due", func(w *world) { w.now = hashes("two", "changed", services...) }, false},
+		{"one of its own services is due", func(w *world) { w.now = hashes("two", "", another...) }, false},
 		{"nothing tells that it is on the same server", func(w *world) { w.now = hashes("two", "", services[1]) }, false},
 		{"the policy is manual", func(w *world) { w.set.Spec.Deployment.Policy = v1alpha1.DeploymentManual }, false},
 		{"somebody has it run", func(w *world) { w.made = append(w.made, run(false)) }, false},

@@ -182,12 +182,14 @@ func TestOneWriteThatFailsStartsNoOtherWait(t *testing.T) {
 	w.grow(3)
 	w.Inject = func(verb string, obj client.Object) error {
 		if verb == "patch" && obj.GetName() == "n0" {
-			return apierrors.NewConflict(schema.GroupResource{}, "n0", errors.New("changed"))
+			return apierrors.NewForbidden(schema.GroupResource{}, "n0", errors.New("no"))
 		}
 		return nil
 	}
 	w.Clock.Step(rollout.Quiet)
-	w.pass()
+	if _, err := steptest.Pass(t.Context(), &w.controller, client.ObjectKey{Namespace: steptest.Namespace, Name: "rack"}); err == nil {
+		t.Error("no error, want that of n0")
+	}
 	w.Inject = nil
 	w.pass()
 	w.run()
