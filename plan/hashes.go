@@ -61,3 +61,8 @@ func (h Hashes) Wanted(node *v1alpha1.DataPlaneNode) []v1alpha1.ServiceInput {
 	}
 	return wanted
 }
+
+// Differences tells what a service gets on a node that it did not get by before, as rollout.Inputs.Differences does.
+func (h Hashes) Differences(before Hashes, service, node string) []string {
+	return h.inputs.Differences(before.inputs, service, node)
+}

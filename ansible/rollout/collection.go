@@ -65,10 +65,17 @@ func (r Reads) of(v variables) (hash string, evaluated bool) {
 	}
 	if len(r.Suffixes) > 0 {
 		for _, name := range slices.Sorted(maps.Keys(v.texts)) {
-			if slices.ContainsFunc(r.Suffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) }) {
+			if r.ends(name) {
 				add(name)
 			}
 		}
 	}
 	return identify([]byte(b.String())), evaluated
+}
+
+// has reports whether a variable is read.
+func (r Reads) has(name string) bool { return slices.Contains(r.Names, name) || r.ends(name) }
+
+func (r Reads) ends(name string) bool {
+	return slices.ContainsFunc(r.Suffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
 }

@@ -49,7 +49,11 @@ type Inputs struct {
 
 // hashed is a service with what is the same on every node.
 type hashed struct {
-	global bool
+	service Service
+	// version of what it runs.
+	version string
+	// group is the group's variables, as far as it may read them.
+	group variables
 	// reads are the variables it reads; not known when any is true: then it may read all of them.
 	reads Reads
 	any   bool
@@ -89,7 +93,7 @@ func (c Collection) hash(s Service, group variables) hashed {
 	own := digest(s) + playbook.Version
 	read, evaluated := playbook.Reads.of(group)
 	return hashed{
-		global: s.Global, reads: playbook.Reads, any: !known || evaluated,
+		service: s, version: playbook.Version, group: group, reads: playbook.Reads, any: !known || evaluated,
 		read: identify([]byte(own + read)), all: identify([]byte(own + group.all)),
 	}
 }
@@ -103,9 +107,9 @@ func (in Inputs) Hash(service, node string) string {
 	s, vars := in.services[service], in.hosts[node]
 	read, evaluated := s.reads.of(vars)
 	switch {
-	case s.global && s.any:
+	case s.service.Global && s.any:
 		return s.all
-	case s.global:
+	case s.service.Global:
 		return s.read
 	case s.any || evaluated:
 		return identify([]byte(s.all + vars.all))

@@ -84,7 +84,7 @@ func checked(t *testing.T) preview {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := makePlan(t.Context(), m)
+	p, err := makePlan(t.Context(), sources{now: m})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,8 @@ type setPlan struct {
 	Nodes     []nodePlan `json:"nodes"`
 	// Problems are what a user has to put right.
 	Problems []string `json:"problems,omitempty"`
+	// Runs are the services to run on nodes that there are; nil while their inputs cannot be told.
+	Runs []dueRun `json:"runs,omitempty"`
 	// Others are the hosts no node of the set gets, by reason; the reason is empty for hosts that fit and stay free.
 	Others []claim.Refusal `json:"otherHosts,omitempty"`
 	// Inventory is what Ansible would get, as YAML.
@@ -71,6 +73,8 @@ type nodePlan struct {
 	NMState   map[string]any     `json:"nmstate,omitempty"`
 	// NetworkHash identifies nmstate.
 	NetworkHash string `json:"networkHash,omitempty"`
+	// Services are the inputs that the node is to have; nil while they cannot be told.
+	Services []v1alpha1.ServiceInput `json:"services,omitempty"`
 	// Check is what a look at the node brought; nil without --check, and on bare metal.
 	Check *nodeCheck `json:"check,omitempty"`
 
@@ -79,13 +83,13 @@ type nodePlan struct {
 
 func (p preview) changes() bool {
 	return slices.ContainsFunc(p.NodeSets, func(s setPlan) bool {
-		return slices.ContainsFunc(s.Nodes, func(n nodePlan) bool { return n.Change != "none" })
+		return len(s.Runs) > 0 || slices.ContainsFunc(s.Nodes, func(n nodePlan) bool { return n.Change != "none" })
 	})
 }
 
 // planFlags are plan's command line.
 type planFlags struct {
-	files             []string
+	files, over       []string
 	output, namespace string
 	summary, check    bool
 	kube              kubeFlags
@@ -99,6 +103,10 @@ func planCommand() *cobra.Command {
 		Long: `Reads NodeSets, BareMetalHosts, NetConfig and, where given, DataPlaneNodes, HardwareData, Secrets and DataPlaneServices
 from files or folders ("-" for standard input), or without -f from the cluster, and prints what the engine would decide. Nothing is changed, and without --check nothing is contacted.
 
+It also says which services would run on nodes that there are. Why, as far as results tell it: that one has not run there, or
+failed, or that what it gets is not what it ran with. With --over the files are laid over what there is, "cluster" or other
+files, as applying them would do, and what they change is named: variables, data files, the service itself. Values are not shown.
+
 With --check the nodes of preProvisioned NodeSets are looked at, as the engine does before it runs anything on them: one
 SSH login with the key of the Secret in the files, trusting only the sshHostKeys in the NodeSet, and one script that
 reads and changes nothing. What is found is held against what is wanted.
@@ -109,21 +117,49 @@ refused is an error: 1, after everything was printed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	cmd.Flags().StringSliceVarP(&f.files, "filename", "f", nil, "manifest file or folder, - for standard input; repeatable")
+	cmd.Flags().StringSliceVar(&f.over, "over", nil, "what there is and -f is laid over: cluster, or files and folders; repeatable")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text, json or yaml")
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of objects that name none (default: the first NodeSet's)")
 	cmd.Flags().BoolVar(&f.summary, "summary", false, "in text, leave out nmstate, inventory and what is found as wanted")
 	cmd.Flags().BoolVar(&f.check, "check", false, "log in to the nodes of preProvisioned NodeSets and tell whether they can be adopted")
-	cmd.Flags().StringVar(&f.kube.kubeconfig, "kubeconfig", "", "without -f: kubeconfig file (default: $KUBECONFIG, then ~/.kube/config, then in-cluster)")
-	cmd.Flags().StringVar(&f.kube.context, "context", "", "without -f: kubeconfig context")
+	cmd.Flags().StringVar(&f.kube.kubeconfig, "kubeconfig", "", "without -f, and with --over cluster: kubeconfig file (default: $KUBECONFIG, then ~/.kube/config, then in-cluster)")
+	cmd.Flags().StringVar(&f.kube.context, "context", "", "without -f, and with --over cluster: kubeconfig context")
 	return cmd
 }
 
-// read reads what is planned with, and why the engine of the cluster is paused.
-func (f *planFlags) read(cmd *cobra.Command) (m *manifest.Reader, paused string, err error) {
-	if len(f.files) > 0 {
-		m, err = manifest.Read(newScheme(), cmd.InOrStdin(), f.namespace, f.files)
-		return m, "", err
+// sources are what a plan is made from.
+type sources struct {
+	// now is what is planned for, before what there was when that is known.
+	now, before *manifest.Reader
+	// paused says why the engine of the cluster is.
+	paused string
+}
+
+// read reads what is planned with.
+func (f *planFlags) read(cmd *cobra.Command) (s sources, err error) {
+	if len(f.files) == 0 {
+		if len(f.over) > 0 {
+			return s, errors.New("--over without -f: name the files that are laid over it")
+		}
+		s.now, s.paused, err = f.cluster(cmd.Context())
+		return s, err
 	}
+	if s.now, err = manifest.Read(newScheme(), cmd.InOrStdin(), f.namespace, f.files); err != nil || len(f.over) == 0 {
+		return s, err
+	}
+	if slices.Equal(f.over, []string{"cluster"}) {
+		s.before, s.paused, err = f.cluster(cmd.Context())
+	} else {
+		s.before, err = manifest.Read(newScheme(), cmd.InOrStdin(), f.namespace, f.over)
+	}
+	if err == nil {
+		s.now = s.now.Over(s.before)
+	}
+	return s, err
+}
+
+// cluster reads what a cluster has, and why its engine is paused.
+func (f *planFlags) cluster(ctx context.Context) (m *manifest.Reader, paused string, err error) {
 	cfg, _, err := f.kube.config()
 	if err != nil {
 		return nil, "", err
@@ -132,25 +168,25 @@ func (f *planFlags) read(cmd *cobra.Command) (m *manifest.Reader, paused string,
 	if err != nil {
 		return nil, "", err
 	}
-	m, err = manifest.FromCluster(cmd.Context(), c)
-	return m, epoch.WhyPaused(cmd.Context(), c, engineNamespace), err
+	m, err = manifest.FromCluster(ctx, c)
+	return m, epoch.WhyPaused(ctx, c, engineNamespace), err
 }
 
 func (f *planFlags) run(cmd *cobra.Command) error {
 	if !slices.Contains([]string{"text", "json", "yaml"}, f.output) {
 		return fmt.Errorf("-o %s: use text, json or yaml", f.output)
 	}
-	m, paused, err := f.read(cmd)
+	from, err := f.read(cmd)
 	if err != nil {
 		return err
 	}
-	p, err := makePlan(cmd.Context(), m)
+	p, err := makePlan(cmd.Context(), from)
 	if err != nil {
 		return err
 	}
-	p.Paused = paused
+	p.Paused = from.paused
 	if f.check {
-		if err := p.check(cmd.Context(), m, ssh.Examiner{}); err != nil {
+		if err := p.check(cmd.Context(), from.now, ssh.Examiner{}); err != nil {
 			return err
 		}
 	}
@@ -171,7 +207,8 @@ func (f *planFlags) run(cmd *cobra.Command) error {
 }
 
 // makePlan decides as the engine's NodeSet controller does, with the same code, over what the files hold.
-func makePlan(ctx context.Context, m *manifest.Reader) (preview, error) {
+func makePlan(ctx context.Context, from sources) (preview, error) {
+	m := from.now
 	p := preview{Assumed: assumeHosts(m), HostProblems: hostProblems(m), Held: heldHosts(m)}
 	world, err := inputs.Read(ctx, m)
 	if err != nil {
@@ -189,8 +226,12 @@ func makePlan(ctx context.Context, m *manifest.Reader) (preview, error) {
 	if err != nil {
 		return preview{}, err
 	}
+	then, err := inputsBefore(ctx, from.before)
+	if err != nil {
+		return preview{}, err
+	}
 	for _, in := range sets {
-		s, err := planSet(world, in, before)
+		s, err := planSet(world, in, past{nodes: before, inputs: then})
 		if err != nil {
 			return preview{}, err
 		}
@@ -269,7 +310,13 @@ func assumeHosts(m *manifest.Reader) []string {
 	return assumed
 }
 
-func planSet(world plan.World, in plan.Set, before map[string]v1alpha1.DataPlaneNode) (setPlan, error) {
+// past is what there was before what is planned.
+type past struct {
+	nodes  map[string]v1alpha1.DataPlaneNode // by namespace/name
+	inputs map[string]earlier                // by NodeSet, as far as it is known
+}
+
+func planSet(world plan.World, in plan.Set, before past) (setPlan, error) {
 	set := in.NodeSet
 	out := setPlan{Namespace: set.Namespace, Name: set.Name, inputs: in}
 	for _, problem := range in.Problems {
@@ -298,7 +345,7 @@ func planSet(world plan.World, in plan.Set, before map[string]v1alpha1.DataPlane
 		if !plan.IsMember(node, set) {
 			continue
 		}
-		old, existed := before[node.Namespace+"/"+node.Name]
+		old, existed := before.nodes[node.Namespace+"/"+node.Name]
 		if !existed && !desired[node.Name] {
 			continue // of a set that is being deleted
 		}
@@ -315,7 +362,7 @@ func planSet(world plan.World, in plan.Set, before map[string]v1alpha1.DataPlane
 			return out, err
 		}
 	}
-	return out, out.addInventory(in, &world)
+	return out, out.addInventory(in, &world, before)
 }
 
 // leaving describes a node that goes, and what becomes of its server: the node itself may say, else its set does.
@@ -372,7 +419,7 @@ func describeNode(node *v1alpha1.DataPlaneNode, rendered network.Rendered) nodeP
 	return n
 }
 
-func (s *setPlan) addInventory(in plan.Set, world *plan.World) error {
+func (s *setPlan) addInventory(in plan.Set, world *plan.World, before past) error {
 	if in.Site.Empty() {
 		return nil
 	}
@@ -387,6 +434,7 @@ func (s *setPlan) addInventory(in plan.Set, world *plan.World) error {
 	for _, problem := range inv.NodeProblems() {
 		s.tell(problem.Error())
 	}
+	s.addRuns(in, inv, world, before)
 	text, err := inv.YAML()
 	s.Inventory = string(text)
 	return err

@@ -61,6 +61,9 @@ func (s setPlan) text(b *bytes.Buffer) error {
 	if err := s.table(b); err != nil {
 		return err
 	}
+	if err := s.runs(b); err != nil {
+		return err
+	}
 	for _, r := range s.Others {
 		if len(r.Hosts) == 0 {
 			fmt.Fprintf(b, "  %s\n", line.Of(r.String()))
