@@ -3,6 +3,7 @@
 """Each role declares what it reads: the engine runs a service again when a variable changes that its roles declare, and no other."""
 
 import pathlib
+import re
 import unittest
 
 import jinja2
@@ -90,6 +91,23 @@ def load(path):
     return (yaml.load(path.read_text(encoding="utf-8"), Loader) if path.exists() else None) or {}  # a safe loader
 
 
+def used(document):
+    """The names by which a document uses roles and playbooks."""
+    names = []
+    for part in document if isinstance(document, list) else [document]:
+        for key, value in part.items() if isinstance(part, dict) else ():
+            word = key.rpartition(".")[2]
+            if word in ("import_role", "include_role"):
+                names.append(value["name"] if isinstance(value, dict) else value)
+            elif word in ("import_playbook", "include_vars", "vars_files"):
+                names.append(f"{word}: name it to what the engine reads, too")
+            elif word in ("roles", "dependencies"):
+                names += [role if isinstance(role, str) else role.get("role", role.get("name", "")) for role in value]
+            elif isinstance(value, list | dict):
+                names += used(value)
+    return names
+
+
 def reached(folder, tasks):
     """All that some of a role's tasks read, by way of its defaults, variables and templates, too."""
     values = {}
@@ -132,6 +150,21 @@ class Reads(unittest.TestCase):
                 for entry, listed in tasks.items():
                     self.assertEqual(sorted(reached(role, entry) & names), listed, f"declare these as tasks.{entry} in meta/reads.yml")
 
+    def test_what_a_role_defines_is_its_own(self):
+        """What a role defines bears its name, so that it hides no variable of the inventory which another task reads."""
+        for role in sorted((COLLECTION / "roles").iterdir()):
+            with self.subTest(role.name):
+                defines = usage(role).defines - declared(role)[0]
+                self.assertEqual(set(), {name for name in defines if not name.startswith((role.name, "_" + role.name))})
+
+    def test_roles_are_named(self):
+        """Roles and playbooks that are used are spelled out in full: the engine finds by their names what a playbook reads."""
+        spelled = re.compile(r"^osp\.edpm\.edpm_\w+$")
+        for file in sorted([*(COLLECTION / "playbooks").glob("*.yml"), *(COLLECTION / "roles").glob("*/tasks/**/*.yml"), *(COLLECTION / "roles").glob("*/meta/main.yml")]):
+            with self.subTest(str(file.relative_to(COLLECTION))):
+                for name in used(load(file)):
+                    self.assertRegex(name, spelled)
+
     def test_playbooks(self):
         """A playbook reads nothing by itself."""
         for playbook in sorted((COLLECTION / "playbooks").glob("*.yml")):
@@ -155,6 +188,7 @@ class Reads(unittest.TestCase):
         self.assertEqual({"e"}, found.defines)
         self.assertTrue(found.dynamic)
         self.assertEqual({"_ip"}, found.suffixes)
+        self.assertEqual(["b", "{{ c }}", "a"], used([{"block": [{"ansible.builtin.import_role": {"name": "b"}}, {"include_role": {"name": "{{ c }}"}}], "roles": ["a"]}]))
 
 
 if __name__ == "__main__":
