@@ -60,7 +60,8 @@ func request(namespace, name string) reconcile.Request {
 // list are the cached nodes that pass the filter; nil passes all.
 func (r *Reconciler) list(ctx context.Context, filter func(*v1alpha1.DataPlaneNode) bool, in ...client.ListOption) []reconcile.Request {
 	var nodes v1alpha1.DataPlaneNodeList
-	if err := r.Client.List(ctx, &nodes, in...); err != nil {
+	// The cache's own objects are looked at, and not changed: every write to a host asks for its node.
+	if err := r.Client.List(ctx, &nodes, append(slices.Clip(in), client.UnsafeDisableDeepCopy)...); err != nil {
 		return nil // each node comes back by itself
 	}
 	var out []reconcile.Request
