@@ -52,7 +52,7 @@ const sampledLate = 100
 // world settles, its invariants hold, nothing is done twice and the end is as with neither.
 func TestFaultsWhileCachesLag(t *testing.T) {
 	r := seeded(t)
-	trips := lateTrips(r, t)
+	trips := lateTrips(t, r)
 	if *soak == 0 {
 		r.Shuffle(len(trips), func(i, j int) { trips[i], trips[j] = trips[j], trips[i] })
 		trips = trips[:sampledLate]
@@ -66,7 +66,7 @@ func TestFaultsWhileCachesLag(t *testing.T) {
 }
 
 // lateTrips are all writes of all journeys with each answer, each on a lag of its own.
-func lateTrips(r *rand.Rand, t *testing.T) (all []lateTrip) {
+func lateTrips(t *testing.T, r *rand.Rand) (all []lateTrip) {
 	t.Helper()
 	for _, j := range []world.Journey{world.Furnished(), world.Adoption(), world.Hung()} {
 		w := j.Make()

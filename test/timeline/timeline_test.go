@@ -30,7 +30,7 @@ type made struct {
 }
 
 // inOrder makes a fleet with its objects looked at in the order of the seed; 0 is the usual one.
-func inOrder(t *testing.T, nodes int, seed uint64) made {
+func inOrder(t *testing.T, nodes int32, seed uint64) made {
 	t.Helper()
 	j := world.Fleet(nodes, seed)
 	w := j.Make()
@@ -79,8 +79,8 @@ func TestFleet(t *testing.T) {
 
 // TestOrders: in whatever order their objects are looked at, the same is decided and done, and the end is the same to the byte.
 func TestOrders(t *testing.T) {
-	usual := inOrder(t, *nodes, 0)
+	usual := inOrder(t, int32(*nodes), 0)
 	for seed := range uint64(orders) {
-		usual.same(t, seed+1, inOrder(t, *nodes, seed+1))
+		usual.same(t, seed+1, inOrder(t, int32(*nodes), seed+1))
 	}
 }

@@ -31,7 +31,7 @@ const planned = 3
 
 // Fleet is three sets that want the same hosts, of together so many nodes; then one of them shrinks by a tenth. The engine looks
 // at what is due in an order that the seed says, each round anew; 0 is the usual one.
-func Fleet(nodes int, seed uint64) Journey {
+func Fleet(nodes int32, seed uint64) Journey {
 	start := func() *World {
 		w := New()
 		f := &fleet{w}
@@ -45,9 +45,9 @@ func Fleet(nodes int, seed uint64) Journey {
 		}
 		return w
 	}
-	each := int32(nodes / 3) //nolint:gosec // some hundred
+	each := nodes / 3
 	return Journey{Name: fmt.Sprintf("fleet of %d", nodes), Make: start, Parts: []Part{
-		{"hosts", func(tb testing.TB, w *World) { tb.Helper(); w.supplyFleet(tb, nodes+nodes/5) }, 0},
+		{"hosts", func(tb testing.TB, w *World) { tb.Helper(); w.supplyFleet(tb, int(nodes+nodes/5)) }, 0},
 		{"sets", func(tb testing.TB, w *World) {
 			tb.Helper()
 			for _, set := range fleetSets(each) {
@@ -170,14 +170,14 @@ func (f *fleet) See(ctx context.Context, access openstack.Access, host openstack
 }
 
 // passed is what became of a node, of each thing in the order in which it was first seen.
-type passed struct{ given, ran, true []string }
+type passed struct{ given, ran, came []string }
 
 // note is told of every write.
 func (f *fleet) note(kind reflect.Type, key types.NamespacedName, obj client.Object) {
 	if n, ok := obj.(*v1alpha1.DataPlaneNode); ok {
 		f.milestones(n)
 	} else if obj == nil && kind == reflect.TypeFor[*v1alpha1.DataPlaneNode]() {
-		f.passed[key.Name].true = append(f.passed[key.Name].true, "gone")
+		f.passed[key.Name].came = append(f.passed[key.Name].came, "gone")
 	}
 }
 
@@ -201,7 +201,7 @@ func (f *fleet) milestones(n *v1alpha1.DataPlaneNode) {
 	}
 	for _, c := range n.Status.Conditions {
 		if c.Status == metav1.ConditionTrue {
-			p.true = once(p.true, c.Type)
+			p.came = once(p.came, c.Type)
 		}
 	}
 }
@@ -220,7 +220,7 @@ func (w *World) Timeline() string {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(w.passed)) {
 		p := w.passed[name]
-		fmt.Fprintf(&text, "%s: %s; %s; %s\n", name, strings.Join(p.given, " "), strings.Join(p.ran, " "), strings.Join(p.true, " "))
+		fmt.Fprintf(&text, "%s: %s; %s; %s\n", name, strings.Join(p.given, " "), strings.Join(p.ran, " "), strings.Join(p.came, " "))
 	}
 	return text.String()
 }
