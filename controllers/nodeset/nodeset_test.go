@@ -22,11 +22,9 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
-	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
-	"github.com/rackplane/rackplane/plan"
 )
 
 // metal3Host is shorter.
@@ -734,55 +732,4 @@ func TestAnOldSetDeletesNothing(t *testing.T) {
 	if nodes := r.nodes(); len(nodes) > 0 {
 		t.Errorf("%d nodes are made for a set that is gone", len(nodes))
 	}
-}
-
-// TestNetworkFollowsFromGrantedAddresses: where another engine took an address while this one decided, the node gets
-// neither it nor the network that was decided with it; the next pass decides both.
-func TestNetworkFollowsFromGrantedAddresses(t *testing.T) {
-	r := site(t, 1, 1)
-	taken := false
-	r.Inject = func(_ string, obj client.Object) error {
-		block, ok := obj.(*v1alpha1.AddressBlock)
-		if !ok || taken {
-			return nil
-		}
-		taken = true
-		other := block.DeepCopy()
-		other.ResourceVersion = ""
-		for i := range other.Spec.Holders {
-			other.Spec.Holders[i].Node, other.Spec.Holders[i].UID = "elsewhere", "u"
-		}
-		return r.Plain.Create(t.Context(), other)
-	}
-	hashes := map[string]bool{}
-	for range 4 {
-		r.pass()
-		n := r.nodes()[0]
-		if want := networkOf(t, r, n); n.Spec.NetworkHash != "" && n.Spec.NetworkHash != want {
-			t.Errorf("network %s was decided with addresses that are not %v's", n.Spec.NetworkHash, n.Spec.Networks)
-		}
-		hashes[n.Spec.NetworkHash] = true
-	}
-	if !taken || !hashes[""] || len(hashes) != 2 {
-		t.Errorf("hashes %v, want none and then that of the addresses that were granted", hashes)
-	}
-}
-
-// networkOf is the hash of what follows from a node's addresses.
-func networkOf(t *testing.T, r *rig, n v1alpha1.DataPlaneNode) string {
-	t.Helper()
-	site, err := inputs.Site(t.Context(), r.Plain, steptest.Namespace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hosts, err := inputs.ReadHosts(t.Context(), r.Plain, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	world := plan.NewWorld(nil, nil, hosts)
-	rendered, err := plan.RenderNetwork(r.set(), &n, site, world.Host(n.Spec.Host))
-	if err != nil {
-		return ""
-	}
-	return rendered.Hash
 }
