@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/rackplane/rackplane/adoption"
 )
 
@@ -19,14 +21,35 @@ type Target struct {
 	PrivateKey []byte
 	// HostKeys are the only public host keys accepted, in authorized_keys form. Empty accepts none.
 	HostKeys []string
-	// MaxAge is how old an answer may be that was got by the same login before; 0 asks the node now.
+}
+
+// Wanted is an answer that somebody wants of a node.
+type Wanted struct {
+	// Node is what the node is called, whatever it is logged in to by.
+	Node types.NamespacedName
+	Target
+	// Of is what the answer must be of: whatever makes a node another than it was, such as the image it was given or what has
+	// run on it since. An answer of another Of, or of another login, is none.
+	Of string
+	// MaxAge is how old a good answer may be.
 	MaxAge time.Duration
+	// Answered says that the node was known to answer before: it is not taken for one of those that never did.
+	Answered bool
 }
 
 // Seen is what a login shows.
 type Seen struct {
 	// NetworkHash is the content of /var/lib/rackplane/network-hash; empty when the file is not there.
 	NetworkHash string
+}
+
+// Answers knows what nodes last answered.
+type Answers interface {
+	// Last returns at once what the node last answered, with the errors of Prober, or fault.Busy when that is not known: then the
+	// node is being asked, and whoever wants to know is woken.
+	Last(w Wanted) (Seen, error)
+	// Forget drops all that is known of a node, which is not asked again unless somebody wants to know.
+	Forget(node types.NamespacedName)
 }
 
 // Prober tells whether a node answers.

@@ -258,7 +258,7 @@ func addControllers(mgr ctrl.Manager, f engineFlags, dir string, runner *local.R
 	collection := playbooks.Collection()
 	setups := []func(ctrl.Manager) error{
 		(&nodeset.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, Events: events, Gate: keeper.Paused, Collection: collection}).Setup,
-		(&node.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: &ssh.Recent{Prober: ssh.Prober{Refuse: runner.Refuse}, Clock: realClock}, Examiner: ssh.Examiner{Refuse: runner.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
+		(&node.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, ServerClock: l.served, Events: events, Gate: keeper.Paused, Prober: ssh.Prober{Refuse: runner.Refuse}, Examiner: ssh.Examiner{Refuse: runner.Refuse}, Cloud: ledCloud{api.New(realClock, 0, reach), l.lead}, Leases: held, Random: rand.Reader}).Setup,
 		(&deployment.Reconciler{Client: writer, Reader: world, Live: live, Clock: realClock, Events: events, Gate: keeper.Paused, Runner: ledRunner{runner, l.lead}, Leases: held, Collection: collection}).Setup,
 	}
 	if service != nil {

@@ -6,6 +6,7 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -30,8 +31,10 @@ type Reconciler struct {
 	Reader client.Reader
 	// Live reads uncached, what must not be old: before a claim, and to release.
 	Live client.Reader
-	// Prober logs in to nodes.
+	// Prober logs in to nodes, for Setup, which makes Answers of it.
 	Prober remote.Prober
+	// Answers are what nodes last answered; no pass waits for a node to do so. Whoever gives others than Setup's wakes nodes too.
+	Answers remote.Answers
 	// Cloud is asked about nodes whose set has spec.openstack.
 	Cloud openstack.Cloud
 	// Examiner looks at pre-provisioned nodes before anything runs on them.
@@ -87,6 +90,9 @@ type pass struct {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step.Result, error) {
 	node := &v1alpha1.DataPlaneNode{}
 	if err := r.Reader.Get(ctx, req.NamespacedName, node); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Answers.Forget(req.NamespacedName)
+		}
 		return step.Answer(step.Outcome{}, client.IgnoreNotFound(err))
 	}
 	if !node.DeletionTimestamp.IsZero() {
@@ -112,6 +118,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		{Condition: v1alpha1.ConditionReady, Run: p.told},
 	}
 	if !node.DeletionTimestamp.IsZero() {
+		r.Answers.Forget(req.NamespacedName)
 		if !controllerutil.ContainsFinalizer(node, v1alpha1.Finalizer) {
 			return step.Answer(step.Outcome{}, nil)
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -25,13 +26,11 @@ import (
 )
 
 const (
-	// sshPoll is how often a node that should answer soon is tried.
-	sshPoll = 3 * time.Second
-	// sshSlowPoll is how often one that has not answered within sshExpected is tried.
-	sshSlowPoll = 30 * time.Second
+	// sshFresh is how old the good answer may be of a node that is not Ready.
+	sshFresh = 30 * time.Second
 	// sshExpected is how long a server may take from the end of imaging to answering SSH.
 	sshExpected = 15 * time.Minute
-	// watchPoll is how often a node that is well is looked at.
+	// watchPoll is how often a node that is well is looked at, and how old its answer may be.
 	watchPoll = 5 * time.Minute
 	// hostPoll is when to look at a host again; watches usually tell earlier.
 	hostPoll = 30 * time.Second
@@ -159,9 +158,11 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 	}
 	name, status := client.ObjectKeyFromObject(p.host), &p.host.Status
 	here := status.Provisioning.State == metal3v1alpha1.StateProvisioned && status.Provisioning.Image.URL == p.host.Spec.Image.URL
-	switch {
-	case here && status.PoweredOn:
+	if here && status.PoweredOn {
 		return step.Outcome{}, nil
+	}
+	p.Answers.Forget(client.ObjectKeyFromObject(p.node)) // what answered, or did not, is off
+	switch {
 	case status.ErrorMessage != "" || status.ErrorType != "":
 		what := cmp.Or(string(status.ErrorType), "error") // Metal3 keeps the type empty while the service does not answer
 		return step.Waiting(v1alpha1.ReasonHostError, fmt.Sprintf("BareMetalHost %s: %s: %s", name, what, status.ErrorMessage), hostPoll), nil
@@ -174,31 +175,33 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 	}
 }
 
-// answers logs in to the node with the pinned host key.
-func (p *pass) answers(ctx context.Context) (step.Outcome, error) {
-	target := p.target()
-	if target.Address == "" {
+// answers tells whether the node answers a login with the pinned host key. Nothing here waits for the node: it is asked beside
+// the passes, and an answer that is another than before wakes the next one.
+func (p *pass) answers(_ context.Context) (step.Outcome, error) {
+	wanted := p.wanted()
+	if wanted.Address == "" {
+		p.Answers.Forget(wanted.Node)
 		return step.Hold(v1alpha1.ReasonInvalidInput, plan.NoLogin(p.set, p.node)), nil
 	}
 	var err error
-	if p.seen, err = p.Prober.Probe(ctx, target); fault.Is(err, fault.Transient) && p.answered() {
-		p.seen, err = p.Prober.Probe(ctx, target) // one packet lost must not make a ready node unready, and its set with it
-	}
-	where := fmt.Sprintf("%s@%s port %d", target.User, target.Address, target.Port)
-	overdue := p.Clock.Since(p.upSince()).Abs() > sshExpected // one that far ahead is of a clock that was wrong
+	p.seen, err = p.Answers.Last(wanted)
+	where := fmt.Sprintf("%s@%s port %d", wanted.User, wanted.Address, wanted.Port)
+	left := sshExpected - p.Clock.Since(p.upSince()).Abs() // one that far ahead is of a clock that was wrong
 	switch {
 	case err == nil:
 		return step.Pass(v1alpha1.ReasonDone, p.note).Again(watchPoll), nil
-	case ctx.Err() != nil:
-		return step.Outcome{}, ctx.Err()
+	case fault.Is(err, fault.Busy) && p.asked():
+		return step.Pending(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error()), nil
+	case fault.Is(err, fault.Busy):
+		return step.Waiting(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error(), 0), nil
 	case fault.Is(err, fault.Rejected):
-		return step.Waiting(v1alpha1.ReasonHostKeyMismatch, where+": "+err.Error(), sshSlowPoll), nil
-	case !overdue:
-		return step.Waiting(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error(), sshPoll), nil
+		return step.Waiting(v1alpha1.ReasonHostKeyMismatch, where+": "+err.Error(), 0), nil
+	case left >= 0:
+		return step.Waiting(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error(), left+step.Soon), nil
 	case fault.Is(err, fault.Denied):
-		return step.Waiting(v1alpha1.ReasonDenied, where+": "+err.Error(), sshSlowPoll), nil
+		return step.Waiting(v1alpha1.ReasonDenied, where+": "+err.Error(), 0), nil
 	default:
-		return step.Waiting(v1alpha1.ReasonSSHUnreachable, where+": "+err.Error(), sshSlowPoll), nil
+		return step.Waiting(v1alpha1.ReasonSSHUnreachable, where+": "+err.Error(), 0), nil
 	}
 }
 
@@ -207,16 +210,34 @@ func (p *pass) answered() bool {
 	return meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionProvisioned)
 }
 
+// asked reports whether the condition tells what came of asking the node before. While it is asked anew, by an engine that
+// has just started or after something was done on it, that is neither taken back nor told again.
+func (p *pass) asked() bool {
+	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionProvisioned)
+	return p.answered() || before != nil && slices.Contains([]string{
+		v1alpha1.ReasonWaitingForSSH, v1alpha1.ReasonSSHUnreachable, v1alpha1.ReasonDenied, v1alpha1.ReasonHostKeyMismatch,
+	}, before.Reason)
+}
+
 // target is where and how the node is logged in to; without an address while it has none.
 func (p *pass) target() remote.Target {
 	login, _ := plan.LoginOf(p.set, p.node, p.site)
-	target := remote.Target{
+	return remote.Target{
 		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: plan.HostKeys(p.set, p.node),
 	}
+}
+
+// wanted is the answer that this pass needs: of the server as it was imaged last, after all that has run on it.
+func (p *pass) wanted() remote.Wanted {
+	w := remote.Wanted{Node: client.ObjectKeyFromObject(p.node), Target: p.target(), MaxAge: sshFresh, Answered: p.answered()}
 	if meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionReady) {
-		target.MaxAge = watchPoll // the cloud is asked far more often, and nothing is waited for on the node
+		w.MaxAge = watchPoll // the cloud is asked far more often, and nothing is waited for on the node
 	}
-	return target
+	w.Of = fmt.Sprintf("%s %s %v", p.node.UID, p.node.Status.DeployedHash, p.node.Status.Services)
+	if p.host != nil {
+		w.Of += fmt.Sprintf(" %s %s", p.host.UID, p.host.Status.OperationHistory.Provision.End)
+	}
+	return w
 }
 
 // here is a time by the clock of the API server, or of the controllers beside it, by this machine's.

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -34,22 +35,20 @@ import (
 // metal3Host is shorter.
 type metal3Host = metal3v1alpha1.BareMetalHost
 
-// prober answers as told and remembers what it was asked.
+// prober knows answers as told and remembers what it was asked for last, and whom it was told to forget.
 type prober struct {
-	seen remote.Seen
-	err  error
-	last remote.Target
-	lose int // how many looks are lost
+	seen      remote.Seen
+	err       error
+	last      remote.Wanted
+	forgotten []string
 }
 
-func (p *prober) Probe(_ context.Context, target remote.Target) (remote.Seen, error) {
-	p.last = target
-	if p.lose > 0 {
-		p.lose--
-		return remote.Seen{}, fault.New(fault.Transient, "lost")
-	}
+func (p *prober) Last(w remote.Wanted) (remote.Seen, error) {
+	p.last = w
 	return p.seen, p.err
 }
+
+func (p *prober) Forget(node types.NamespacedName) { p.forgotten = append(p.forgotten, node.Name) }
 
 // rig is a site with one planned node and its controller.
 type rig struct {
@@ -80,7 +79,7 @@ func planned() *v1alpha1.DataPlaneNode {
 func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	r := &rig{T: t, API: steptest.New(t, objects...)}
-	r.controller = node.Reconciler{Client: r.API, Reader: r.Reader, Live: r.Reader, Prober: &r.prober, Examiner: &r.examiner, Leases: &leases.Leases{Client: r.API, Live: r.Reader, Store: "here", Clock: r.Clock}, Clock: r.Clock, Events: &events.FakeRecorder{}}
+	r.controller = node.Reconciler{Client: r.API, Reader: r.Reader, Live: r.Reader, Answers: &r.prober, Examiner: &r.examiner, Leases: &leases.Leases{Client: r.API, Live: r.Reader, Store: "here", Clock: r.Clock}, Clock: r.Clock, Events: &events.FakeRecorder{}}
 	return r
 }
 
@@ -399,12 +398,14 @@ func TestSSH(t *testing.T) {
 		err   error
 		after time.Duration
 		want  string
+		look  time.Duration
 	}{
-		{"no answer yet", fault.New(fault.Transient, "x"), time.Minute, "WaitingForSSH"},
-		{"no answer for long", fault.New(fault.Transient, "x"), time.Hour, "SSHUnreachable"},
-		{"refused while it boots", fault.New(fault.Denied, "x"), time.Minute, "WaitingForSSH"},
-		{"refused for long", fault.New(fault.Denied, "x"), time.Hour, "Denied"},
-		{"another host key", fault.New(fault.Rejected, "x"), time.Minute, "HostKeyMismatch"},
+		{"not asked yet", fault.New(fault.Busy, "x"), time.Minute, "WaitingForSSH", step.Resync},
+		{"no answer yet", fault.New(fault.Transient, "x"), 14 * time.Minute, "WaitingForSSH", time.Minute + step.Soon},
+		{"no answer for long", fault.New(fault.Transient, "x"), time.Hour, "SSHUnreachable", step.Resync},
+		{"refused while it boots", fault.New(fault.Denied, "x"), 14 * time.Minute, "WaitingForSSH", time.Minute + step.Soon},
+		{"refused for long", fault.New(fault.Denied, "x"), time.Hour, "Denied", step.Resync},
+		{"another host key", fault.New(fault.Rejected, "x"), time.Minute, "HostKeyMismatch", step.Resync},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -412,10 +413,11 @@ func TestSSH(t *testing.T) {
 			r.prober.err = c.err
 			r.deployed()
 			r.Clock.Step(c.after)
-			if result := r.pass(); result.RequeueAfter == 0 || result.RequeueAfter > time.Minute {
-				t.Errorf("another try after %s", result.RequeueAfter)
-			}
+			result := r.pass()
 			r.expect("+Claimed +Addressed -Provisioned:"+c.want, "192.168.0.10")
+			if result.RequeueAfter == 0 || result.RequeueAfter > c.look {
+				t.Errorf("another look after %s, want it within %s: only answers wake earlier", result.RequeueAfter, c.look)
+			}
 			r.settled()
 		})
 	}
@@ -445,16 +447,82 @@ func TestLostContactKeepsWhatWasSeen(t *testing.T) {
 	r.expect("+Claimed +Addressed -Provisioned:SSHUnreachable -Networked:WaitingForNetwork -Configured:WaitingForServices")
 }
 
-func TestOneLostLookIsNoSilence(t *testing.T) {
+// TestAskingAnewTakesNothingBack: while a node is asked once more, as by an engine that has just started, what its conditions
+// tell of the last time stays, good or bad, and nothing is written.
+func TestAskingAnewTakesNothingBack(t *testing.T) {
+	for _, was := range []error{nil, fault.New(fault.Denied, "no"), fault.New(fault.Rejected, "another key"), fault.New(fault.Transient, "no answer")} {
+		r := site(t)
+		r.deployed()
+		r.Clock.Step(time.Hour)
+		r.prober.err = was
+		r.pass()
+		before := r.node().Status
+		r.Writes()
+		r.prober.err = fault.New(fault.Busy, "asked")
+		result := r.pass()
+		if w := r.Writes(); len(w) != 0 || result.RequeueAfter != step.Resync {
+			t.Errorf("after %v: writes %v, another look after %s; want none, and whoever asks to wake", was, w, result.RequeueAfter)
+		}
+		if diff := cmp.Diff(before, r.node().Status); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// TestAnswersAreOfThisVeryServer: what was answered before the server was imaged, or before something ran on it, is not asked for.
+func TestAnswersAreOfThisVeryServer(t *testing.T) {
 	r := site(t)
 	r.deployed()
-	r.Writes()
-	r.prober.lose = 1
-	r.pass()
-	if w := r.Writes(); len(w) != 0 {
-		t.Errorf("writes %v, want none", w)
+	seen := map[string]string{}
+	is := func(what string) {
+		t.Helper()
+		r.pass()
+		if earlier, ok := seen[r.prober.last.Of]; ok {
+			t.Errorf("an answer from %q does after %q", earlier, what)
+		}
+		seen[r.prober.last.Of] = what
 	}
-	r.expect("+Claimed +Addressed +Provisioned -Networked:WaitingForNetwork -Configured:WaitingForServices")
+	is("the first image")
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
+		n.Status.Services = []v1alpha1.ServiceResult{{Name: "network", InputHash: "1", Result: v1alpha1.ServiceFailed, Failures: 1}}
+	})
+	is("a run")
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[0].Failures = 2 })
+	is("another run")
+	edit(r, r.host(), func(h *metal3Host) { h.Status.OperationHistory.Provision.End = metav1.NewTime(r.Clock.Now()) })
+	is("another image")
+	r.pass()
+	if last := r.prober.last; seen[last.Of] != "another image" || last.Node.Name != "n0" || !last.Answered || last.MaxAge == 0 {
+		t.Errorf("asks for %+v, want any answer since", last)
+	}
+}
+
+// TestWhoIsGoneIsNotAsked: a node that is released or gone, and one whose server is off, is asked no more.
+func TestWhoIsGoneIsNotAsked(t *testing.T) {
+	remove := func(r *rig, n *v1alpha1.DataPlaneNode) {
+		if err := r.Plain.Delete(r.Context(), n); err != nil {
+			r.Fatal(err)
+		}
+	}
+	for what, change := range map[string]func(*rig){
+		"its server is off": func(r *rig) { edit(r, r.host(), func(h *metal3Host) { h.Status.PoweredOn = false }) },
+		"it is deleted":     func(r *rig) { remove(r, planned()) },
+		"it is gone": func(r *rig) {
+			edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Finalizers = nil })
+			remove(r, planned())
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := site(t)
+			r.deployed()
+			r.prober.forgotten = nil
+			change(r)
+			r.pass()
+			if !slices.Contains(r.prober.forgotten, "n0") {
+				t.Error("is asked on")
+			}
+		})
+	}
 }
 
 func TestImageChangeIsOnlyTold(t *testing.T) {

@@ -136,6 +136,30 @@ func TestMinorNewsWait(t *testing.T) {
 	}
 }
 
+// TestAskingKeepsNoNewsWaiting: news that wait are told in time although the node is being asked whenever that comes.
+func TestAskingKeepsNoNewsWaiting(t *testing.T) {
+	r := quietly(t, 1)
+	r.after(0)
+	edit(r.rig, planned(), func(n *v1alpha1.DataPlaneNode) { n.Spec = planned().Spec })
+	r.after(0)
+	edit(r.rig, r.host(), provisioned)
+	r.after(0)
+	const before = "inputs are decided for 0 of 1 services"
+	r.configured(before + ": condition InputReady of NodeSet rack tells what is missing")
+	edit(r.rig, planned(), func(n *v1alpha1.DataPlaneNode) {
+		n.Spec.Services = []v1alpha1.ServiceInput{{Name: "service-0", InputHash: "1"}}
+	})
+	r.after(0)
+	for range 2 {
+		r.after(step.Hush / 2)
+		r.prober.err = fault.New(fault.Busy, "asked")
+		r.after(0)
+		r.prober.err = nil
+	}
+	r.after(0)
+	r.configured("services are to run: status.services has those that have, DataPlaneDeployments of NodeSet rack run the others")
+}
+
 // unplanned is a node of a set with the services and a cloud, before anything is planned for it.
 func unplanned(t *testing.T, services []string) *cloudRig {
 	t.Helper()

@@ -2,12 +2,15 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,14 +18,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/provisioner/claim"
+	"github.com/rackplane/rackplane/remote/pool"
 )
 
-// workers is how many nodes are looked at side by side: most of a pass is waiting for SSH to answer.
+// workers is how many nodes are looked at side by side: most of a pass that does anything is waiting for the API server, the
+// cloud or a server that is to be adopted.
 const workers = 32
 
 // Setup registers the reconciler.
@@ -30,8 +36,15 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	if r.Quiet == nil {
 		r.Quiet = &step.Quiet{}
 	}
+	answered := make(chan event.GenericEvent)
+	asked := pool.New(r.Prober, clock.RealClock{}, waker(answered))
+	if err := mgr.Add(asked); err != nil {
+		return fmt.Errorf("node controller: %w", err)
+	}
+	r.Answers = asked
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("node").
+		WatchesRawSource(source.Channel(answered, &handler.EnqueueRequestForObject{})).
 		For(&v1alpha1.DataPlaneNode{}, builder.WithPredicates(decidedOrRun())).
 		Watches(&v1alpha1.NodeSet{}, handler.EnqueueRequestsFromMapFunc(r.ofSet), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.NetConfig{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace)).
@@ -51,6 +64,16 @@ func decidedOrRun() predicate.Predicate {
 			return !ok || !ok2 || !equality.Semantic.DeepEqual(old.Status.Services, node.Status.Services)
 		},
 	})
+}
+
+// waker wakes nodes whose answer is another than before.
+func waker(answered chan<- event.GenericEvent) func(context.Context, types.NamespacedName) {
+	return func(ctx context.Context, node types.NamespacedName) {
+		select {
+		case answered <- event.GenericEvent{Object: &v1alpha1.DataPlaneNode{ObjectMeta: metav1.ObjectMeta{Namespace: node.Namespace, Name: node.Name}}}:
+		case <-ctx.Done():
+		}
+	}
 }
 
 func request(namespace, name string) reconcile.Request {

@@ -59,7 +59,9 @@ func (p *pass) close(t Target) []change {
 		return cmp.Compare(p.rank(a.Type), p.rank(b.Type))
 	})
 	*t.Conditions = p.conditions
-	*t.ObservedGeneration = p.generation
+	if !p.isPending() {
+		*t.ObservedGeneration = p.generation
+	}
 	return p.changes
 }
 
@@ -75,19 +77,22 @@ func (p *pass) rank(condition string) int {
 }
 
 func (p *pass) set(condition string, out Outcome) {
+	old := meta.FindStatusCondition(p.conditions, condition)
+	if out.verdict == pending && old != nil {
+		return
+	}
 	status := metav1.ConditionFalse
 	switch out.verdict {
 	case done:
 		status = metav1.ConditionTrue
 	case unsure:
 		status = metav1.ConditionUnknown
-	case later, waiting, hold, lost, gone:
+	case later, waiting, hold, lost, gone, pending:
 	}
 	next := metav1.Condition{
 		Type: condition, Status: status, Reason: out.Reason(), Message: shown(out.message),
 		ObservedGeneration: p.generation, LastTransitionTime: metav1.NewTime(p.now),
 	}
-	old := meta.FindStatusCondition(p.conditions, condition)
 	if old == nil || old.Status != next.Status || old.Reason != next.Reason {
 		p.changes = append(p.changes, change{old, next})
 	}

@@ -1,7 +1,7 @@
 // Package step runs a pass over an object as a list of small steps.
 //
-// A step answers with an Outcome: done, Waiting, Later, Hold, Lost or Gone, or
-// with an error whose fault kind says what it means. This package alone turns
+// A step answers with an Outcome: done, Waiting, Later, Hold, Lost, Pending or
+// Gone, or with an error whose fault kind says what it means. This package alone turns
 // that into conditions and a ctrl.Result, and patches the status: once per
 // pass, and only when something in it changed. With a Quiet, what nobody decides
 // by (a text, one wait after another) waits up to Hush to be written with other

@@ -35,6 +35,7 @@ const (
 	hold
 	lost
 	gone
+	pending
 )
 
 // Outcome is how a step ended. The zero value is done: the condition is True and the next step runs.
@@ -76,6 +77,12 @@ func Lost(reason, message string, poll time.Duration) Outcome {
 
 // Gone ends the pass because the object itself has ceased to exist: no status is written any more.
 func Gone() Outcome { return Outcome{verdict: gone} }
+
+// Pending stops the pass while what the step needs to know is being asked for, and what its condition says may still be so: that
+// and Ready stay as they are, if they are there, else it is Waiting. Whoever asks wakes the next pass.
+func Pending(reason, message string) Outcome {
+	return Outcome{verdict: pending, reason: reason, message: message}
+}
 
 // Again asks for another pass after d at the latest, whatever else the outcome says.
 func (o Outcome) Again(d time.Duration) Outcome {

@@ -108,6 +108,8 @@ func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait
 			return 0, err
 		}
 		announce(l.Events, t, changes)
+	} else if p.isPending() {
+		return 0, nil // what earlier passes saw may still be untold, and waits no longer for it
 	}
 	l.Quiet.Told(t.Object.GetUID())
 	return 0, nil
@@ -125,6 +127,9 @@ type pass struct {
 	readiness  Outcome  // what the Ready step said, if there is one
 	after      time.Duration
 }
+
+// isPending reports whether the pass ended because something is being asked for.
+func (p *pass) isPending() bool { return p.trouble != nil && p.trouble.verdict == pending }
 
 // answer is the outcome of the whole pass.
 func (p *pass) answer() Outcome {

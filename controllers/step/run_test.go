@@ -133,6 +133,36 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestPending: while something is asked for, its condition, those after it and Ready stay as they are; what steps before it saw
+// is told, also trouble.
+func TestPending(t *testing.T) {
+	r := newRig(t)
+	done := step.Outcome{}
+	pass := func(want string, writes int, answers ...says) {
+		t.Helper()
+		r.Writes()
+		result, err := r.run(t, answers...)
+		if err != nil || result.RequeueAfter != step.Resync {
+			t.Errorf("%v, %v; want to be woken, or a resync", result, err)
+		}
+		if got := brief(r.node(t).Status.Conditions); got != want {
+			t.Errorf("conditions %s\nwant       %s", got, want)
+		}
+		if w := r.Writes(); len(w) != writes {
+			t.Errorf("writes %v, want %d", w, writes)
+		}
+	}
+	pass("+A -B:WaitingForX -Ready:WaitingForX", 1, says{"A", done, nil}, says{"B", step.Pending("WaitingForX", "x"), nil}, says{"C", done, nil})
+	if got := r.node(t).Status.ObservedGeneration; got != 0 {
+		t.Errorf("generation %d is observed, and was not", got)
+	}
+	if _, err := r.run(t, says{"A", done, nil}, says{"B", done, nil}, says{"C", done, nil}); err != nil {
+		t.Fatal(err)
+	}
+	pass("+A +B +C +Ready", 0, says{"A", done, nil}, says{"B", step.Pending("WaitingForX", "x"), nil}, says{"C", step.Hold("X", "x"), nil})
+	pass("-A:X +B +C -Ready:X", 1, says{"A", step.Later("X", "x", 0), nil}, says{"B", step.Pending("WaitingForX", "x"), nil}, says{"C", done, nil})
+}
+
 func TestConditionsRemember(t *testing.T) {
 	r := newRig(t)
 	pass := func(want string, answers ...says) {

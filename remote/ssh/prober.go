@@ -1,8 +1,7 @@
 // Package ssh is the remote.Prober and the remote.Examiner over SSH:
 // one login with a private key, one file or one script of facts read. Only the
 // host keys the caller pins are accepted, from the first connection on; nothing
-// is looked up, nothing is changed on a node, and nothing is remembered but by
-// Recent.
+// is looked up, nothing is changed on a node, and nothing is remembered.
 package ssh
 
 import (

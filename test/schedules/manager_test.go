@@ -19,6 +19,8 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/node"
 	"github.com/rackplane/rackplane/controllers/nodeset"
+	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/remote"
 )
 
 // manager is one engine. It runs in a goroutine of its own, and only between resume and paused.
@@ -45,7 +47,7 @@ func newManager(s *schedule, id int, clock *clocktesting.FakeClock) *manager {
 	recorder := quiet{}
 	m.sets = &nodeset.Reconciler{Client: writes, Reader: m.cache, Live: listsLag{live, m.cache}, Clock: clock, Events: recorder, Collection: rollout.Collection{Version: "1"}}
 	held := &leases.Leases{Client: writes, Live: live, Runner: ansibletest.New(1), Store: "s", Duration: time.Minute, Clock: clock}
-	m.nodes = &node.Reconciler{Client: writes, Reader: m.cache, Live: live, Leases: held, Random: same{}, Clock: clock, Events: recorder}
+	m.nodes = &node.Reconciler{Client: writes, Reader: m.cache, Live: live, Answers: silence{}, Leases: held, Random: same{}, Clock: clock, Events: recorder}
 	go m.run()
 	return m
 }
@@ -221,3 +223,12 @@ type listsLag struct {
 func (l listsLag) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	return l.lists.List(ctx, list, opts...)
 }
+
+// silence is that no node answers.
+type silence struct{}
+
+func (silence) Last(w remote.Wanted) (remote.Seen, error) {
+	return remote.Seen{}, fault.New(fault.Transient, "no answer from %s", w.Address)
+}
+
+func (silence) Forget(types.NamespacedName) {}

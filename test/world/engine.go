@@ -77,7 +77,7 @@ func (w *World) build(tb testing.TB, hook Hook) []controller {
 		},
 		{
 			&node.Reconciler{
-				Client: c, Reader: reader, Live: api, Prober: logins{w.Nodes, o}, Examiner: logins{w.Nodes, o}, Cloud: cloud{seen, o},
+				Client: c, Reader: reader, Live: api, Answers: &asked{logins: logins{w.Nodes, o}}, Examiner: logins{w.Nodes, o}, Cloud: cloud{seen, o},
 				Leases: held, Random: constant{}, Clock: w.Clock, Events: recorder, Quiet: &step.Quiet{},
 			},
 			func() client.ObjectList { return &v1alpha1.DataPlaneNodeList{} }, queue(),
@@ -155,6 +155,7 @@ func (w *World) round(tb testing.TB, engine []controller) (died bool) {
 		for _, key := range w.keys(tb, c.list()) {
 			w.look(tb, c, key)
 		}
+		w.ask(tb, c)
 	}
 	return false
 }
@@ -171,6 +172,9 @@ func (w *World) shuffled(tb testing.TB, engine []controller) {
 	w.order.Shuffle(len(looks), func(i, j int) { looks[i], looks[j] = looks[j], looks[i] })
 	for _, look := range looks {
 		look()
+	}
+	for _, c := range engine {
+		w.ask(tb, c)
 	}
 }
 
