@@ -79,7 +79,7 @@ func planned() *v1alpha1.DataPlaneNode {
 func newRig(t *testing.T, objects ...client.Object) *rig {
 	t.Helper()
 	r := &rig{T: t, API: steptest.New(t, objects...)}
-	r.controller = node.Reconciler{Client: r.API, Reader: r.Reader, Live: r.Reader, Answers: &r.prober, Examiner: &r.examiner, Leases: &leases.Leases{Client: r.API, Live: r.Reader, Store: "here", Clock: r.Clock}, Clock: r.Clock, Events: &events.FakeRecorder{}}
+	r.controller = node.Reconciler{Client: r.API, Reader: shared(t, r.Reader), Live: r.Reader, Answers: &r.prober, Examiner: &r.examiner, Leases: &leases.Leases{Client: r.API, Live: r.Reader, Store: "here", Clock: r.Clock}, Clock: r.Clock, Events: &events.FakeRecorder{}}
 	return r
 }
 

@@ -125,7 +125,7 @@ func (r *Reconciler) onPolicy(ctx context.Context, policy client.Object) []recon
 // withKey are the nodes of the sets that log in with the Secret, to their nodes or to their cloud.
 func (r *Reconciler) withKey(ctx context.Context, secret client.Object) []reconcile.Request {
 	var sets v1alpha1.NodeSetList
-	if err := r.Client.List(ctx, &sets, client.InNamespace(secret.GetNamespace())); err != nil {
+	if err := r.Client.List(ctx, &sets, client.InNamespace(secret.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
 		return nil // each node comes back by itself
 	}
 	var out []reconcile.Request

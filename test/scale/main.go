@@ -51,6 +51,8 @@ type Result struct {
 	Secret     Cost `json:"secret"`
 	// Outage stands in for all but Enrol when one is asked for.
 	Outage *Outage `json:"outage,omitempty"`
+	// Dead stands in for all when nodes that never answer are asked for.
+	Dead *Dead `json:"dead,omitempty"`
 }
 
 // PerNode is a cost as a whole and by each node.
@@ -67,23 +69,28 @@ func main() {
 	sizes := flag.String("sizes", "100,300,1000", "numbers of nodes, each a measurement of its own")
 	data := flag.Int("data", 4096, "bytes of data that each service has")
 	outage := flag.Duration("outage", 0, "cut the engine off from the API server for so long while the set comes up, and measure only what follows")
+	dead := flag.String("dead", "", "measure nodes that never answer SSH instead: refused (at once) or silent (until the login is given up)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measureAll(ctx, *sizes, *data, *outage); err != nil {
+	if err := measureAll(ctx, *sizes, measurement{data: *data, outage: *outage, dead: manner(*dead)}); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
 }
 
-func measureAll(ctx context.Context, sizes string, data int, outage time.Duration) error {
+func measureAll(ctx context.Context, sizes string, what measurement) error {
+	if err := what.dead.check(); err != nil {
+		return err
+	}
 	for field := range strings.SplitSeq(sizes, ",") {
 		nodes, err := strconv.ParseInt(field, 10, 32)
 		if err != nil || nodes < 10 || nodes > 5000 {
 			return fmt.Errorf("-sizes %s: use numbers from 10 to 5000, separated by commas", sizes)
 		}
-		m := &measurement{nodes: int32(nodes), data: data, outage: outage, result: Result{Nodes: int32(nodes)}}
+		m := &what
+		m.nodes, m.told, m.result = int32(nodes), 0, Result{Nodes: int32(nodes)}
 		if err := withRig(ctx, m.run); err != nil {
 			return fmt.Errorf("%d nodes: %w", nodes, err)
 		}
@@ -100,6 +107,7 @@ type measurement struct {
 	nodes  int32
 	data   int // bytes of each service
 	outage time.Duration
+	dead   manner
 	told   int32
 	result Result
 }
@@ -117,7 +125,10 @@ func (m *measurement) run(ctx context.Context, r *rig) error {
 		}
 	}
 	parts := []func(context.Context) error{m.enrol, m.up, m.rest, m.changes, m.grow}
-	if m.outage > 0 {
+	switch {
+	case m.dead != "":
+		parts = []func(context.Context) error{m.mourn}
+	case m.outage > 0:
 		parts = []func(context.Context) error{m.enrol, m.suffer}
 	}
 	for _, part := range parts {

@@ -38,6 +38,7 @@ type servers struct {
 	mu       sync.Mutex
 	at       map[string]provisioner.HostID // by address
 	networks map[string]string             // hash of the network that was applied, by address
+	dead     manner                        // of nodes that never answer; all but the first are such
 }
 
 func newServers(cloud *openstacktest.Simulator) *servers {
@@ -85,11 +86,15 @@ func (s *servers) Inventory(ctx context.Context, host provisioner.HostID) (metal
 }
 
 // Probe implements remote.Prober.
-func (s *servers) Probe(_ context.Context, target remote.Target) (remote.Seen, error) {
+func (s *servers) Probe(ctx context.Context, target remote.Target) (remote.Seen, error) {
 	s.mu.Lock()
+	dead := s.dead
 	host, ok := s.at[target.Address]
 	seen := remote.Seen{NetworkHash: s.networks[target.Address]}
 	s.mu.Unlock()
+	if dead != "" {
+		return dead.probe(ctx, target)
+	}
 	if ok {
 		if n, ok := s.Node(host); ok && n.State == provisioner.StateActive && n.Power == provisioner.PowerOn {
 			return seen, nil
