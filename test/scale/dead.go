@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -18,13 +19,13 @@ import (
 
 // Dead is what explicit pre-provisioned nodes cost of which all but one never answer.
 type Dead struct {
-	// Made is from the NodeSet made until all nodes are told not to answer, First a minute from then on, Late one after they
-	// have been told to be late.
-	Made  Cost `json:"made"`
-	First Cost `json:"first"`
-	Late  Cost `json:"late"`
-	// Seen is seconds from a change of the node that answers, its pinned host key, until the API tells what came of it, beside
-	// the others at First and at Late.
+	// Made is from the NodeSet made until all nodes are told not to answer. Early is a minute once nothing of that is left to be
+	// told, while they are still asked often, Late one when they have been told to be late.
+	Made  PerNode `json:"made"`
+	Early PerNode `json:"early"`
+	Late  PerNode `json:"late"`
+	// Seen is seconds from a result of a service on the node that answers until it tells what that means: it is logged in to in
+	// between. Once at Early, once at Late.
 	Seen [2]float64 `json:"seen"`
 }
 
@@ -34,15 +35,14 @@ type manner string
 const (
 	refused manner = "refused"
 	mute    manner = "silent"
-	// lateAfter is when nodes that never answered are late, and tried as seldom as ever.
-	lateAfter = 16 * time.Minute
+	// earlyAfter is when all that was new of them is told, lateAfter when they are late, and tried as seldom as ever.
+	earlyAfter, lateAfter = 5 * time.Minute, 18 * time.Minute
 	// muteFor is how long a login is tried.
 	muteFor = 15 * time.Second
-	// healthy answers at that name with that host key.
+	// healthy is the one that answers.
 	healthy = "compute-0000"
-	// pinned and other are host keys.
+	// pinned is the host key of all.
 	pinned = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs"
-	other  = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPPmtlzS0uzmmnmMCVxqRe9ltxYhg5KzvBLJ5BQrOxSO"
 )
 
 func (m manner) check() error {
@@ -55,10 +55,8 @@ func (m manner) check() error {
 // probe is a login: a real one, at a port where nobody listens, for those that refuse.
 func (m manner) probe(ctx context.Context, target remote.Target) (remote.Seen, error) {
 	switch {
-	case target.Address == healthy && target.HostKeys[0] == pinned:
-		return remote.Seen{}, nil
 	case target.Address == healthy:
-		return remote.Seen{}, fault.New(fault.Rejected, "another host key")
+		return remote.Seen{}, nil
 	case m == refused:
 		target.Address, target.Port = "127.0.0.1", 1
 		return ssh.Prober{}.Probe(ctx, target)
@@ -75,32 +73,36 @@ func (m *measurement) mourn(ctx context.Context) error {
 	m.servers.mu.Lock()
 	m.servers.dead = m.dead
 	m.servers.mu.Unlock()
-	m.result.Dead = &Dead{}
+	dead := &Dead{}
+	m.result.Dead = dead
 	from := m.meter.read()
-	began := time.Now()
 	if err := m.user.Create(ctx, explicit(m.nodes)); err != nil {
 		return err
 	}
 	if err := m.await(ctx, "nodes told not to answer", m.mourned(ctx)); err != nil {
 		return err
 	}
-	m.result.Dead.Made = m.meter.since(from)
+	dead.Made = m.per(from, m.nodes)
+	told := time.Now()
 	for i, part := range []struct {
-		cost *Cost
-		from time.Duration
-	}{{&m.result.Dead.First, 0}, {&m.result.Dead.Late, lateAfter}} {
-		if err := sleep(ctx, part.from-time.Since(began)); err != nil {
+		cost   *PerNode
+		after  time.Duration
+		result v1alpha1.ServiceResultState
+	}{{&dead.Early, earlyAfter, v1alpha1.ServiceFailed}, {&dead.Late, lateAfter, v1alpha1.ServiceSucceeded}} {
+		if err := sleep(ctx, part.after-time.Since(told)); err != nil {
 			return err
 		}
 		from := m.meter.read()
 		if err := sleep(ctx, resting); err != nil {
 			return err
 		}
-		*part.cost = m.meter.since(from)
+		*part.cost = m.per(from, m.nodes)
+		fmt.Fprintf(os.Stderr, "%s after all were told: %+v\n", part.after, *part.cost)
 		var err error
-		if m.result.Dead.Seen[i], err = m.repin(ctx, []string{other, pinned}[i]); err != nil {
+		if dead.Seen[i], err = m.serve(ctx, part.result); err != nil {
 			return err
 		}
+		fmt.Fprintf(os.Stderr, "seen after %.2f s\n", dead.Seen[i])
 	}
 	return nil
 }
@@ -132,23 +134,34 @@ func (m *measurement) mourned(ctx context.Context) func() (bool, error) {
 	}
 }
 
-// repin pins another host key of the node that answers, and returns how long it takes until it is told to answer with it, or not to.
-func (m *measurement) repin(ctx context.Context, key string) (float64, error) {
+// serve writes a result of the first service on the node that answers, as a deployment does, and returns how long it takes until
+// the node tells that the service failed, or no longer does.
+func (m *measurement) serve(ctx context.Context, result v1alpha1.ServiceResultState) (float64, error) {
+	node := &v1alpha1.DataPlaneNode{}
+	key := client.ObjectKey{Namespace: namespace, Name: healthy}
+	if err := m.user.Get(ctx, key, node); err != nil {
+		return 0, err
+	}
+	if len(node.Spec.Services) == 0 {
+		return 0, fmt.Errorf("DataPlaneNode %s: no input is decided", key)
+	}
+	old := node.DeepCopy()
+	first := node.Spec.Services[0]
+	node.Status.Services = []v1alpha1.ServiceResult{{Name: first.Name, InputHash: first.InputHash, Result: result, Message: "simulated", FinishedAt: metav1.Now()}}
 	began := time.Now()
-	patch := fmt.Appendf(nil, `{"spec":{"nodes":{%q:{"sshHostKeys":[%q]}}}}`, healthy, key)
-	if err := m.user.Patch(ctx, explicit(0), client.RawPatch(types.MergePatchType, patch)); err != nil {
+	if err := m.user.Status().Patch(ctx, node, client.MergeFrom(old)); err != nil {
 		return 0, err
 	}
 	for {
-		var node v1alpha1.DataPlaneNode
-		if err := m.user.Get(ctx, client.ObjectKey{Namespace: namespace, Name: healthy}, &node); err != nil {
+		if err := m.user.Get(ctx, key, node); err != nil {
 			return 0, err
 		}
-		if apimeta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned) == (key == pinned) {
+		c := apimeta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionConfigured)
+		if failed := c != nil && c.Reason == v1alpha1.ReasonServiceFailed; failed == (result == v1alpha1.ServiceFailed) {
 			return time.Since(began).Seconds(), nil
 		}
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
-			return 0, errors.Join(err, errors.New("the change was not seen"))
+			return 0, errors.Join(err, errors.New("the result was not seen"))
 		}
 	}
 }
