@@ -21,11 +21,11 @@ type asked struct {
 
 // Last implements remote.Answers.
 func (a *asked) Last(w remote.Wanted) (remote.Seen, error) {
-	return a.roster.Last(w, a.World.Clock.Now())
+	return a.roster.Last(w, a.Clock.Now())
 }
 
 // Forget implements remote.Answers.
-func (a *asked) Forget(node types.NamespacedName) { a.roster.Forget(node) }
+func (a *asked) Forget(name types.NamespacedName) { a.roster.Forget(name) }
 
 // ask asks the nodes that the controller wants to know of, if it is theirs, and has it look at those that are woken.
 func (w *World) ask(tb testing.TB, c controller) {
@@ -44,10 +44,10 @@ func (w *World) ask(tb testing.TB, c controller) {
 
 // all asks all that are due and returns those that are to be looked at for it.
 func (a *asked) all(ctx context.Context) (woken []types.NamespacedName) {
-	for jobs := a.roster.Take(a.World.Clock.Now()); len(jobs) > 0; jobs = a.roster.Take(a.World.Clock.Now()) {
+	for jobs := a.roster.Take(a.Clock.Now()); len(jobs) > 0; jobs = a.roster.Take(a.Clock.Now()) {
 		for _, job := range jobs {
 			seen, err := a.Probe(ctx, job.Target)
-			if a.roster.Told(job, seen, err, a.World.Clock.Now()) {
+			if a.roster.Told(job, seen, err, a.Clock.Now()) {
 				woken = append(woken, job.Node())
 			}
 		}
