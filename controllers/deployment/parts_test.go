@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func largest(nodes int) snapshot {
 	var inventory, known strings.Builder
 	for i := range nodes {
 		name := fmt.Sprintf("rack7-row12-compute-%04d", i)
-		s.Nodes = append(s.Nodes, target{Name: name, UID: types.UID(fmt.Sprintf("%x", random(16)))})
+		s.Nodes = append(s.Nodes, target{Name: name, UID: types.UID(hex.EncodeToString(random(16)))})
 		s.Targets[name] = fmt.Sprintf("10.%d.%d.10:22", i/250, i%250)
 		fmt.Fprintf(&inventory, "    %s:\n      ansible_host: 10.%d.%d.10\n      canonical_hostname: %s.ctlplane.example.com\n", name, i/250, i%250, name)
 		for _, n := range []string{"ctlplane", "internalapi", "storage", "tenant", "external"} {
@@ -52,7 +53,7 @@ func largest(nodes int) snapshot {
 		}
 	}
 	s.Inventory, s.KnownHosts = []byte(inventory.String()), []byte(known.String())
-	hash := func(string, int) string { return fmt.Sprintf("%x", random(8)) }
+	hash := func(string, int) string { return hex.EncodeToString(random(8)) }
 	s.setHashes(hash)
 	return s
 }

@@ -2,6 +2,7 @@ package deployment_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -109,7 +110,7 @@ func TestOneNodeThatFailsKeepsItsRunOpen(t *testing.T) {
 			refusing := true
 			r.Inject = func(_ string, obj client.Object) error {
 				if refusing && obj.GetName() == "n1" {
-					return apierrors.NewForbidden(schema.GroupResource{Resource: "dataplanenodes"}, "n1", fmt.Errorf("not now")) // a pass without an answer writes no status at all
+					return apierrors.NewForbidden(schema.GroupResource{Resource: "dataplanenodes"}, "n1", errors.New("not now")) // a pass without an answer writes no status at all
 				}
 				return nil
 			}
