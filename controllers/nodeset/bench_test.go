@@ -3,6 +3,7 @@ package nodeset_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +42,7 @@ func (s *shared) List(ctx context.Context, list client.ObjectList, opts ...clien
 // write nothing and read nothing live.
 func BenchmarkNoOp(b *testing.B) {
 	for _, size := range []int{100, 1000, 5000} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) { benchmarkNoOp(b, size) })
+		b.Run(strconv.Itoa(size), func(b *testing.B) { benchmarkNoOp(b, size) })
 	}
 }
 
@@ -90,8 +91,8 @@ func bonded(set *v1alpha1.NodeSet, objects []client.Object) {
 		case *v1alpha1.NetConfig:
 			for i, name := range []string{"storage", "storagemgmt", "tenant"} {
 				vlan := int32(30 + i)
-				n := v1alpha1.Network{Name: name, Subnets: []v1alpha1.Subnet{{Name: "a", CIDR: fmt.Sprintf("172.%d.0.0/16", 18+i), VLAN: &vlan,
-					AllocationRanges: []v1alpha1.AllocationRange{{Start: fmt.Sprintf("172.%d.0.10", 18+i), End: fmt.Sprintf("172.%d.255.250", 18+i)}}}}}
+				n := v1alpha1.Network{Name: name, Subnets: []v1alpha1.Subnet{{Name: "a", CIDR: fmt.Sprintf("172.%d.0.0/16", 18+i), VLAN: &vlan}}}
+				n.Subnets[0].AllocationRanges = []v1alpha1.AllocationRange{{Start: fmt.Sprintf("172.%d.0.10", 18+i), End: fmt.Sprintf("172.%d.255.250", 18+i)}}
 				obj.Spec.Networks = append(obj.Spec.Networks, n)
 			}
 			obj.Spec.Networks[0].Subnets[0].CIDR = "10.0.0.0/16"

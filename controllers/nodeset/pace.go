@@ -60,7 +60,7 @@ func (p *pace) passed(set types.NamespacedName, began time.Time) {
 
 // around returns the reconciler with its passes noted.
 func (p *pace) around(r reconcile.Reconciler) reconcile.Reconciler {
-	return reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	return reconcile.Func(func(ctx context.Context, req reconcile.Request) (step.Result, error) {
 		defer p.passed(req.NamespacedName, p.clock.Now())
 		return r.Reconcile(ctx, req)
 	})

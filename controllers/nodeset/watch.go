@@ -40,6 +40,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.AddressBlock{}, p.enqueue(r.onBlock)).
 		Watches(&metal3v1alpha1.BareMetalHost{}, p.enqueue(r.takers), builder.WithPredicates(changes(hands))).
 		Watches(&metal3v1alpha1.BareMetalHost{}, p.enqueue(r.short)).
+		Watches(&metal3v1alpha1.HardwareData{}, p.enqueue(r.takers), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.HostClaimPolicy{}, p.enqueue(r.onPolicy)).
 		WatchesMetadata(&corev1.Secret{}, p.enqueue(r.readersOf(secretKind)), builder.WithPredicates(inputs.UserMade())).
 		WatchesMetadata(&corev1.ConfigMap{}, p.enqueue(r.readersOf(configMapKind))).

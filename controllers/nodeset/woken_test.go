@@ -88,7 +88,7 @@ func TestNothingRunsAgainByOldResults(t *testing.T) {
 		t.Fatalf("%d deployments, want 1", n)
 	}
 	r.settled()
-	r.controller.Reader = forgetful{r.API.Reader}
+	r.controller.Reader = forgetful{r.Reader}
 	for range 2 {
 		r.pass()
 	}
