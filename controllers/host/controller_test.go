@@ -193,7 +193,15 @@ func TestJourney(t *testing.T) {
 	}
 	data := &metal3v1alpha1.HardwareData{}
 	if err := r.client.Get(t.Context(), key, data); err != nil || data.Spec.HardwareDetails == nil {
-		t.Errorf("HardwareData: %v", err)
+		t.Fatalf("HardwareData: %v", err)
+	}
+	if diff := cmp.Diff(provisionertest.Hardware(), *data.Spec.HardwareDetails); diff != "" {
+		t.Errorf("HardwareData is not what was found (-want +got):\n%s", diff)
+	}
+	brief := provisionertest.Hardware()
+	brief.CPU.Flags, brief.Storage[0].AlternateNames = nil, nil
+	if diff := cmp.Diff(&brief, h.Status.HardwareDetails); diff != "" {
+		t.Errorf("status.hardware is not that without flags and further names (-want +got):\n%s", diff)
 	}
 	r.wantQuiet()
 	if err := r.client.Create(t.Context(), &corev1.Secret{

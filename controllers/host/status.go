@@ -183,7 +183,7 @@ func (p *pass) keepInventory(ctx context.Context) error {
 		return fmt.Errorf("read HardwareData %s: %w", client.ObjectKeyFromObject(p.host), err)
 	}
 	if !fresh && err == nil && data.Spec.HardwareDetails != nil {
-		p.host.Status.HardwareDetails = data.Spec.HardwareDetails.DeepCopy()
+		p.host.Status.HardwareDetails = shown(data.Spec.HardwareDetails)
 		return nil
 	}
 	found, inventoryErr := p.Provisioner.Inventory(ctx, p.want.Host)
@@ -193,8 +193,19 @@ func (p *pass) keepInventory(ctx context.Context) error {
 	if inventoryErr != nil {
 		return inventoryErr
 	}
-	p.host.Status.HardwareDetails = &found
+	p.host.Status.HardwareDetails = shown(&found)
 	return p.writeHardwareData(ctx, data, found)
+}
+
+// shown is hardware as a host's status tells it: without the flags of its processor and the further names of its disks, which are
+// most of it and are told by its HardwareData. Every write of the host would carry them, and bring them to everyone who watches.
+func shown(found *metal3v1alpha1.HardwareDetails) *metal3v1alpha1.HardwareDetails {
+	d := found.DeepCopy()
+	d.CPU.Flags = nil
+	for i := range d.Storage {
+		d.Storage[i].AlternateNames = nil
+	}
+	return d
 }
 
 // sameHardware reports whether both are known and say the same of what is decided by.

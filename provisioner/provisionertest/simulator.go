@@ -145,9 +145,11 @@ func Hardware() metal3v1alpha1.HardwareDetails {
 	return metal3v1alpha1.HardwareDetails{
 		SystemVendor: metal3v1alpha1.HardwareSystemVendor{Manufacturer: "Rackplane", ProductName: "Simulated"},
 		RAMMebibytes: 262144,
-		CPU:          metal3v1alpha1.CPU{Arch: "x86_64", Count: 32},
+		CPU:          metal3v1alpha1.CPU{Arch: "x86_64", Count: 32, Flags: []string{"lm", "vmx"}},
 		NIC:          []metal3v1alpha1.NIC{{Name: "nic0", MAC: "52:54:00:00:00:01", SpeedGbps: 25, PXE: true}},
-		Storage:      []metal3v1alpha1.Storage{{Name: "/dev/sda", SizeBytes: 480 * metal3v1alpha1.GigaByte, Type: metal3v1alpha1.SSD}},
+		Storage: []metal3v1alpha1.Storage{{
+			Name: "/dev/sda", AlternateNames: []string{"/dev/disk/by-path/pci-0000:00:05.0"}, SizeBytes: 480 * metal3v1alpha1.GigaByte, Type: metal3v1alpha1.SSD,
+		}},
 	}
 }
 
