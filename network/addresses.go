@@ -16,8 +16,10 @@ type Holder struct {
 	Node string
 	// Wants are the node's networks.
 	Wants []v1alpha1.NodeNetwork
-	// Held are the addresses decided earlier.
+	// Held are the addresses decided earlier. Unless they are only Planned they are in force: a server runs with them.
 	Held []v1alpha1.Address
+	// Planned means that no server runs with what is held yet, so that other addresses may be planned instead.
+	Planned bool
 	// Granted are the addresses that the Ledger holds for the node, whether they have been written into it or not: nobody
 	// else gets them. Without a Ledger there are none.
 	Granted []netip.Addr
@@ -47,7 +49,8 @@ type AddressProblem struct {
 // PlanAddresses plans the addresses of all holders together.
 //
 // An address that is held and still wanted (same network and subnet, inside its cidr, the fixed one if one is asked for)
-// stays, even when ranges have moved away from it. Then fixedIPs are given, which may lie outside allocationRanges and in
+// stays, even when ranges have moved away from it. One that is in force stays whatever is asked for, and what it goes against
+// is told: elsewhere the server would be sought in vain. Then fixedIPs are given, which may lie outside allocationRanges and in
 // excludeAddresses, but never take what another node keeps: two nodes cannot swap addresses in one step. The rest get the
 // lowest free address of allocationRanges, one that is granted to the node before any other. The order of holders does not
 // matter. A node whose address is granted to another one keeps it until a fixed one is asked for, and is told: moving a
@@ -77,6 +80,7 @@ type want struct {
 	node      string
 	pool      *pool
 	held      netip.Addr // zero when none
+	inForce   bool       // a server runs with it
 	subnet    string     // resolved, or the held one's while the want cannot be resolved
 	fixed     netip.Addr // zero when none is asked for
 	asked     string     // the field that asks for it; fixedIP when empty
@@ -133,14 +137,15 @@ func (w *want) field() string {
 	return cmp.Or(w.asked, "networks["+w.Name+"].fixedIP")
 }
 
-// recall finds the address held for the want. While the want cannot be resolved, any address on the network counts.
+// recall finds the address held for the want. While the want cannot be resolved, and while a server runs with it, any address on
+// the network counts.
 func (w *want) recall(h *Holder) {
 	for _, a := range h.Held {
-		if a.Network != w.Name || (a.Subnet != w.subnet && w.subnet != "") {
+		if a.Network != w.Name || (h.Planned && a.Subnet != w.subnet && w.subnet != "") {
 			continue
 		}
 		if addr, err := netip.ParseAddr(a.Address); err == nil {
-			w.held, w.subnet = addr, a.Subnet
+			w.held, w.subnet, w.inForce = addr, a.Subnet, !h.Planned
 			return
 		}
 	}
@@ -160,6 +165,7 @@ func (w *want) fix(ansibleHost string) {
 		}
 		if a, err := w.pool.Inside(ansibleHost); err == nil && !slices.Contains(w.pool.reserved, a) {
 			w.fixed, w.asked = a, "ansible.ansibleHost"
+			w.inForce = w.inForce && a == w.held // where it answers is told by whoever moved it
 		}
 		return
 	}
@@ -182,6 +188,31 @@ func (p *addressPlanner) grantHeld() {
 			p.keep(w)
 		}
 	}
+	for _, w := range p.wants {
+		if w.inForce && w.problem == "" && !w.address.IsValid() && p.free(w.held, w.node) {
+			p.give(w, w.held)
+			w.problem = fmt.Sprintf("node %s holds address %s, which %s: take the change back, or delete the node, so that it comes back with another address",
+				w.node, w.held, w.against())
+		}
+	}
+}
+
+// free reports whether nobody else has an address, and none is to have it.
+func (p *addressPlanner) free(a netip.Addr, node string) bool {
+	granted := p.granted[a]
+	return p.owner[a] == "" && (granted == "" || granted == node)
+}
+
+// against says what does not allow the held address any more.
+func (w *want) against() string {
+	switch {
+	case !w.pool.Prefix.Contains(w.held):
+		return fmt.Sprintf("is outside %s of %s", w.pool.Prefix, w.pool)
+	case slices.Contains(w.pool.reserved, w.held):
+		return fmt.Sprintf("is the gateway, network or broadcast address of %s", w.pool)
+	default:
+		return fmt.Sprintf("is not %s %s", w.field(), w.fixed)
+	}
 }
 
 func (w *want) stays() bool {
@@ -199,6 +230,9 @@ func (p *addressPlanner) keep(w *want) {
 			w.held, w.node, other, BlockName(w.held), w.Name))
 	case p.owner[w.held] == "":
 		p.give(w, w.held)
+		if w.problem == "" {
+			w.subnet = w.pool.Name
+		}
 	}
 }
 

@@ -69,12 +69,30 @@ func TestPlanAddresses(t *testing.T) {
 				"e/a ctlplane=192.168.122.7", "e/b ctlplane=192.168.122.101",
 			},
 		},
-		{"held outside the cidr, or now the gateway, moves", site(), []Holder{
-			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.1.7")}},
-			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.1")}},
-			{Node: "e/c", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "nonsense")}},
+		{"held outside the cidr, or now the gateway, moves before a server runs with it", site(), []Holder{
+			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.1.7")}, Planned: true},
+			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.1")}, Planned: true},
+			{Node: "e/c", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "nonsense")}, Planned: true},
 		}, []string{
 			"e/a ctlplane=192.168.122.100", "e/b ctlplane=192.168.122.101", "e/c ctlplane=192.168.122.102",
+		}},
+		{"in force stays, whatever is asked for now", site(), []Holder{
+			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.1.7")}},
+			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.1")}},
+			{Node: "e/c", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}},
+			{Node: "e/d", Wants: ctl},
+		}, []string{
+			"e/a ctlplane=192.168.1.7", "e/b ctlplane=192.168.122.1", "e/c ctlplane=192.168.122.100", "e/d ctlplane=192.168.122.101",
+			"e/a ctlplane! node e/a holds address 192.168.1.7, which is outside 192.168.122.0/24 of subnet r7 of network ctlplane: take the change back, or delete the node, so that it comes back with another address",
+			"e/b ctlplane! node e/b holds address 192.168.122.1, which is the gateway, network or broadcast address of subnet r7 of network ctlplane: take the change back, or delete the node, so that it comes back with another address",
+			"e/c ctlplane! node e/c holds address 192.168.122.100, which is not networks[ctlplane].fixedIP 192.168.122.9: take the change back, or delete the node, so that it comes back with another address",
+		}},
+		{"in force in another subnet stays, and moves where it is told to answer", site(), []Holder{
+			{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{{Network: "ctlplane", Subnet: "r8", Address: "10.8.0.4"}}},
+			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.50")}, AnsibleHost: "192.168.122.51"},
+		}, []string{
+			"e/a ctlplane=10.8.0.4", "e/b ctlplane=192.168.122.51",
+			"e/a ctlplane! node e/a holds address 10.8.0.4, which is outside 192.168.122.0/24 of subnet r7 of network ctlplane: take the change back, or delete the node, so that it comes back with another address",
 		}},
 		{"held twice goes to the first", site(), []Holder{
 			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.105")}},
@@ -90,27 +108,27 @@ func TestPlanAddresses(t *testing.T) {
 			"e/a ctlplane=192.168.122.101", "e/b ctlplane=192.168.122.100", "e/c ctlplane=192.168.122.9",
 		}},
 		{"fixed replaces held", site(), []Holder{
-			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}},
+			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}, Planned: true},
 		}, []string{
 			"e/a ctlplane=192.168.122.9",
 		}},
 		{"a chain of moves", site(), []Holder{
-			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.8"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.7")}},
-			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.8")}},
+			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.8"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.7")}, Planned: true},
+			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.8")}, Planned: true},
 		}, []string{
 			"e/a ctlplane=192.168.122.8", "e/b ctlplane=192.168.122.9",
 		}},
 		{"two cannot swap at once", site(), []Holder{
-			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.8")}},
-			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.8"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.9")}},
+			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.9"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.8")}, Planned: true},
+			{Node: "e/b", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.8"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.9")}, Planned: true},
 		}, []string{
 			"e/a ctlplane=192.168.122.8", "e/b ctlplane=192.168.122.9",
 			"e/a ctlplane! networks[ctlplane].fixedIP 192.168.122.9 of node e/a is held by node e/b: choose another address for one of them",
 			"e/b ctlplane! networks[ctlplane].fixedIP 192.168.122.8 of node e/b is held by node e/a: choose another address for one of them",
 		}},
 		{"fixed clashes with held: both keep what they have", site(), []Holder{
-			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.101"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}},
-			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.101")}},
+			{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane", fixed("192.168.122.101"))}, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}, Planned: true},
+			{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.101")}, Planned: true},
 			{Node: "e/c", Wants: ctl},
 		}, []string{
 			"e/a ctlplane=192.168.122.100", "e/b ctlplane=192.168.122.101", "e/c ctlplane=192.168.122.102",
@@ -155,7 +173,7 @@ func TestPlanAddresses(t *testing.T) {
 			`e/a gone! networks[].name "gone" is not in the NetConfig, which has ctlplane, internalapi, tenant, storage, leaf: correct the name or add the network`,
 			`e/b ctlplane! subnet r7b of network ctlplane: gateway "x" is not an IP address: correct it`,
 		}},
-		{"another subnet is another address", site(), []Holder{{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{{Network: "ctlplane", Subnet: "r6", Address: "192.168.122.110"}}}}, []string{
+		{"another subnet is another address", site(), []Holder{{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{{Network: "ctlplane", Subnet: "r6", Address: "192.168.122.110"}}, Planned: true}}, []string{
 			"e/a ctlplane=192.168.122.100",
 		}},
 		{"listed twice", site(), []Holder{{Node: "e/a", Wants: []v1alpha1.NodeNetwork{on("ctlplane"), on("ctlplane")}}}, []string{
@@ -220,6 +238,9 @@ func drawHolders(t *rapid.T) []Holder {
 		}
 		if rapid.IntRange(0, 4).Draw(t, "pre-provisioned") == 0 {
 			h.AnsibleHost = address("answers on")
+		}
+		if rapid.Bool().Draw(t, "planned") {
+			h.Planned = true
 		}
 		holders = append(holders, h)
 	}
@@ -346,5 +367,31 @@ func BenchmarkPlanAddresses1000x3(b *testing.B) {
 				PlanAddresses(s, holders)
 			}
 		})
+	}
+}
+
+// TestUndoneChangesMoveNobody: a cidr that is mistyped and put right leaves servers that run where they are, in any order.
+func TestUndoneChangesMoveNobody(t *testing.T) {
+	ctl := []v1alpha1.NodeNetwork{on("ctlplane")}
+	servers := []Holder{
+		{Node: "e/a", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.101")}},
+		{Node: "e/b", Wants: ctl, Held: []v1alpha1.Address{held("ctlplane", "192.168.122.100")}},
+	}
+	mistyped := with(func(s *v1alpha1.Subnet) {
+		s.CIDR, s.Gateway, s.AllocationRanges = "192.168.112.0/24", "192.168.112.1", []v1alpha1.AllocationRange{{Start: "192.168.112.100", End: "192.168.112.110"}}
+	})
+	for _, step := range []struct {
+		nets v1alpha1.NetConfigSpec
+		told int
+	}{{mistyped, 2}, {site(), 0}} {
+		plan := PlanAddresses(read(step.nets), servers)
+		if len(plan.Unmet) != step.told {
+			t.Errorf("told %v, want %d", plan.Unmet, step.told)
+		}
+		for i := range servers {
+			if diff := cmp.Diff(servers[i].Held, plan.Addresses[servers[i].Node]); diff != "" {
+				t.Errorf("%s moves (-held +planned):\n%s", servers[i].Node, diff)
+			}
+		}
 	}
 }

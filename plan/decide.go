@@ -154,7 +154,7 @@ func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, site network.Si
 			continue
 		}
 		holder := network.Holder{
-			Node: OwnerOf(node).String(), Held: node.Spec.Networks, Granted: granted[network.Identity{Node: node.Name, UID: node.UID}],
+			Node: OwnerOf(node).String(), Held: node.Spec.Networks, Planned: !w.inForce(node), Granted: granted[network.Identity{Node: node.Name, UID: node.UID}],
 		}
 		owner := w.SetOf(node)
 		if leaving := !node.DeletionTimestamp.IsZero() || owner == nil; leaving {
@@ -176,6 +176,13 @@ func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, site network.Si
 		}
 	}
 	return plan.Addresses
+}
+
+// inForce reports whether a server may run with the node's addresses. Only of a node that was looked at, and has neither run
+// nor been handed over its host, that is known not to be so: a status may be lost, and a file has none.
+func (w *World) inForce(node *v1alpha1.DataPlaneNode) bool {
+	host := w.Host(node.Spec.Host)
+	return len(node.Status.Conditions) == 0 || HasRun(node) || (host != nil && host.HandedOverBy(OwnerOf(node)))
 }
 
 func (w *World) granted() map[network.Identity][]netip.Addr {

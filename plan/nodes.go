@@ -119,6 +119,11 @@ func Begun(d *v1alpha1.DataPlaneDeployment) bool {
 	return d.Status.InputsSecret != "" || len(d.Status.Runs) > 0
 }
 
+// HasRun reports whether the node's server is known to have run: it was provisioned, or has results.
+func HasRun(node *v1alpha1.DataPlaneNode) bool {
+	return len(node.Status.Services) > 0 || meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned)
+}
+
 // MayRun reports whether services may run on the node: it answers, and one that was there before has been looked at.
 func MayRun(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode) bool {
 	return meta.IsStatusConditionTrue(node.Status.Conditions, v1alpha1.ConditionProvisioned) && Adopted(set, node)

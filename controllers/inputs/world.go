@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"strconv"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
@@ -106,13 +105,14 @@ func (w *Worlds) sumNodes(s *Seen) {
 	}
 }
 
-// sumOfNode identifies a node but for what no plan reads: annotations, results, and conditions other than whether there are any.
+// sumOfNode identifies a node but for what no plan reads: annotations, and of results and conditions more than whether there are any
+// and whether it has run.
 func sumOfNode(node *v1alpha1.DataPlaneNode) Version {
 	n := *node
 	n.ResourceVersion, n.Annotations, n.ManagedFields = "", nil, nil
-	looked := len(n.Status.Conditions) > 0
+	looked, ran := len(n.Status.Conditions) > 0, plan.HasRun(node)
 	n.Status.Services, n.Status.Conditions = nil, nil
-	return sumOf("DataPlaneNode "+strconv.FormatBool(looked), n)
+	return sumOf(fmt.Sprintf("DataPlaneNode %t %t", looked, ran), n)
 }
 
 // sumOf identifies an object. Should one be no JSON after all, it is like no other.
