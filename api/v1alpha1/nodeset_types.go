@@ -302,7 +302,8 @@ type NodeNetwork struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-zA-Z0-9][a-zA-Z0-9_.-]*$')",message="subnetName must begin with a letter or digit and hold letters, digits, dots, dashes and underscores alone"
 	SubnetName string `json:"subnetName,omitempty"`
-	// fixedIP asks for this very address, which may lie outside the allocation ranges.
+	// fixedIP asks for this very address, which may lie outside the allocation ranges. A server that runs keeps the address
+	// it has all the same, and Planned tells: delete its node to have it come back with this one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="self == '' || isIP(self)",message="fixedIP must be an IP address such as 192.168.122.10 or fd00:122::10"
