@@ -62,11 +62,11 @@ image: ## The node image for servers, qcow2 and raw with checksums: Debian 13 an
 ##@ Test
 # The suites that mostly wait, for machines and for leases, the longest first. go test begins with what is named first, and
 # one more package at a time than there are cores leaves none of these idle meanwhile.
-WAITING := ./test/e2e ./test/takeover
+WAITING := ./playbooks/onhosts ./test/e2e ./test/takeover
 
 .PHONY: test
 test: vet-modules test-deps build ## All tests: unit, API, crash, adapters and the demo itself on a real Ironic
-	@echo "the demo comes first and takes some ten minutes; what is done beside it is told after it"
+	@echo "services on hosts come first and take some twenty minutes; what is done beside them is told after them"
 	go test -timeout 40m -p $$(($$(nproc) + 1)) $(WAITING) ./...
 
 .PHONY: e2e-openstack
