@@ -108,7 +108,7 @@ func (d *Decision) Message() string {
 	return Summary(problems)
 }
 
-// Few names nodes in a bounded length.
+// Few names the first of many things, such as nodes, and counts the rest.
 func Few(names []string) string {
 	if len(names) <= shown {
 		return strings.Join(names, ", ")

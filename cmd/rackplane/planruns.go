@@ -79,11 +79,7 @@ func (s *setPlan) addRuns(in plan.Set, inv plan.Inventory, world *plan.World, be
 	}
 	why := reasons{now: plan.NewHashes(inv.Inventory, in.Services, playbooks.Collection()), coming: world.Coming(in.NodeSet.Namespace, time.Now()) > 0}
 	why.before = before.inputs[in.NodeSet.Namespace+"/"+in.NodeSet.Name]
-	for _, service := range in.Services {
-		if service.Global {
-			why.global = append(why.global, service.Name)
-		}
-	}
+	why.global = globalServices(in)
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
 		if n.Change == "delete" || !inv.Has(n.Name) {
@@ -98,6 +94,17 @@ func (s *setPlan) addRuns(in plan.Set, inv plan.Inventory, world *plan.World, be
 			s.run(n.Name, services)
 		}
 	}
+}
+
+// globalServices are the names of those that a node which comes or goes makes run on the others.
+func globalServices(in plan.Set) []string {
+	var names []string
+	for _, service := range in.Services {
+		if service.Global {
+			names = append(names, service.Name)
+		}
+	}
+	return names
 }
 
 // run adds a node with the services to run on it.
@@ -151,7 +158,7 @@ func (r reasons) why(service string, old *v1alpha1.DataPlaneNode, n *nodePlan) s
 		due.Why = "what it got before is not what it ran with"
 	}
 	if len(due.Changed) > 0 {
-		due.Why = "changed: " + some(due.Changed)
+		due.Why = "changed: " + plan.Few(due.Changed)
 	}
 	if r.coming && result.Result == v1alpha1.ServiceSucceeded && slices.Contains(r.global, service) {
 		due.Why += "; runs once no more nodes come"
@@ -169,12 +176,7 @@ func (s setPlan) movement() string {
 	for _, n := range s.Nodes {
 		moves[n.Change == "create" || n.Change == "delete"]++
 	}
-	var global []string
-	for _, service := range s.inputs.Services {
-		if service.Global {
-			global = append(global, service.Name)
-		}
-	}
+	global := globalServices(s.inputs)
 	if moves[true] == 0 || moves[false] == 0 || len(global) == 0 {
 		return ""
 	}
@@ -200,15 +202,6 @@ func (s setPlan) runs(b *bytes.Buffer) error {
 		}
 	}
 	return nil
-}
-
-// some lists the first of many things and counts the rest.
-func some(things []string) string {
-	const few = 5
-	if len(things) <= few+1 {
-		return strings.Join(things, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(things[:few], ", "), len(things)-few)
 }
 
 // several names the first of many nodes and counts them.

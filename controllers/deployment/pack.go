@@ -32,6 +32,9 @@ const (
 	maxPart = 180 << 10
 	// maxParts is how many Secrets one snapshot may take.
 	maxParts = 64
+	// maxArchive is how large a snapshot may be unpacked, in bytes; 5,000 nodes take an eighth of it (TestNoObjectIsTooLarge). Whoever may write Secrets could
+	// else have a few of them unpack to more than the engine has memory.
+	maxArchive = 128 << 20
 )
 
 // pack writes the snapshot as an archive and sets its digest.
@@ -64,7 +67,7 @@ func (s *snapshot) pack() ([]byte, error) {
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("pack the snapshot: %w", err)
 	}
-	s.digest = digest(archive.Bytes())
+	s.digest, s.size = digest(archive.Bytes()), archive.Len()
 	z := gzip.NewWriter(&packed)
 	_, err = z.Write(archive.Bytes())
 	if err := errors.Join(err, z.Close()); err != nil {
@@ -82,7 +85,10 @@ func unpack(packed []byte, sum string) (snapshot, error) {
 	if err != nil {
 		return damaged(err)
 	}
-	archive, err := io.ReadAll(z)
+	archive, err := io.ReadAll(io.LimitReader(z, maxArchive+1))
+	if err == nil && len(archive) > maxArchive {
+		err = fmt.Errorf("it is larger than %d KiB", maxArchive>>10)
+	}
 	if err != nil {
 		return damaged(err)
 	}

@@ -103,10 +103,10 @@ func (p *pass) store(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	parts := cut(packed)
-	if len(parts) > maxParts {
-		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf("DataPlaneDeployment %s: the inputs of its %d nodes take %d KiB packed, more than the %d KiB that are kept for a deployment: "+
+	if len(parts) > maxParts || p.snapshot.size > maxArchive {
+		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf("DataPlaneDeployment %s: the inputs of its %d nodes take %d KiB, packed %d KiB, and no more than %d and %d KiB are kept for a deployment: "+
 			"make deployments with fewer nodes each in spec.nodes, or give its DataPlaneServices smaller data sources",
-			p.deployment.Name, len(p.snapshot.Nodes), len(packed)>>10, maxParts*maxPart>>10)), nil
+			p.deployment.Name, len(p.snapshot.Nodes), p.snapshot.size>>10, len(packed)>>10, maxArchive>>10, maxParts*maxPart>>10)), nil
 	}
 	for i := 1; i < len(parts); i++ {
 		name := partName(p.deployment.Name, p.snapshot.digest, i)

@@ -1,6 +1,8 @@
 package deployment
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -20,6 +22,7 @@ import (
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
+	"github.com/rackplane/rackplane/fault"
 )
 
 // largest is a snapshot of as many nodes with five networks, three host keys each that stand in the inventory too, hashes of
@@ -116,7 +119,7 @@ func TestNoObjectIsTooLarge(t *testing.T) {
 			t.Errorf("Secret %s can change, or is nobody's", all[i].Name)
 		}
 	}
-	t.Logf("5,000 nodes: %d Secrets, %d KiB as JSON", len(all), total>>10)
+	t.Logf("5,000 nodes: %d KiB, %d Secrets, %d KiB as JSON", p.snapshot.size>>10, len(all), total>>10)
 	want.digest = p.snapshot.digest
 	if !reflect.DeepEqual(want, recalled(t, p)) {
 		t.Error("the snapshot has changed")
@@ -146,6 +149,30 @@ func TestSnapshotThatIsTooLarge(t *testing.T) {
 		if !strings.Contains(out.Message(), word) {
 			t.Errorf("%q does not tell %q", out.Message(), word)
 		}
+	}
+}
+
+// TestSnapshotThatUnpacksWithoutEnd: a few Secrets that somebody wrote do not take the engine's memory.
+func TestSnapshotThatUnpacksWithoutEnd(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	zeros := make([]byte, 1<<20)
+	for range maxArchive/len(zeros) + 1 {
+		if _, err := z.Write(zeros); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unpack(packed.Bytes(), "x"); !fault.Is(err, fault.Rejected) || !strings.Contains(err.Error(), "larger than 131072 KiB") {
+		t.Errorf("%d KiB that unpack to more than %d: %v", packed.Len()>>10, maxArchive>>10, err)
+	}
+	s := snapshot{Inventory: make([]byte, maxArchive)}
+	p, api := passOf(t, s)
+	out, err := p.store(t.Context())
+	if err != nil || out.IsDone() || !strings.Contains(out.Message(), "make deployments with fewer nodes") || len(secrets(t, api)) > 0 {
+		t.Errorf("one of our own that nobody could read again: %q, %v, %d Secrets", out.Message(), err, len(secrets(t, api)))
 	}
 }
 

@@ -40,6 +40,8 @@ type snapshot struct {
 	Targets map[string]string
 	// digest identifies the snapshot.
 	digest string
+	// size of its archive, in bytes; set by pack.
+	size int
 }
 
 // target is a node as it was when the snapshot was made.
