@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,17 +41,18 @@ type device struct {
 // layouter places attachments on devices.
 type layouter struct {
 	nics    []hardware.NIC
+	bootMAC string
 	atts    []*attachment
 	devices []*device
 	usedBy  map[string]string // field that has a device name or MAC
 }
 
 // layOut returns the devices: ethernets, then bonds, then VLANs, each in the order of the layout.
-func layOut(config *v1alpha1.NetworkConfig, nics []hardware.NIC, atts []*attachment) ([]*device, error) {
-	l := &layouter{nics: nics, atts: atts, usedBy: map[string]string{}}
+func layOut(in RenderInput, atts []*attachment) ([]*device, error) {
+	l := &layouter{nics: sortNICs(in.NICs), bootMAC: strings.ToLower(in.BootMAC), atts: atts, usedBy: map[string]string{}}
 	place := l.byDefault
-	if config != nil {
-		place = func() error { return l.byConfig(config) }
+	if in.Config != nil {
+		place = func() error { return l.byConfig(in.Config) }
 	}
 	if err := place(); err != nil {
 		return nil, err
@@ -116,8 +118,8 @@ func (l *layouter) bond(b v1alpha1.Bond) error {
 	return l.carry(bond, field, b.Networks, b.VLANs)
 }
 
-// byDefault puts ctlplane untagged on the first interface, each network with a VLAN tagged on it, and each other one
-// untagged on the next interface.
+// byDefault puts ctlplane untagged on the card the host boots over, each network with a VLAN tagged on it, and each other
+// one untagged on the next card.
 func (l *layouter) byDefault() error {
 	if len(l.atts) == 0 {
 		return nil
@@ -128,6 +130,7 @@ func (l *layouter) byDefault() error {
 	if !l.atts[0].subnet.Network.IsCtlplane() {
 		return errors.New("networks has no control-plane network: add the NetConfig's ctlplane network, or set networkConfig")
 	}
+	l.nics = l.likeliestFirst()
 	first, err := l.nextNIC(l.atts[0].subnet.Network.Name)
 	if err != nil {
 		return err
@@ -148,6 +151,28 @@ func (l *layouter) byDefault() error {
 		}
 	}
 	return nil
+}
+
+// likeliestFirst puts cards with a link before those without, where links are known at all, and before the others of those the card
+// that reaches the control plane for certain: the one the host boots over, else the one it was inspected over.
+func (l *layouter) likeliestFirst() []hardware.NIC {
+	doubt := func(nic hardware.NIC) int {
+		switch {
+		case nic.SpeedGbps == 0 && slices.ContainsFunc(l.nics, func(o hardware.NIC) bool { return o.SpeedGbps > 0 }):
+			return 4
+		case nic.MAC != "" && nic.MAC == l.bootMAC:
+			return 0
+		case nic.Booted:
+			return 1
+		case nic.Addressed:
+			return 2
+		default:
+			return 3
+		}
+	}
+	sorted := slices.Clone(l.nics)
+	slices.SortStableFunc(sorted, func(a, b hardware.NIC) int { return doubt(a) - doubt(b) })
+	return sorted
 }
 
 // nextNIC adds the first interface that is not used yet.
@@ -196,7 +221,7 @@ func (l *layouter) carry(d *device, field string, untagged, tagged []string) err
 			return fmt.Errorf("%s.vlans lists %s, but %s has no vlan: set it in the NetConfig, or list it under networks", field, name, a.subnet)
 		}
 		tag := a.subnet.VLAN
-		vlan := &device{kind: kindVLAN, name: fmt.Sprintf("%s.%d", d.name, tag), mac: d.mac, base: d, tag: tag}
+		vlan := &device{kind: kindVLAN, name: l.vlanName(d.name, tag), mac: d.mac, base: d, tag: tag}
 		if _, err := l.add(vlan, fmt.Sprintf("%s.vlans[%s]", field, name)); err != nil {
 			return err
 		}
@@ -205,6 +230,22 @@ func (l *layouter) carry(d *device, field string, untagged, tagged []string) err
 		}
 	}
 	return nil
+}
+
+// longestTag is how much of a VLAN's name a dot and the longest tag take.
+const longestTag = len(".4094")
+
+// vlanName is BASE.TAG. A base that is too long for it is shortened, to what none of the host's cards begins with as well.
+func (l *layouter) vlanName(base string, tag int32) string {
+	name := fmt.Sprintf("%s.%d", base, tag)
+	if len(name) <= maxName {
+		return name
+	}
+	short := base[:maxName-longestTag]
+	if slices.ContainsFunc(l.nics, func(nic hardware.NIC) bool { return nic.Name != base && strings.HasPrefix(nic.Name, short) }) {
+		short = fmt.Sprintf("%s%06x", base[:maxName-longestTag-6], crc32.ChecksumIEEE([]byte(base))&0xffffff)
+	}
+	return fmt.Sprintf("%s.%d", short, tag)
 }
 
 func (l *layouter) put(d *device, network, field string) error {
@@ -309,12 +350,28 @@ func (l *layouter) find(ref, field string) (hardware.NIC, error) {
 func sortNICs(nics []hardware.NIC) []hardware.NIC {
 	sorted := make([]hardware.NIC, len(nics))
 	for i, nic := range nics {
-		sorted[i] = hardware.NIC{Name: nic.Name, MAC: strings.ToLower(nic.MAC), SpeedGbps: nic.SpeedGbps}
+		nic.MAC = strings.ToLower(nic.MAC)
+		sorted[i] = nic
 	}
 	slices.SortFunc(sorted, func(a, b hardware.NIC) int {
 		return cmp.Or(compareNatural(a.Name, b.Name), strings.Compare(a.MAC, b.MAC))
 	})
-	return slices.CompactFunc(sorted, func(a, b hardware.NIC) bool { return a.Name == b.Name && a.MAC == b.MAC })
+	once := sorted[:0]
+	for _, nic := range sorted {
+		if last := len(once) - 1; last >= 0 && once[last].Name == nic.Name && once[last].MAC == nic.MAC {
+			once[last] = merged(once[last], nic)
+			continue
+		}
+		once = append(once, nic)
+	}
+	return once
+}
+
+// merged is one card of two entries: what is known of either is known of it.
+func merged(a, b hardware.NIC) hardware.NIC {
+	a.SpeedGbps = max(a.SpeedGbps, b.SpeedGbps)
+	a.Booted, a.Addressed = a.Booted || b.Booted, a.Addressed || b.Addressed
+	return a
 }
 
 func compareNatural(a, b string) int {

@@ -2,8 +2,11 @@ package network
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // The types below are network_data.json. Names: nova doc/api_schemas/network_data.json (OpenStack 2024.1).
@@ -54,14 +57,19 @@ type metaService struct {
 // networkData renders network_data.json; nil when a MAC is missing.
 func networkData(devices []*device, atts []*attachment) ([]byte, error) {
 	out := metadata{Links: []metaLink{}, Networks: []metaNetwork{}, Services: []metaService{}}
+	ids := linkIDs(devices)
 	for _, d := range devices {
 		if d.mac == "" {
 			return nil, nil
 		}
-		out.Links = append(out.Links, linkOf(d))
+		if atFirstBoot(d, ids) {
+			out.Links = append(out.Links, linkOf(d, ids))
+		}
 	}
 	for _, a := range atts {
-		out.Networks = append(out.Networks, networkOf(a))
+		if atFirstBoot(a.device, ids) {
+			out.Networks = append(out.Networks, networkOf(a, ids))
+		}
 	}
 	servers, _ := resolver(atts)
 	for _, s := range servers {
@@ -70,8 +78,35 @@ func networkData(devices []*device, atts []*attachment) ([]byte, error) {
 	return json.MarshalIndent(out, "", "  ")
 }
 
-func linkOf(d *device) metaLink {
-	l := metaLink{ID: d.name, Name: d.name, MTU: d.mtu}
+// linkIDs are the links' names in the format. cloud-init makes a VLAN's name of its base's and the tag, so that the base of a
+// control plane whose VLAN has a shortened name is called by the short one: else the name would be too long for Linux, or
+// the VLAN that configure-network wants would be a second one of that tag, which Linux refuses.
+func linkIDs(devices []*device) map[*device]string {
+	ids := make(map[*device]string, len(devices))
+	for _, d := range devices {
+		ids[d] = d.name
+	}
+	for _, d := range devices {
+		if d.kind == kindVLAN && carriesCtlplane(d) {
+			if short, ok := strings.CutSuffix(d.name, fmt.Sprintf(".%d", d.tag)); ok {
+				ids[d.base] = short
+			}
+		}
+	}
+	return ids
+}
+
+// atFirstBoot leaves out a VLAN that cloud-init would call otherwise: configure-network makes it, under its name.
+func atFirstBoot(d *device, ids map[*device]string) bool {
+	return d.kind != kindVLAN || d.name == fmt.Sprintf("%s.%d", ids[d.base], d.tag) || carriesCtlplane(d)
+}
+
+func carriesCtlplane(d *device) bool {
+	return slices.ContainsFunc(d.addrs, func(a *attachment) bool { return a.subnet.Network.IsCtlplane() })
+}
+
+func linkOf(d *device, ids map[*device]string) metaLink {
+	l := metaLink{ID: ids[d], Name: d.name, MTU: d.mtu}
 	switch d.kind {
 	case kindEthernet:
 		l.Type, l.MAC = "phy", d.mac
@@ -79,18 +114,18 @@ func linkOf(d *device) metaLink {
 		l.Type, l.MAC = "bond", d.mac
 		l.BondMode, l.BondMiimon = d.mode, linkMonitorMillis
 		for _, p := range d.ports {
-			l.BondLinks = append(l.BondLinks, p.name)
+			l.BondLinks = append(l.BondLinks, ids[p])
 		}
 	case kindVLAN:
 		l.Type, l.VLANMAC = "vlan", d.mac
-		l.VLANLink, l.VLANID = d.base.name, d.tag
+		l.VLANLink, l.VLANID = ids[d.base], d.tag
 	}
 	return l
 }
 
-func networkOf(a *attachment) metaNetwork {
+func networkOf(a *attachment, ids map[*device]string) metaNetwork {
 	n := metaNetwork{
-		ID: a.subnet.Network.Name, NetworkID: a.subnet.Network.Name, Link: a.device.name, Type: "ipv4",
+		ID: a.subnet.Network.Name, NetworkID: a.subnet.Network.Name, Link: ids[a.device], Type: "ipv4",
 		Address: a.address.String(), Netmask: netmask(a.subnet.Prefix), Routes: []metaRoute{},
 	}
 	if a.address.Is6() {

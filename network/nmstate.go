@@ -32,7 +32,8 @@ func nmInterface(d *device) map[string]any {
 	switch d.kind {
 	case kindEthernet:
 		if d.mac != "" {
-			out["mac-address"] = d.mac
+			// Without the identifier nmstate would set this MAC on whatever card bears the name.
+			out["mac-address"], out["identifier"] = d.mac, "mac-address"
 		}
 	case kindBond:
 		ports := make([]string, len(d.ports))

@@ -16,8 +16,8 @@ import (
 type RenderInput struct {
 	// HostName of the node; errors begin with it.
 	HostName string
-	// Config lays networks out on interfaces; nil means ctlplane untagged on the first interface, every other network
-	// tagged on it, and networks without a VLAN untagged on the next interfaces.
+	// Config lays networks out on interfaces; nil means ctlplane untagged on the card the host boots over, every other network
+	// tagged on it, and networks without a VLAN untagged on the next cards, those with a link first.
 	Config *v1alpha1.NetworkConfig
 	// Site the addresses belong to.
 	Site Site
@@ -25,6 +25,8 @@ type RenderInput struct {
 	Addresses []v1alpha1.Address
 	// NICs as inspected, in any order; empty for nodes that were not inspected.
 	NICs []hardware.NIC
+	// BootMAC of the card the host boots over, in lower case; empty when not known.
+	BootMAC string
 }
 
 // Rendered is a node's network.
@@ -54,7 +56,10 @@ func render(in RenderInput) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	devices, err := layOut(in.Config, sortNICs(in.NICs), atts)
+	if err := askable(atts); err != nil {
+		return Rendered{}, err
+	}
+	devices, err := layOut(in, atts)
 	if err != nil {
 		return Rendered{}, err
 	}
@@ -126,17 +131,52 @@ func attach(site Site, a v1alpha1.Address) (*attachment, error) {
 	return &attachment{subnet: s, address: addr, routes: append([]Route{first}, s.Routes...)}, nil
 }
 
-// resolver is the nameservers and search domains of all attachments, each once, the control plane's first.
-func resolver(atts []*attachment) (servers, domains []string) {
+// askable refuses a nameserver of a family in which the node has no address: it could never be asked, and nmstate and
+// NetworkManager both refuse it on the node, when it is too late.
+func askable(atts []*attachment) error {
+	has := map[bool]bool{}
+	for _, a := range atts {
+		has[a.address.Is4()] = true
+	}
 	for _, a := range atts {
 		for _, ns := range a.subnet.Nameservers {
-			if text := ns.String(); !slices.Contains(servers, text) {
-				servers = append(servers, text)
+			if !has[ns.Is4()] {
+				return fmt.Errorf("nameserver %s of %s is %s, but none of the node's addresses is: take it out of the NetConfig, or give the node a network of that family",
+					ns, a.subnet, familyOf(ns))
+			}
+		}
+	}
+	return nil
+}
+
+func familyOf(a netip.Addr) string {
+	if a.Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+// resolver is the nameservers and search domains of all attachments, each once, the control plane's first. Servers are
+// grouped by family, that of the first one before the other: nmstate refuses them mixed.
+func resolver(atts []*attachment) (servers, domains []string) {
+	var other []string
+	first := netip.Addr{}
+	for _, a := range atts {
+		for _, ns := range a.subnet.Nameservers {
+			if !first.IsValid() {
+				first = ns
+			}
+			list := &servers
+			if ns.Is4() != first.Is4() {
+				list = &other
+			}
+			if text := ns.String(); !slices.Contains(*list, text) {
+				*list = append(*list, text)
 			}
 		}
 		if d := a.subnet.Network.DNSDomain; d != "" && !slices.Contains(domains, d) {
 			domains = append(domains, d)
 		}
 	}
-	return servers, domains
+	return append(servers, other...), domains
 }

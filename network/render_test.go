@@ -3,6 +3,7 @@ package network
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,10 +211,10 @@ func TestRenderRefuses(t *testing.T) {
 			"VLAN without tag", ethernets(v1alpha1.Ethernet{Name: "eno1", VLANs: []string{"ctlplane"}}),
 			"networkConfig.ethernets[eno1].vlans lists ctlplane, but subnet r7 of network ctlplane has no vlan: set it in the NetConfig, or list it under networks",
 		},
-		{
-			"long VLAN name", ethernets(v1alpha1.Ethernet{Name: "enp129s0f0np0", VLANs: []string{"internalapi"}}),
-			"networkConfig.ethernets[enp129s0f0np0].vlans[internalapi]: interface name enp129s0f0np0.20 is longer than 15 characters: shorten the name it is made from",
-		},
+		{"nameserver of no family", func(in *RenderInput) {
+			in.Addresses = in.Addresses[:2]
+			in.Site = read(with(func(s *v1alpha1.Subnet) { s.Nameservers = append(s.Nameservers, "2001:db8::53") }))
+		}, "nameserver 2001:db8::53 of subnet r7 of network ctlplane is IPv6, but none of the node's addresses is: take it out of the NetConfig, or give the node a network of that family"},
 		{
 			"placed twice", ethernets(v1alpha1.Ethernet{Name: "eno1", Networks: []string{"internalapi"}, VLANs: []string{"internalapi"}}),
 			"networkConfig.ethernets[eno1].vlans lists internalapi, which eno1 carries already: remove one",
@@ -235,6 +236,120 @@ func TestRenderRefuses(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestFirstCard: without networkConfig the control plane goes on the card that reaches it, networks without a VLAN on others.
+func TestFirstCard(t *testing.T) {
+	nic := func(name, mac string, gbps int) hardware.NIC {
+		return hardware.NIC{Name: name, MAC: mac, SpeedGbps: gbps}
+	}
+	down, fast, other := nic("eno1", "52:54:00:00:0a:01", 0), nic("ens1f0np0", "52:54:00:00:0a:02", 25), nic("ens1f1np1", "52:54:00:00:0a:03", 25)
+	booted, addressed := other, other
+	booted.Booted, addressed.Addressed = true, true
+	cases := []struct {
+		name string
+		nics []hardware.NIC
+		boot string
+		want []string // that carry ctlplane, then storage
+	}{
+		{"no link on the first", []hardware.NIC{down, fast, other}, "", []string{fast.Name, other.Name}},
+		{"boot MAC, however it is written", []hardware.NIC{down, fast, other}, "52:54:00:00:0A:03", []string{other.Name, fast.Name}},
+		{"boot card without a link", []hardware.NIC{down, fast, other}, down.MAC, []string{fast.Name, other.Name}},
+		{"PXE seen", []hardware.NIC{down, fast, booted}, "", []string{other.Name, fast.Name}},
+		{"an address seen, in the second entry of the card", []hardware.NIC{down, other, fast, addressed}, "", []string{other.Name, fast.Name}},
+		{"boot MAC before PXE", []hardware.NIC{down, fast, booted}, fast.MAC, []string{fast.Name, other.Name}},
+		{"links not known", []hardware.NIC{nic("eth1", "52:54:00:00:0a:04", 0), nic("eth0", "52:54:00:00:0a:05", 0)}, "", []string{"eth0", "eth1"}},
+		{"links not known, boot MAC is", []hardware.NIC{nic("eth1", "52:54:00:00:0a:04", 0), nic("eth0", "52:54:00:00:0a:05", 0)}, "52:54:00:00:0a:04", []string{"eth1", "eth0"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			in := RenderInput{HostName: "n", Site: read(site()), NICs: c.nics, BootMAC: c.boot, Addresses: append(addresses()[1:2], held("storage", "172.18.0.10"))}
+			got, err := Render(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, []string{bearer(got, "192.168.122.100"), bearer(got, "172.18.0.10")}); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// bearer is the interface that carries an address.
+func bearer(r Rendered, address string) string {
+	for _, one := range r.NMState["interfaces"].([]any) {
+		if data, err := json.Marshal(one); err == nil && strings.Contains(string(data), `"ip":"`+address+`"`) {
+			return one.(map[string]any)["name"].(string)
+		}
+	}
+	return ""
+}
+
+// TestLongNames: a VLAN's name fits whatever its card is called, depends on nothing but the host's cards, and is the one that
+// cloud-init makes where the network is up before configure-network.
+func TestLongNames(t *testing.T) {
+	render := func(spec v1alpha1.NetConfigSpec, cards ...string) Rendered {
+		t.Helper()
+		in := RenderInput{HostName: "n", Site: read(spec), Addresses: addresses()}
+		for i, name := range cards {
+			in.NICs = append(in.NICs, hardware.NIC{Name: name, MAC: fmt.Sprintf("52:54:00:00:00:%02x", i)})
+		}
+		in.Config = &v1alpha1.NetworkConfig{Ethernets: []v1alpha1.Ethernet{{Name: cards[0], VLANs: []string{"internalapi", "tenant"}}}}
+		if spec.Networks[0].Subnets[0].VLAN == nil {
+			in.Config.Ethernets[0].Networks = []string{"ctlplane"}
+		} else {
+			in.Config.Ethernets[0].VLANs = append(in.Config.Ethernets[0].VLANs, "ctlplane")
+		}
+		r, err := Render(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := render(site(), "enp129s0f0np0", "enp130s0f0np0")
+	if a, b := bearer(r, "172.17.0.100"), bearer(r, "fd00:22::100"); a != "enp129s0f0.20" || b != "enp129s0f0.22" {
+		t.Errorf("called %s and %s", a, b)
+	}
+	if strings.Contains(string(r.NetworkData), `"vlan"`) {
+		t.Errorf("cloud-init would call these VLANs enp129s0f0np0.20:\n%s", r.NetworkData)
+	}
+	r = render(site(), "enp129s0f0np0", "enp129s0f0np1")
+	name := bearer(r, "172.17.0.100")
+	if len(name) > maxName || !strings.HasPrefix(name, "enp1") || strings.HasPrefix(name, "enp129s0f0") || !strings.HasSuffix(name, ".20") {
+		t.Errorf("two ports of one function: called %s", name)
+	}
+	tagged := with(func(s *v1alpha1.Subnet) { s.VLAN = new(int32(4094)) })
+	r = render(tagged, "enp129s0f0np0")
+	if got := bearer(r, "192.168.122.100"); got != "enp129s0f0.4094" {
+		t.Errorf("the control plane is on %s", got)
+	}
+	var first metadata
+	if err := json.Unmarshal(r.NetworkData, &first); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range first.Links {
+		if link.Type == "vlan" && link.VLANID == 4094 && link.VLANLink != "enp129s0f0" {
+			t.Errorf("cloud-init would call it %s.4094", link.VLANLink)
+		}
+		if link.Type == "phy" && (link.ID != "enp129s0f0" || link.Name != "enp129s0f0np0") {
+			t.Errorf("the card is %s, %s", link.ID, link.Name)
+		}
+	}
+}
+
+// TestServersByFamily: nmstate refuses servers of one family in the middle of those of the other.
+func TestServersByFamily(t *testing.T) {
+	spec := site()
+	spec.Networks[2].Subnets[0].Nameservers = []string{"fd00:22::53", "192.168.122.90", "fd00:22::54"}
+	in := RenderInput{HostName: "n", Site: read(spec), NICs: fourNICs(), Addresses: addresses()}
+	got, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []any{"192.168.122.80", "192.168.122.81", "192.168.122.90", "fd00:22::53", "fd00:22::54"}
+	if diff := cmp.Diff(want, got.NMState["dns-resolver"].(map[string]any)["config"].(map[string]any)["server"]); diff != "" {
+		t.Error(diff)
 	}
 }
 

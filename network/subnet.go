@@ -83,8 +83,8 @@ func (r *subnetReader) read(spec *v1alpha1.Subnet) {
 	r.readRanges(spec)
 	r.readRoutes(spec)
 	for i, text := range spec.Nameservers {
-		server, err := netip.ParseAddr(text)
-		if err != nil {
+		server, err := ParseAddress(text)
+		if err != nil || server.Is4In6() {
 			r.refuse("nameservers[%d] %q is not an IP address: correct it", i, text)
 		}
 		s.Nameservers = append(s.Nameservers, server)

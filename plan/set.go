@@ -121,7 +121,7 @@ func RenderNetwork(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, site net
 		HostName: node.Spec.HostName, Config: Section(set, node.Name).NetworkConfig, Site: site, Addresses: node.Spec.Networks,
 	}
 	if host != nil && host.Hardware != nil {
-		in.NICs = host.Hardware.NICs
+		in.NICs, in.BootMAC = host.Hardware.NICs, host.BootMAC
 	}
 	rendered, err := network.Render(in)
 	return rendered, fault.Wrap(fault.Rejected, err, "DataPlaneNode %s/%s", node.Namespace, node.Name)

@@ -223,8 +223,9 @@ type NodeTemplate struct {
 	// +kubebuilder:validation:MaxItems=32
 	Networks []NodeNetwork `json:"networks,omitempty"`
 
-	// networkConfig lays the networks out on the host's interfaces. When absent, ctlplane goes untagged on the first
-	// interface and every other network is tagged with its VLAN on it.
+	// networkConfig lays the networks out on the host's interfaces. When absent, ctlplane goes untagged on the card the host boots
+	// over (its bootMACAddress, if that card has a link), every other network is tagged with its VLAN on it, and networks without
+	// a VLAN go untagged on the next cards, those with a link first.
 	// +optional
 	NetworkConfig *NetworkConfig `json:"networkConfig,omitempty"`
 }

@@ -27,8 +27,10 @@ type NIC struct {
 	Name string
 	// MAC in lower case with colons.
 	MAC string
-	// SpeedGbps in Gbit/s; 0 means unknown.
+	// SpeedGbps in Gbit/s; 0 means unknown, or no link.
 	SpeedGbps int
+	// Booted means that the server booted over it (PXE) when it was inspected, Addressed that it had an address then.
+	Booted, Addressed bool
 }
 
 // FromMetal3 reads inspected hardware; nil stays nil.
@@ -38,7 +40,9 @@ func FromMetal3(d *metal3v1alpha1.HardwareDetails) *Details {
 	}
 	hw := &Details{Arch: d.CPU.Arch, CPUs: d.CPU.Count, MemoryMiB: d.RAMMebibytes}
 	for _, n := range d.NIC {
-		hw.NICs = append(hw.NICs, NIC{Name: n.Name, MAC: strings.ToLower(n.MAC), SpeedGbps: n.SpeedGbps})
+		hw.NICs = append(hw.NICs, NIC{
+			Name: n.Name, MAC: strings.ToLower(n.MAC), SpeedGbps: n.SpeedGbps, Booted: n.PXE, Addressed: n.IP != "",
+		})
 	}
 	for _, disk := range d.Storage {
 		hw.LargestDiskGiB = max(hw.LargestDiskGiB, int(disk.SizeBytes/metal3v1alpha1.GibiByte))

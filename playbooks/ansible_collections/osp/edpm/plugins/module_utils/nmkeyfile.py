@@ -16,11 +16,15 @@ PREFIX = "edpm-"
 NAMESPACE = uuid.UUID("8d2ff3e6-4a26-5c0e-9a53-1d6b7f0e5a10")  # Fixed for ever: profiles are found again by it.
 TYPES = {"ethernet": "ethernet", "veth": "ethernet", "bond": "bond", "vlan": "vlan", "linux-bridge": "bridge"}
 NEEDS_NMSTATE = "needs nmstatectl on the node, as NetworkManager alone cannot build it: install nmstate or leave it out"
+MAX_NAME = 15  # IFNAMSIZ of the kernel, less the final zero.
 MAC = re.compile(r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5,19}$")
 INTERFACE_KEYS = {"name", "type", "state", "identifier", "mac-address", "mtu", "description", "profile-name", "ipv4",
                   "ipv6", "link-aggregation", "vlan", "bridge", "controller"}
 IP_KEYS = {"enabled", "dhcp", "autoconf", "address", "auto-dns", "auto-routes", "auto-gateway"}
 ROUTE_KEYS = {"destination", "next-hop-address", "next-hop-interface", "metric", "table-id", "state"}
+
+
+DNS_FIRST, DNS_SECOND = 40, 50  # The priorities that nmstate gives: the lower one is asked first.
 
 
 class Refused(Exception):
@@ -34,9 +38,9 @@ class Profile:
         self.name = interface["name"]
         self.kind = interface.get("type", "ethernet")
         self.mac = str(interface.get("mac-address") or "").upper()
-        # A card is known by its MAC wherever the document gives one: names differ between what inspected the host and
-        # what runs on it, and taking the name for certain could give one card another's MAC.
-        self.by_mac = bool(self.mac) and TYPES[self.kind] == "ethernet"
+        # A card is known by its MAC wherever the document gives one and does not say otherwise: names differ between what
+        # inspected the host and what runs on it, and taking the name for certain could give one card another's MAC.
+        self.by_mac = bool(self.mac) and TYPES[self.kind] == "ethernet" and interface.get("identifier") != "name"
         self.mtu = interface.get("mtu")
         self.controller = interface.get("controller") or None
         self.controller_kind = None
@@ -47,6 +51,8 @@ class Profile:
         self.sections = []
         self.addresses = []
         self.routes = []
+        vlan = interface.get("vlan") if self.kind == "vlan" else None
+        self.vlan = (vlan.get("base-iface"), vlan.get("id")) if isinstance(vlan, dict) else None
 
     def file_name(self):
         """Return the keyfile's name."""
@@ -111,8 +117,9 @@ def _check(interface):
                       "which YAML takes for a number")
     if interface.get("identifier") == "mac-address" and not interface.get("mac-address"):
         raise Refused(f"{where}.mac-address is missing: identifier mac-address needs it")
-    if "/" in interface["name"]:
-        raise Refused(f"{where}.name is no interface name: it must not hold a slash")
+    name = str(interface["name"])
+    if len(name) > MAX_NAME or "/" in name or any(character.isspace() for character in name):
+        raise Refused(f"{where}.name is no interface name: it must have at most {MAX_NAME} characters and hold neither slashes nor blanks")
 
 
 def _attach_ports(found, name, interface):
@@ -153,21 +160,31 @@ def _routes(document, live):
 
 
 def _dns(document, by_name, live, routes):
-    """Give servers and search domains to one interface per family: that with the default route, else the first with addresses."""
+    """Give servers and search domains to one interface per family: that with the default route, else the first with addresses.
+
+    Domains without servers go to one family alone. The family of the first server is asked first, as with nmstate.
+    """
     section = document.get("dns-resolver") or {}
     _known("dns-resolver", section, {"config", "running"})
     config = section.get("config") or {}
     _known("dns-resolver.config", config, {"server", "search"})
     servers, search = config.get("server") or [], config.get("search") or []
+    if not servers and not search:
+        return {}
+    order = [_version(server) for server in servers]
+    families = [version for version in (4, 6) if version in order]
+    if not families:
+        families = [version for version in (4, 6) if _dns_interface(version, by_name, live, routes)][:1]
+        if not families:
+            raise Refused("dns-resolver.config.search is given, but no interface has addresses, over which names could be asked for: leave it out")
     result = {}
-    for version in (4, 6):
+    for version in families:
         mine = [str(server) for server in servers if _version(server) == version]
-        if not mine and not (search and version == 4 and not servers):
-            continue
         name = _dns_interface(version, by_name, live, routes)
         if name is None:
             raise Refused(f"dns-resolver: no interface has IPv{version}, over which {', '.join(mine)} could be asked: correct the servers")
-        result.setdefault(name, {})[version] = (mine, [str(domain) for domain in search])
+        priority = DNS_FIRST if not order or order[0] == version else DNS_SECOND
+        result.setdefault(name, {})[version] = (mine, [str(domain) for domain in search], priority)
     return result
 
 
@@ -285,9 +302,10 @@ def _ip(profile, interface, version, routes, dns):
         pairs += _route(number, route)
         profile.routes.append(route)
     if dns:
-        servers, search = dns
+        servers, search, priority = dns
         pairs += [("dns", ";".join(servers) + ";")] if servers else []
         pairs += [("dns-search", ";".join(search) + ";")] if search else []
+        pairs += [("dns-priority", str(priority))] if servers else []
     for key, setting in (("auto-dns", "ignore-auto-dns"), ("auto-routes", "ignore-auto-routes"), ("auto-gateway", "never-default")):
         if section.get(key) is False:
             pairs.append((setting, "true"))

@@ -65,12 +65,14 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.osp.edpm.plugins.module_utils import nmdocument
 from ansible_collections.osp.edpm.plugins.module_utils.nmkeyfile import PREFIX, Refused, profiles
 from ansible_collections.osp.edpm.plugins.module_utils.node import (
     STATE_DIR, one_line, read_text, replace_text, ssh_connection, text_diff, write_text)
 
 PROFILE_DIR = "/etc/NetworkManager/system-connections"
 HASH_FILE = os.path.join(STATE_DIR, "network-hash")
+MADE_FILE = os.path.join(STATE_DIR, "network-interfaces")  # What nmstatectl made, so that it goes when it is no longer wanted.
 CLOUD_FILE = "/etc/cloud/cloud.cfg.d/99-edpm-network.cfg"
 CLOUD_TEXT = "# Written by osp.edpm: the network belongs to the data plane service configure-network.\nnetwork: {config: disabled}\n"
 SETTLE = 15  # Seconds in which a live interface must show what its profile says.
@@ -129,6 +131,18 @@ class Live:
             if (one.get("gateway") or "") == str(route.get("next-hop-address") or ""):
                 return True
         return False
+
+
+def rivals(wanted, live, vlans):
+    """Return the names of VLAN devices that have the base and the tag of a wanted one under another name: Linux allows one of each."""
+    base = {profile.name: live.device(profile) or profile.name for profile in wanted}
+    mine = {(base.get(profile.vlan[0], profile.vlan[0]), profile.vlan[1]): profile.name for profile in wanted if profile.vlan and not profile.absent}
+    found = []
+    for one in vlans:
+        key = (one.get("link"), ((one.get("linkinfo") or {}).get("info_data") or {}).get("id"))
+        if key in mine and one["ifname"] != mine[key]:
+            found.append(one["ifname"])
+    return sorted(found)
 
 
 def _network(text, version):
@@ -334,6 +348,7 @@ class Job:
         self._files = Keyfiles(self.wanted)
         self.diffs = self._files.diffs()
         self.applied = []
+        self._rivals = []
 
     def run(self):
         """Compare, apply what differs under a checkpoint, confirm."""
@@ -343,6 +358,7 @@ class Job:
             if not self._module.check_mode:
                 raise NetworkError("NetworkManager does not run on the node: run the bootstrap service first, which installs it")
             return
+        self._rivals = rivals(self.wanted, live, json.loads(self._module.run_command(["ip", "-details", "-json", "link", "show", "type", "vlan"])[1] or "[]"))
         stale = self._stale(live)
         held = self._networkd.held(self._devices(live))
         self.diffs += [text_diff(path, read_text(path), text) for path, text in sorted(held.items())]
@@ -385,6 +401,10 @@ class Job:
         try:
             self._files.write()
             self._nm.reload()
+            active = self._nm.active()
+            for device in self._rivals:
+                if device in active:
+                    self._nm.down(active[device])
             for profile in stale:
                 self._bring(profile)
             if held:
@@ -452,7 +472,7 @@ class Job:
         live = Live(self._module.run_command)
         active = self._nm.active()
         mine = {device for device, profile in self._devices(live).items()
-                if active.get(device) == profile.uuid or self._module.check_mode}
+                if active.get(device) == profile.uuid or self._module.check_mode}.union(self._rivals)
         macs = {(link.get("permaddr") or link.get("address") or "").upper(): link["ifname"] for link in live.links}
         for path in sorted(glob.glob(os.path.join(PROFILE_DIR, "cloud-init-*.nmconnection"))):
             text = read_text(path) or ""
@@ -475,50 +495,41 @@ def require_neighbour(run, connection):
                            "the old network is back: add a route or an address for it")
 
 
-def subset(wanted, seen):
-    """Report whether seen holds all that wanted says; nmstate's lists of named things are compared by name."""
-    if isinstance(wanted, dict):
-        return isinstance(seen, dict) and all(subset(value, seen.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(seen, list) and all(_is_gone(one, seen) if _is_absent(one) else any(subset(one, other) for other in seen)
-                                              for one in wanted)
-    return wanted == seen or str(wanted).lower() == str(seen).lower()
-
-
-CARDS_WITHOUT_PROFILE = (("ethernet", "ignore"), ("ethernet", "down"))
-
-
-def _is_absent(one):
-    return isinstance(one, dict) and one.get("state") == "absent"
-
-
-def _is_gone(one, seen):
-    """Report whether nothing there is as the rest says. A card stays, but nmstate shows it as ignored or down when it has no profile."""
-    rest = {key: value for key, value in one.items() if key != "state"}
-    return not any(subset(rest, other) and (other.get("type"), other.get("state")) not in CARDS_WITHOUT_PROFILE for other in seen)
-
-
 def through_nmstatectl(module, diffs):
     """Apply the document with nmstatectl, which verifies it and goes back by itself on failure (nmstatectl(8))."""
-    code, out, err = module.run_command(["nmstatectl", "show", "--json"])
+    wanted = nmdocument.identified(module.params["state"])
+    nmdocument.check(wanted)
+    code, out, err = module.run_command(["nmstatectl", "show", "-q", "--json"])
     if code != 0:
         raise NetworkError(f"nmstatectl show: {one_line(err or out)}")
-    wanted = module.params["state"]
-    if subset(wanted, json.loads(out)):
+    shown = json.loads(out)
+    there = nmdocument.resolved(wanted, shown)
+    gone, routes = nmdocument.leftovers(there, shown, made_before())
+    if not gone and not routes and nmdocument.as_wanted(there, shown):
         return []
+    wanted["interfaces"] = (wanted.get("interfaces") or []) + gone
+    if routes:
+        wanted["routes"] = {**(wanted.get("routes") or {}), "config": ((wanted.get("routes") or {}).get("config") or []) + routes}
     text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
     diffs.append(text_diff("nmstate", None, text))
     if not module.check_mode:
-        code, out, err = module.run_command(["nmstatectl", "apply", "--timeout", str(module.params["rollback_after"]), "-"], data=text)
+        code, out, err = module.run_command(["nmstatectl", "apply", "-q", "--timeout", str(module.params["rollback_after"]), "-"], data=text)
         if code != 0:
             raise NetworkError(f"nmstatectl apply: {one_line(err or out)}; the old network is back")
-    return sorted(interface["name"] for interface in wanted.get("interfaces", []))
+    return sorted(interface["name"] for interface in wanted["interfaces"])
+
+
+def made_before():
+    """Return the (type, name) pairs of the interfaces that an earlier document had made."""
+    return {tuple(line.split(" ", 1)) for line in (read_text(MADE_FILE) or "").splitlines() if " " in line}
 
 
 def configure(module, diffs):
     """Bring the network to the wanted state; return (backend, interfaces acted on)."""
     if shutil.which("nmstatectl"):
-        return "nmstatectl", through_nmstatectl(module, diffs)
+        applied = through_nmstatectl(module, diffs)
+        replace_text(module, diffs, MADE_FILE, "".join(f"{kind} {name}\n" for kind, name in nmdocument.made(module.params["state"])))
+        return "nmstatectl", applied
     job = Job(module)
     job.run()
     diffs += job.diffs

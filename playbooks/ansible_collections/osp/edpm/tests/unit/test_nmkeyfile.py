@@ -86,7 +86,8 @@ class Refusals(unittest.TestCase):
         self.refused("is not of IPv4", self.interface(ipv4={"enabled": True, "address": [{"ip": "fd00::1", "prefix-length": 64}]}))
         self.refused("from 1 to 4094", self.interface(type="vlan", vlan={"base-iface": "eth1", "id": 4095}))
         self.refused("mode is missing", self.interface(type="bond"))
-        self.refused("must not hold a slash", {"interfaces": [{"name": "../x"}]})
+        self.refused("neither slashes nor blanks", {"interfaces": [{"name": "../x"}]})
+        self.refused("at most 15 characters", {"interfaces": [{"name": "enp129s0f0np0.20"}]})
 
     def test_ports(self):
         """Ports of bonds and bridges."""
@@ -102,9 +103,43 @@ class Refusals(unittest.TestCase):
         route = {"destination": "10.0.0.0/8", "next-hop-address": "192.0.2.1", "next-hop-interface": "eth0"}
         self.refused("routes.config[0].next-hop-interface", {**document, "routes": {"config": [{**route, "next-hop-interface": "eth9"}]}})
         self.refused("routes.config[0].destination", {**document, "routes": {"config": [{**route, "destination": "far"}]}})
+        self.refused("over which 2001:db8::53 could be asked", {**document, "dns-resolver": {"config": {"server": ["2001:db8::53"]}}})
+        self.refused("search is given, but no interface has addresses", {**self.interface(), "dns-resolver": {"config": {"search": ["example.com"]}}})
         self.refused("is no address", {**document, "dns-resolver": {"config": {"server": ["dns.example.com"]}}})
         self.refused("no interface has IPv6", {**document, "dns-resolver": {"config": {"server": ["fd00::53"]}}})
         self.refused("is not enabled", {**self.interface(), "routes": {"config": [route]}})
+
+
+class Names(unittest.TestCase):
+    """Who is asked for names, by family."""
+
+    def settings(self, servers, search=("example.com",)):
+        """Return the dns lines of both families of an interface that has both."""
+        ipv6 = {"enabled": True, "address": [{"ip": "fd00::5", "prefix-length": 64}]}
+        document = {"interfaces": [{"name": "eth0", "ipv4": STATIC, "ipv6": ipv6}],
+                    "dns-resolver": {"config": {"server": list(servers), "search": list(search)}}}
+        text = profiles(document)[0].text()
+        return [[line for line in part.splitlines() if line.startswith("dns")] for part in text.partition("[ipv4]")[2].split("[ipv6]")]
+
+    def test_families(self):
+        """The family of the first server is asked first; domains alone need no server."""
+        four, six = ["dns=192.0.2.53;", "dns-search=example.com;", "dns-priority=40"], ["dns=fd00::53;", "dns-search=example.com;", "dns-priority=50"]
+        self.assertEqual([four, six], self.settings(["192.0.2.53", "fd00::53"]))
+        self.assertEqual([[*four[:2], "dns-priority=50"], [*six[:2], "dns-priority=40"]], self.settings(["fd00::53", "192.0.2.53"]))
+        self.assertEqual([[], ["dns=fd00::53;", "dns-search=example.com;", "dns-priority=40"]], self.settings(["fd00::53"]))
+        self.assertEqual([["dns-search=example.com;"], []], self.settings([]))
+
+    def test_one_family_only(self):
+        """A node of IPv6 alone has its domains there."""
+        document = {"interfaces": [{"name": "eth0", "ipv4": {"enabled": False}, "ipv6": {"enabled": True, "address": [{"ip": "fd00::5", "prefix-length": 64}]}}],
+                    "dns-resolver": {"config": {"server": [], "search": ["example.com"]}}}
+        self.assertIn("dns-search=example.com;", profiles(document)[0].text().partition("[ipv6]")[2])
+
+    def test_set_mac(self):
+        """A MAC finds the card, unless the document says that the name does."""
+        found = {"name": "eth0", "mac-address": "52:54:00:00:00:01"}
+        self.assertIn("\nmac-address=52:54:00:00:00:01", profiles({"interfaces": [found]})[0].text())
+        self.assertIn("\ncloned-mac-address=52:54:00:00:00:01", profiles({"interfaces": [{**found, "identifier": "name"}]})[0].text())
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@
 import json
 import unittest
 
-from ansible_collections.osp.edpm.plugins.module_utils.nmkeyfile import profiles
+from ansible_collections.osp.edpm.plugins.module_utils.nmkeyfile import Refused, profiles
 from ansible_collections.osp.edpm.plugins.modules.edpm_nmstate import (
-    Live, NetworkError, keyfile_identity, require_neighbour, require_way_back, subset)
+    Live, NetworkError, keyfile_identity, require_neighbour, require_way_back, rivals, through_nmstatectl)
+from ansible_collections.osp.edpm.plugins.module_utils.nmdocument import as_wanted, check, identified, leftovers, resolved, subset
 
 LINKS = [
     {"ifname": "lo", "flags": ["UP"], "mtu": 65536, "address": "00:00:00:00:00:00", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8}]},
@@ -59,6 +60,124 @@ class WhatTheKernelShows(unittest.TestCase):
             self.live.differences(profiles(wanted)[0], "enp1s0"))
         self.assertEqual(["not up"], self.live.differences(profiles({"interfaces": [{"name": "eth1"}]})[0], "eth1"))
         self.assertEqual(["no such device"], self.live.differences(profiles({"interfaces": [{"name": "eth7"}]})[0], "eth7"))
+
+
+class Rivals(unittest.TestCase):
+    """VLANs that stand in the way of a wanted one."""
+
+    def test_same_base_and_tag(self):
+        """One of the same base and tag under another name goes; another tag, another base and the same name do not."""
+        wanted = profiles({"interfaces": [document()["interfaces"][0], {"name": "vlan20", "type": "vlan", "vlan": {"base-iface": "eno1", "id": 20}}]})
+        def vlan(name, link, tag):
+            return {"ifname": name, "link": link, "linkinfo": {"info_data": {"id": tag}}}
+
+        seen = [vlan("enp1s0.20", "enp1s0", 20), vlan("enp1s0.21", "enp1s0", 21), vlan("eth1.20", "eth1", 20), vlan("vlan20", "enp1s0", 20)]
+        self.assertEqual(["enp1s0.20"], rivals(wanted, Live(kernel), seen))
+
+
+class NmstateNode:
+    """A node that nmstatectl shows."""
+
+    check_mode = False
+
+    def __init__(self, state, shown):
+        self.params = {"state": state, "hash": "", "rollback_after": 90}
+        self.shown, self.applied = shown, []
+
+    def run_command(self, words, data=None):
+        """Answer like nmstatectl."""
+        if "show" in words:
+            return 0, json.dumps(self.shown), ""
+        self.applied.append(json.loads(data))
+        return 0, "", ""
+
+
+def static(*addresses):
+    """Return an ipv4 section."""
+    return {"enabled": True, "dhcp": False, "address": [{"ip": address, "prefix-length": 24} for address in addresses]}
+
+
+class ThroughNmstatectl(unittest.TestCase):
+    """What nmstatectl is given, against what it shows."""
+
+    CARD = {"name": "eno1", "type": "ethernet", "state": "up", "identifier": "mac-address", "mac-address": "52:54:00:00:00:01", "ipv4": static("192.0.2.5")}
+    DEFAULT = {"destination": "0.0.0.0/0", "next-hop-address": "192.0.2.1", "next-hop-interface": "eno1"}
+
+    def wanted(self, *more):
+        """Return a document."""
+        return {"interfaces": [self.CARD, *more], "routes": {"config": [self.DEFAULT]}, "dns-resolver": {"config": {"server": ["192.0.2.53"], "search": []}}}
+
+    def shown(self, *more, routes=(), card=None, servers=("192.0.2.53",)):
+        """Return what the node shows, where the card bears another name."""
+        first = {"name": "enp1s0", "type": "ethernet", "state": "up", "mac-address": "52:54:00:00:00:99", "permanent-mac-address": "52:54:00:00:00:01",
+                 "ipv4": static("192.0.2.5"), **(card or {})}
+        return {"interfaces": [{"name": "lo", "type": "loopback", "state": "up"}, first, *more],
+                "routes": {"config": [{**self.DEFAULT, "next-hop-interface": "enp1s0", "metric": 100, "table-id": 254}, *routes]},
+                "dns-resolver": {"config": {"server": list(servers), "search": []}}}
+
+    def applied(self, wanted, shown):
+        """Run it; return what was applied, None for nothing."""
+        node = NmstateNode(wanted, shown)
+        through_nmstatectl(node, [])
+        return node.applied[0] if node.applied else None
+
+    def test_second_run(self):
+        """A card under another name, whose present MAC is its bond's, is as wanted."""
+        self.assertIsNone(self.applied(self.wanted(), self.shown()))
+
+    def test_mac_is_never_set(self):
+        """A bare mac-address finds the card, whoever wrote the document."""
+        bare = {key: value for key, value in self.CARD.items() if key != "identifier"}
+        document = {"interfaces": [bare, {"name": "bond0", "type": "bond", "mac-address": "52:54:00:00:00:07"}, {**bare, "name": "x", "identifier": "name"}]}
+        self.assertEqual(["mac-address", None, "name"], [one.get("identifier") for one in identified(document)["interfaces"]])
+        self.assertEqual("mac-address", self.applied({"interfaces": [bare]}, {"interfaces": []})["interfaces"][0]["identifier"])
+
+    def test_what_is_given_up_goes(self):
+        """VLANs on the document's cards, controllers of them and what is on these go; so do routes, addresses and servers."""
+        vlan = {"name": "enp1s0.20", "type": "vlan", "state": "up", "vlan": {"base-iface": "enp1s0", "id": 20}}
+        gone = self.applied(self.wanted(), self.shown(vlan))["interfaces"][1:]
+        self.assertEqual([{"name": "enp1s0.20", "type": "vlan", "state": "absent"}], gone)
+        bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"port": ["enp1s0"]}}
+        upon = {"name": "bond0.30", "type": "vlan", "state": "up", "vlan": {"base-iface": "bond0", "id": 30}}
+        other = {"name": "eth9.30", "type": "vlan", "state": "up", "vlan": {"base-iface": "eth9", "id": 30}}
+        gone = self.applied(self.wanted(), self.shown(upon, other, bond))["interfaces"][1:]
+        self.assertEqual(["bond0", "bond0.30"], [one["name"] for one in gone])
+        route = {"destination": "10.9.0.0/16", "next-hop-address": "192.0.2.9", "next-hop-interface": "enp1s0", "metric": 100, "table-id": 254}
+        self.assertEqual([{**route, "state": "absent"}], self.applied(self.wanted(), self.shown(routes=[route]))["routes"]["config"][1:])
+        self.assertIsNotNone(self.applied(self.wanted(), self.shown(card={"ipv4": static("192.0.2.5", "192.0.2.6")})))
+        self.assertIsNotNone(self.applied(self.wanted(), self.shown(servers=["192.0.2.53", "192.0.2.54"])))
+        self.assertIsNotNone(self.applied(self.wanted(), self.shown(servers=["192.0.2.54", "192.0.2.53"])))
+
+    def test_what_was_made_before_goes(self):
+        """A dummy of an earlier document goes, one of somebody else's does not."""
+        shown = self.shown({"name": "dummy0", "type": "dummy", "state": "up"}, {"name": "dummy1", "type": "dummy", "state": "up"})
+        self.assertEqual([{"name": "dummy0", "type": "dummy", "state": "absent"}], leftovers(resolved(self.wanted(), shown), shown, {("dummy", "dummy0")})[0])
+
+    def test_learnt_addresses_stay(self):
+        """What DHCP or the kernel gave is nothing left over."""
+        learnt = static("192.0.2.5")
+        learnt["address"] += [{"ip": "169.254.3.4", "prefix-length": 16}, {"ip": "192.0.2.77", "prefix-length": 24, "valid-life-time": "3600sec"}]
+        self.assertTrue(as_wanted(resolved(self.wanted(), self.shown()), self.shown(card={"ipv4": learnt})))
+
+    def test_bond_without_a_port(self):
+        """A bond with a port more than wanted is not as wanted."""
+        bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"mode": "active-backup", "port": ["eth0"]}}
+        seen = {**bond, "link-aggregation": {"mode": "active-backup", "port": ["eth0", "eth1"]}}
+        self.assertFalse(as_wanted({"interfaces": [bond]}, {"interfaces": [seen]}))
+        self.assertTrue(as_wanted({"interfaces": [bond]}, {"interfaces": [bond]}))
+
+    def test_checked_first(self):
+        """What nmstatectl lets through and the kernel does not take never gets there."""
+        for text, interface in {
+            "vlan.id 5000": {"name": "v", "type": "vlan", "vlan": {"base-iface": "eno1", "id": 5000}},
+            "at most 15": {"name": "enp129s0f0np0.20", "type": "ethernet"},
+            "is no MAC": {"name": "e", "type": "ethernet", "mac-address": "not-a-mac"},
+            "type 'ethernt'": {"name": "e", "type": "ethernt"},
+            "given twice": self.CARD,
+        }.items():
+            with self.assertRaisesRegex(Refused, text):
+                check({"interfaces": [self.CARD, interface]})
+        check({"interfaces": [{"name": "br-ex", "type": "ovs-bridge"}, {"name": "br-ex", "type": "ovs-interface"}]})
 
 
 class WayBack(unittest.TestCase):
