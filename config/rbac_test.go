@@ -41,7 +41,7 @@ func rights() map[right]string {
 		{manager, own + "netconfigs", "get list watch"}:                               "plans addresses by them",
 		{manager, own + "addressblocks", "create delete get list update watch"}:       "gives addresses out by compare-and-swap",
 		{manager, own + "hostclaimpolicies", "get list watch"}:                        "claims by them",
-		{manager, "coordination.k8s.io/leases", "create delete get update"}:           "a run and its nodes are leased in their namespace: one run per node, whoever asks",
+		{manager, "coordination.k8s.io/leases", "create delete get list update"}:      "a run and its nodes are leased in their namespace: one run per node, whoever asks; those of many nodes are read in one list",
 		{manager, "metal3.io/baremetalhosts", "get list patch watch"}:                 "claims, hands over, undeploys; finalizer",
 		{manager, "metal3.io/baremetalhosts/finalizers", "update"}:                    "owner of HardwareData with blockOwnerDeletion",
 		{manager, "metal3.io/baremetalhosts/status", "update"}:                        "the builtin host backend tells",

@@ -12,6 +12,10 @@
 // compare-and-swap, but the engine itself where a run goes on without the node.
 // So while a Lease is as this engine last wrote it, given back or not, its nodes
 // are still its own. An engine that has not taken them itself takes them anew.
+//
+// The Leases of many nodes are read in one list, a few pages for thousands. What it
+// showed may be old when it is acted on, as what a single read showed may be: every
+// write and deletion is of the version that was seen, and fails when there is another.
 package leases
 
 import (
@@ -234,24 +238,6 @@ func (l *Leases) tokenLeft(run *coordinationv1.Lease, c Claim) int64 {
 	return token
 }
 
-// free returns the Leases of the claim's nodes once none of them has another run.
-func (l *Leases) free(ctx context.Context, c Claim) (nodes []*coordinationv1.Lease, waits string, err error) {
-	for _, ref := range c.Nodes {
-		node, err := l.read(ctx, c.Namespace, lease.NodeName(ref.Name))
-		if err != nil {
-			return nil, "", err
-		}
-		holder := lease.Of(node).Holder
-		if holder != "" && holder != lease.RunName(c.Key) && !isOf(holder, c.Left[ref.Name]) {
-			if waits, err := l.end(ctx, c.Namespace, holder); err != nil || waits != "" {
-				return nil, "node " + ref.Name + ": " + waits, err
-			}
-		}
-		nodes = append(nodes, node)
-	}
-	return nodes, "", nil
-}
-
 // isOf reports whether the Lease is that of one of the runs.
 func isOf(name string, keys []string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { return lease.RunName(key) == name })
@@ -322,8 +308,16 @@ func (l *Leases) Forget(ctx context.Context, node types.NamespacedName) error {
 // end deletes a run's Lease unless the run goes on.
 func (l *Leases) end(ctx context.Context, namespace, name string) (waits string, err error) {
 	run, err := l.read(ctx, namespace, name)
-	if err != nil || run.ResourceVersion == "" {
+	if err != nil {
 		return "", err
+	}
+	return l.endRun(ctx, run)
+}
+
+// endRun deletes a run's Lease, as it was read, unless the run goes on.
+func (l *Leases) endRun(ctx context.Context, run *coordinationv1.Lease) (waits string, err error) {
+	if run.ResourceVersion == "" {
+		return "", nil
 	}
 	if waits, err := l.goesOn(ctx, run); err != nil || waits != "" {
 		return waits, err

@@ -1,6 +1,9 @@
 package leases_test
 
 import (
+	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,5 +156,102 @@ func TestLostNodeIsTakenAnew(t *testing.T) {
 	}
 	if w := api.Writes(); len(w) < 4 {
 		t.Errorf("an engine that was started again writes %v, want all nodes taken again", w)
+	}
+}
+
+// reads counts what is read, and how long an answer may be.
+type reads struct {
+	client.Reader
+	gets, lists []string
+}
+
+func (r *reads) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	r.gets = append(r.gets, key.Name)
+	return r.Reader.Get(ctx, key, obj, opts...)
+}
+
+// List serves two at a time, as an API server does that is asked for pages.
+func (r *reads) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	asked := client.ListOptions{}
+	asked.ApplyOptions(opts)
+	r.lists = append(r.lists, asked.Namespace+"/"+asked.Continue)
+	all, page := &coordinationv1.LeaseList{}, list.(*coordinationv1.LeaseList)
+	if err := r.Reader.List(ctx, all, client.InNamespace(asked.Namespace)); err != nil {
+		return err
+	}
+	from, _ := strconv.Atoi(asked.Continue)
+	to := min(from+2, len(all.Items))
+	if page.Items = all.Items[from:to]; to < len(all.Items) {
+		page.Continue = strconv.Itoa(to)
+	}
+	return nil
+}
+
+// many is a claim of so many nodes.
+func many(key string, nodes int) leases.Claim {
+	c := leases.Claim{Namespace: "site", Key: key, Run: key, Owner: metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: key, UID: "u"}}
+	for i := range nodes {
+		name := fmt.Sprintf("n%02d", i)
+		c.Nodes = append(c.Nodes, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: name, UID: types.UID("uid-" + name)})
+	}
+	return c
+}
+
+// TestManyNodesAreReadInOneList: the Leases of many nodes, taken or not, and those of the runs that they were in, cost one list
+// in pages and one look at the run's own; no Lease that stands in a later page is missed. Few nodes of one run have it asked for once.
+func TestManyNodesAreReadInOneList(t *testing.T) {
+	for _, c := range []struct{ nodes, gets, lists int }{{20, 1, 6}, {4, 1 + 4 + 1, 0}} {
+		api := steptest.New(t)
+		live := &reads{Reader: api.Plain}
+		l := &leases.Leases{Client: api, Live: live, Runner: ansibletest.New(1), Store: "here", Duration: time.Minute, Clock: api.Clock}
+		first := taken(t, l, many("d-0", c.nodes-c.nodes/2))
+		live.gets, live.lists = nil, nil
+		api.Writes()
+		second := taken(t, l, many("e-0", c.nodes))
+		if second <= first {
+			t.Errorf("token %d after %d", second, first)
+		}
+		writes := map[string]int{}
+		for _, w := range api.Writes() {
+			writes[strings.Fields(w)[0]]++
+		}
+		if diff := cmp.Diff(map[string]int{"delete": 1, "update": c.nodes - c.nodes/2, "create": 1 + c.nodes/2}, writes); diff != "" {
+			t.Errorf("%d nodes: writes (-want +got):\n%s", c.nodes, diff)
+		}
+		if len(live.lists) > 0 && live.lists[0] != "site/" {
+			t.Errorf("lists %v", live.lists)
+		}
+		if len(live.gets) > c.gets || len(live.lists) > c.lists {
+			t.Errorf("%d nodes: reads %v and lists %v, want %d and %d", c.nodes, live.gets, live.lists, c.gets, c.lists)
+		}
+	}
+}
+
+// TestListedLeaseThatIsTakenMeanwhile: what the list showed is a moment old when it is written. A node that another store has
+// taken since is not taken from it.
+func TestListedLeaseThatIsTakenMeanwhile(t *testing.T) {
+	api := steptest.New(t)
+	in := func(store string) *leases.Leases {
+		return &leases.Leases{Client: api, Live: api.Plain, Runner: ansibletest.New(1), Store: store, Duration: time.Minute, Clock: api.Clock}
+	}
+	here, there := in("here"), in("there")
+	taken(t, here, many("d-0", 10))
+	if _, err := here.Release(t.Context(), "site", "d-0"); err != nil {
+		t.Fatal(err)
+	}
+	theirs := many("f-0", 10)
+	theirs.Nodes = theirs.Nodes[9:]
+	api.Inject = func(verb string, obj client.Object) error {
+		if verb == "create" && obj.GetName() == "rackplane-run-e-0" {
+			api.Inject = nil
+			taken(t, there, theirs)
+		}
+		return nil
+	}
+	if tokens, waits, err := here.Take(t.Context(), many("e-0", 10)); err == nil {
+		t.Fatalf("taken: %v, %s", tokens, waits)
+	}
+	if _, waits, err := here.Take(t.Context(), many("e-0", 10)); err != nil || !strings.HasPrefix(waits, "node n09: waits for the run of ConfigMap f-0") {
+		t.Errorf("%q, %v: want it to wait for n09", waits, err)
 	}
 }

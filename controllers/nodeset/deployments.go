@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -78,39 +76,6 @@ func (p *pass) deployment(due rollout.Due) *v1alpha1.DataPlaneDeployment {
 		return nil
 	}
 	return &p.made[i]
-}
-
-// confirm returns a conflict unless the API server itself shows what the deployments were decided by. A cache may tell of
-// one that has ended before it tells what that did to its nodes: everything would run again.
-func (p *pass) confirm(ctx context.Context, due []rollout.Due) error {
-	if len(due) == 0 {
-		return nil
-	}
-	if err := step.Current(ctx, p.Live, p.set); err != nil {
-		return err
-	}
-	for _, d := range due {
-		for _, name := range d.Nodes {
-			if err := p.confirmNode(ctx, p.find(name)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (p *pass) confirmNode(ctx context.Context, node *v1alpha1.DataPlaneNode) error {
-	var now v1alpha1.DataPlaneNode
-	key := client.ObjectKeyFromObject(node)
-	switch err := p.Live.Get(ctx, key, &now); {
-	case apierrors.IsNotFound(err):
-		return step.Old(node, "it is gone")
-	case err != nil:
-		return fmt.Errorf("read DataPlaneNode %s: %w", key, err)
-	case now.UID != node.UID || !equality.Semantic.DeepEqual(now.Spec, node.Spec) || !equality.Semantic.DeepEqual(now.Status.Services, node.Status.Services):
-		return step.Old(node, "it has changed since it was read")
-	}
-	return nil
 }
 
 // deploy makes the deployment that is due, unless one of its name has just ended: it is on its way out, and makes room for
