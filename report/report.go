@@ -190,12 +190,10 @@ func fillService(l *Line, n *v1alpha1.DataPlaneNode, deps []v1alpha1.DataPlaneDe
 		if deps[i].Namespace != n.Namespace {
 			continue
 		}
-		for _, r := range deps[i].Status.Runs {
-			if r.Uses(n.Name) {
-				l.Step = fmt.Sprintf("%s (%d/%d)", r.Service, min(good+1, all), all)
-				l.Phase, l.Since, l.Trouble = "Configuring", r.StartedAt.Time, false
-				return
-			}
+		if r := deps[i].RunOn(n.Name); r != nil {
+			l.Step = fmt.Sprintf("%s (%d/%d)", r.Service, min(good+1, all), all)
+			l.Phase, l.Since, l.Trouble = "Configuring", r.StartedAt.Time, false
+			return
 		}
 	}
 }

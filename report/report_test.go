@@ -74,9 +74,9 @@ func view() View {
 		Nodes:    []v1alpha1.DataPlaneNode{leaving, ready, running, failed, deploying, fresh},
 		Deployments: []v1alpha1.DataPlaneDeployment{{
 			ObjectMeta: metav1.ObjectMeta{Name: "rack-1", Namespace: "demo"},
-			Status: v1alpha1.DataPlaneDeploymentStatus{Runs: []v1alpha1.RunStatus{
-				{Service: "bootstrap", Nodes: []string{"n3", "late"}, LeftNodes: []string{"n3"}, State: v1alpha1.RunRunning, StartedAt: at(50)},
-				{Service: "install-os", Nodes: []string{"n3"}, State: v1alpha1.RunRunning, StartedAt: at(70)},
+			Status: v1alpha1.DataPlaneDeploymentStatus{Nodes: []string{"late", "n3"}, Runs: []v1alpha1.RunStatus{
+				{Service: "bootstrap", NodeIndexes: "0-1", LeftIndexes: "1", State: v1alpha1.RunRunning, StartedAt: at(50)},
+				{Service: "install-os", NodeIndexes: "1", State: v1alpha1.RunRunning, StartedAt: at(70)},
 			}},
 		}},
 		Hosts: []metal3v1alpha1.BareMetalHost{host("h1", metal3v1alpha1.StateProvisioning, "n1"), host("h6", metal3v1alpha1.StateAvailable, ""), bad},

@@ -74,7 +74,7 @@ func isLate(pace ansible.Pace, most usual, now time.Time) bool {
 
 // MayPart reports whether another group of a deployment's nodes may go on by itself. Each such group may need a run for
 // every service, and the runs of all must have room in one status.
-func MayPart(services, nodes []string, runs []v1alpha1.RunStatus) bool {
+func MayPart(services, nodes []string, runs []Run) bool {
 	next, _ := Next(services, nodes, runs)
 	groups := 1 + len(next)
 	for i := range runs {

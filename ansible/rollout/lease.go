@@ -8,7 +8,7 @@ import (
 
 // Lease returns the key of the Lease for the next run of a deployment on the nodes: the one that they were last held by all
 // together, if no run goes on under it, else a new one. prefix is the deployment's own: no other deployment may share one.
-func Lease(prefix string, nodes []string, runs []v1alpha1.RunStatus) string {
+func Lease(prefix string, nodes []string, runs []Run) string {
 	going, keys := map[string]bool{}, map[string]bool{}
 	for i := range runs {
 		key := runs[i].LeaseKey()

@@ -17,7 +17,7 @@ type NextRun struct {
 // Next returns the runs to make now, those of earlier services first. Every node goes through the services in their order,
 // each once, until one fails on it; a node that no run goes on for has its next one, together with all that stand at the
 // same service. done means that no run goes on and none is left to be made.
-func Next(services, nodes []string, runs []v1alpha1.RunStatus) (next []NextRun, done bool) {
+func Next(services, nodes []string, runs []Run) (next []NextRun, done bool) {
 	services = distinct(services)
 	at := positions(services, runs)
 	waiting := make([][]string, len(services))
@@ -31,12 +31,12 @@ func Next(services, nodes []string, runs []v1alpha1.RunStatus) (next []NextRun, 
 			next = append(next, NextRun{Service: services[i], Nodes: group})
 		}
 	}
-	running := slices.ContainsFunc(runs, func(r v1alpha1.RunStatus) bool { return r.State == v1alpha1.RunRunning })
+	running := slices.ContainsFunc(runs, func(r Run) bool { return r.State == v1alpha1.RunRunning })
 	return next, len(next) == 0 && !running
 }
 
 // positions are the indexes of the nodes' next services; those that get none now stand behind the last.
-func positions(services []string, runs []v1alpha1.RunStatus) map[string]int {
+func positions(services []string, runs []Run) map[string]int {
 	at := map[string]int{}
 	for i := range runs {
 		run := &runs[i]

@@ -15,19 +15,19 @@ import (
 )
 
 // run is a run on n0 and n1.
-func run(service string, state v1alpha1.RunState, failed ...string) v1alpha1.RunStatus {
-	return v1alpha1.RunStatus{Service: service, State: state, Nodes: []string{"n0", "n1"}, FailedNodes: failed}
+func run(service string, state v1alpha1.RunState, failed ...string) Run {
+	return Run{RunStatus: v1alpha1.RunStatus{Service: service, State: state}, Nodes: []string{"n0", "n1"}, FailedNodes: failed}
 }
 
 // left is a run on n0 and n1 that goes on without the first.
-func left(service string) v1alpha1.RunStatus {
+func left(service string) Run {
 	r := run(service, v1alpha1.RunRunning)
 	r.LeftNodes = []string{"n0"}
 	return r
 }
 
-func alone(service, node string, state v1alpha1.RunState) v1alpha1.RunStatus {
-	return v1alpha1.RunStatus{Service: service, State: state, Nodes: []string{node}}
+func alone(service, node string, state v1alpha1.RunState) Run {
+	return Run{RunStatus: v1alpha1.RunStatus{Service: service, State: state}, Nodes: []string{node}}
 }
 
 func TestNext(t *testing.T) {
@@ -35,21 +35,21 @@ func TestNext(t *testing.T) {
 	both := []string{"n0", "n1"}
 	cases := []struct {
 		name string
-		runs []v1alpha1.RunStatus
+		runs []Run
 		want []NextRun
 		done bool
 	}{
 		{"first", nil, []NextRun{{"a", both}}, false},
-		{"running", []v1alpha1.RunStatus{run("a", v1alpha1.RunRunning)}, nil, false},
-		{"second", []v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded)}, []NextRun{{"b", both}}, false},
-		{"without the failed", []v1alpha1.RunStatus{run("a", v1alpha1.RunFailed, "n0")}, []NextRun{{"b", []string{"n1"}}}, false},
-		{"none left", []v1alpha1.RunStatus{run("a", v1alpha1.RunFailed, "n0", "n1")}, nil, true},
-		{"done", []v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded), run("b", v1alpha1.RunSucceeded), run("c", v1alpha1.RunSucceeded)}, nil, true},
-		{"one is late", []v1alpha1.RunStatus{left("a")}, []NextRun{{"b", []string{"n0"}}}, false},
-		{"one is late and the other under way", []v1alpha1.RunStatus{left("a"), alone("b", "n0", v1alpha1.RunRunning)}, nil, false},
-		{"one is late and the other done", []v1alpha1.RunStatus{left("a"), alone("b", "n0", v1alpha1.RunSucceeded), alone("c", "n0", v1alpha1.RunSucceeded)}, nil, false},
-		{"each at its own", []v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded), alone("b", "n0", v1alpha1.RunSucceeded)}, []NextRun{{"b", []string{"n1"}}, {"c", []string{"n0"}}}, false},
-		{"together again", []v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded), alone("b", "n0", v1alpha1.RunSucceeded), alone("b", "n1", v1alpha1.RunSucceeded)}, []NextRun{{"c", both}}, false},
+		{"running", []Run{run("a", v1alpha1.RunRunning)}, nil, false},
+		{"second", []Run{run("a", v1alpha1.RunSucceeded)}, []NextRun{{"b", both}}, false},
+		{"without the failed", []Run{run("a", v1alpha1.RunFailed, "n0")}, []NextRun{{"b", []string{"n1"}}}, false},
+		{"none left", []Run{run("a", v1alpha1.RunFailed, "n0", "n1")}, nil, true},
+		{"done", []Run{run("a", v1alpha1.RunSucceeded), run("b", v1alpha1.RunSucceeded), run("c", v1alpha1.RunSucceeded)}, nil, true},
+		{"one is late", []Run{left("a")}, []NextRun{{"b", []string{"n0"}}}, false},
+		{"one is late and the other under way", []Run{left("a"), alone("b", "n0", v1alpha1.RunRunning)}, nil, false},
+		{"one is late and the other done", []Run{left("a"), alone("b", "n0", v1alpha1.RunSucceeded), alone("c", "n0", v1alpha1.RunSucceeded)}, nil, false},
+		{"each at its own", []Run{run("a", v1alpha1.RunSucceeded), alone("b", "n0", v1alpha1.RunSucceeded)}, []NextRun{{"b", []string{"n1"}}, {"c", []string{"n0"}}}, false},
+		{"together again", []Run{run("a", v1alpha1.RunSucceeded), alone("b", "n0", v1alpha1.RunSucceeded), alone("b", "n1", v1alpha1.RunSucceeded)}, []NextRun{{"c", both}}, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -120,16 +120,16 @@ func TestLeaving(t *testing.T) {
 
 func TestMayPart(t *testing.T) {
 	both := []string{"n0", "n1"}
-	going := []v1alpha1.RunStatus{left("a"), left("a"), left("a"), left("a")}
-	ended := slices.Repeat([]v1alpha1.RunStatus{run("a", v1alpha1.RunSucceeded)}, MaxRuns-2*64)
+	going := []Run{left("a"), left("a"), left("a"), left("a")}
+	ended := slices.Repeat([]Run{run("a", v1alpha1.RunSucceeded)}, MaxRuns-2*64)
 	cases := []struct {
 		name     string
 		services []string
 		nodes    []string
-		runs     []v1alpha1.RunStatus
+		runs     []Run
 		want     bool
 	}{
-		{"one run", []string{"a", "b"}, both, []v1alpha1.RunStatus{run("a", v1alpha1.RunRunning)}, true},
+		{"one run", []string{"a", "b"}, both, []Run{run("a", v1alpha1.RunRunning)}, true},
 		{"three runs", []string{"a"}, nil, going[:3], true},
 		{"four runs", []string{"a"}, nil, going, false},
 		{"two runs and a group that has none yet", []string{"a", "b"}, []string{"n0"}, going[:2], true},
@@ -152,7 +152,7 @@ type site struct {
 	takes           func(node, service string) time.Duration
 	fails           func(node, service string) bool
 	now             time.Time
-	runs            []v1alpha1.RunStatus
+	runs            []Run
 	since           map[string]time.Time // of runs, by key
 	done            map[string][]string  // the services that have ended on each node, in order
 	ended           map[string]time.Time // when the last of them did
@@ -164,7 +164,7 @@ const (
 	never = 1000 * time.Hour
 )
 
-func (s *site) status(r *v1alpha1.RunStatus) (status ansible.Status, over bool) {
+func (s *site) status(r *Run) (status ansible.Status, over bool) {
 	status = ansible.Status{State: ansible.Running, Nodes: map[string]ansible.NodeResult{}, Progress: ansible.Progress{Pace: map[string]ansible.Pace{}}}
 	over = true
 	for _, n := range r.Nodes {
@@ -194,7 +194,7 @@ func (s *site) carry(t *rapid.T) {
 			return
 		}
 		for _, n := range next {
-			r := v1alpha1.RunStatus{Service: n.Service, Nodes: n.Nodes, State: v1alpha1.RunRunning, Key: strconv.Itoa(len(s.runs))}
+			r := Run{RunStatus: v1alpha1.RunStatus{Service: n.Service, State: v1alpha1.RunRunning, Key: strconv.Itoa(len(s.runs))}, Nodes: n.Nodes}
 			s.since[r.Key] = s.now
 			s.runs = append(s.runs, r)
 		}
@@ -215,7 +215,7 @@ func (s *site) stuck() bool {
 	return true
 }
 
-func (s *site) follow(r *v1alpha1.RunStatus) {
+func (s *site) follow(r *Run) {
 	if r.State != v1alpha1.RunRunning {
 		return
 	}

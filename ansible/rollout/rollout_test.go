@@ -299,14 +299,14 @@ func TestEveryOutdatedServiceIsRunInTheEnd(t *testing.T) {
 
 // carryOut runs a deployment to its end as the deployment controller would; failing up to trouble times.
 func carryOut(t *rapid.T, d Due, nodes []NodeState, now time.Time, trouble int) int {
-	var runs []v1alpha1.RunStatus
+	var runs []Run
 	for {
 		all, done := Next(d.Services, d.Nodes, runs)
 		if done {
 			return trouble
 		}
 		next := all[0]
-		r := v1alpha1.RunStatus{Service: next.Service, Nodes: next.Nodes, State: v1alpha1.RunSucceeded}
+		r := Run{RunStatus: v1alpha1.RunStatus{Service: next.Service, State: v1alpha1.RunSucceeded}, Nodes: next.Nodes}
 		for _, name := range next.Nodes {
 			n := &nodes[slices.IndexFunc(nodes, func(n NodeState) bool { return n.Name == name })]
 			fails := trouble > 0 && rapid.Bool().Draw(t, "fails")

@@ -18,8 +18,8 @@ type DataPlaneDeploymentSpec struct {
 	NodeSet string `json:"nodeSet,omitempty"`
 	// nodes limits the run to these DataPlaneNodes; empty means all of the set.
 	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=1000
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=5000
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	Nodes []string `json:"nodes,omitempty"`
@@ -60,28 +60,25 @@ type RunStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Lease string `json:"lease,omitempty"`
-	// nodes of the run.
+	// nodeIndexes are the nodes of the run, as places in spec.nodes, or in status.nodes where that names none.
 	// +required
-	// +listType=atomic
-	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:MaxItems=6000
-	Nodes []string `json:"nodes,omitempty"`
-	// leftNodes are the nodes that have reached the end of a run, well, that goes on for others, which are late: they go on to
+	NodeIndexes Indexes `json:"nodeIndexes,omitempty"`
+	// nodeCount is how many they are.
+	// +optional
+	NodeCount int32 `json:"nodeCount,omitempty"`
+	// leftIndexes are the nodes that have reached the end of a run, well, that goes on for others, which are late: they go on to
 	// their next service. Empty once the run has ended.
 	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:MaxItems=6000
-	LeftNodes []string `json:"leftNodes,omitempty"`
+	LeftIndexes Indexes `json:"leftIndexes,omitempty"`
 	// state of the run.
 	// +required
 	State RunState `json:"state,omitempty"`
-	// failedNodes are the nodes on which it failed.
+	// failedIndexes are the nodes on which it failed; each node's status.services says why.
 	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:MaxItems=6000
-	FailedNodes []string `json:"failedNodes,omitempty"`
+	FailedIndexes Indexes `json:"failedIndexes,omitempty"`
+	// failedCount is how many they are.
+	// +optional
+	FailedCount int32 `json:"failedCount,omitempty"`
 	// startedAt is when the run was decided.
 	// +required
 	StartedAt metav1.Time `json:"startedAt,omitzero"`
@@ -92,11 +89,6 @@ type RunStatus struct {
 
 // LeaseKey is the key of the Lease that the run holds its nodes by.
 func (r *RunStatus) LeaseKey() string { return cmp.Or(r.Lease, r.Key) }
-
-// Uses reports whether the run goes on for the node.
-func (r *RunStatus) Uses(node string) bool {
-	return r.State == RunRunning && slices.Contains(r.Nodes, node) && !slices.Contains(r.LeftNodes, node)
-}
 
 // DataPlaneDeploymentStatus is where the runs stand.
 type DataPlaneDeploymentStatus struct {
@@ -113,6 +105,13 @@ type DataPlaneDeploymentStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	InputsSecret string `json:"inputsSecret,omitempty"`
+	// nodes that the deployment is about, by name, where spec.nodes names none: those that the set had when its inputs were taken.
+	// No name stands twice in a deployment: its runs tell places in the list.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=6000
+	// +kubebuilder:validation:items:MaxLength=253
+	Nodes []string `json:"nodes,omitempty"`
 	// runs made so far, in the order they were decided: one per service, and more where nodes that are late were left behind.
 	// +optional
 	// +listType=map
@@ -142,6 +141,29 @@ type DataPlaneDeployment struct {
 	// status is where it stands.
 	// +optional
 	Status DataPlaneDeploymentStatus `json:"status,omitempty,omitzero"`
+}
+
+// NodeNames is the list that the indexes of the runs are places in. It never changes once a run was decided.
+func (d *DataPlaneDeployment) NodeNames() []string {
+	if len(d.Spec.Nodes) > 0 {
+		return d.Spec.Nodes
+	}
+	return d.Status.Nodes
+}
+
+// RunOn returns the run that goes on for the node; nil when none does.
+func (d *DataPlaneDeployment) RunOn(node string) *RunStatus {
+	place := slices.Index(d.NodeNames(), node)
+	if place < 0 {
+		return nil
+	}
+	for i := range d.Status.Runs {
+		run := &d.Status.Runs[i]
+		if run.State == RunRunning && run.NodeIndexes.Has(place) && !run.LeftIndexes.Has(place) {
+			return run
+		}
+	}
+	return nil
 }
 
 // DataPlaneDeploymentList is a list of DataPlaneDeployments.

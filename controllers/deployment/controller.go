@@ -48,6 +48,7 @@ type pass struct {
 
 	set      *v1alpha1.NodeSet         // by inputReady
 	snapshot snapshot                  // by inputReady
+	runs     []rollout.Run             // by advance, or told
 	endings  []ending                  // by advance
 	statuses map[string]ansible.Status // what the runner knows of runs that were closed, by key
 }

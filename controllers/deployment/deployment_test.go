@@ -266,6 +266,32 @@ func edit[T client.Object](r *rig, obj T, change func(T)) {
 	steptest.Edit(r.API, obj, change)
 }
 
+// TestNodesInAnyOrder: a user may name nodes in any order, and one twice.
+func TestNodesInAnyOrder(t *testing.T) {
+	r := site(t, newDeployment("n2", "n0", "n2"))
+	r.runner.Inject(ansibletest.Failure{What: "osp.edpm.network", Node: "n2", Result: v1alpha1.ServiceFailed, Message: "no"})
+	r.run()
+	var told []string
+	for _, run := range rollout.Runs(r.deployment()) {
+		told = append(told, fmt.Sprintf("%s %v %v", run.Service, run.Nodes, run.FailedNodes))
+	}
+	if diff := cmp.Diff([]string{"bootstrap [n0 n2] []", "network [n0 n2] [n2]", "known [n0] []"}, told); diff != "" {
+		t.Errorf("runs (-want +got):\n%s", diff)
+	}
+}
+
+// TestRunsOfAnOlderVersion are not taken for runs on no node.
+func TestRunsOfAnOlderVersion(t *testing.T) {
+	r := site(t, newDeployment("n0"))
+	r.until(func() bool { return len(r.runner.Started()) == 1 })
+	edit(r, r.deployment(), func(d *v1alpha1.DataPlaneDeployment) { d.Status.Runs[0].NodeIndexes = "" })
+	r.pass()
+	r.expect(v1alpha1.ConditionInputReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidInput, "DataPlaneDeployment d", "older version", "delete it")
+	if n := len(r.runner.Started()); n != 1 {
+		t.Errorf("%d runs", n)
+	}
+}
+
 func TestFailedNodeGetsNoLaterService(t *testing.T) {
 	r := site(t, newDeployment("n0", "n1", "n2"))
 	r.runner.Inject(ansibletest.Failure{What: "osp.edpm.network", Node: "n1", Result: v1alpha1.ServiceFailed, Message: "task x: no"})
@@ -372,8 +398,8 @@ func TestAllNodesMeansDeployedOnes(t *testing.T) {
 		edit(r, nodeOf(i), func(n *v1alpha1.DataPlaneNode) { n.Status.Conditions = nil })
 	}
 	r.pass()
-	if got := r.deployment().Status.Runs[0].Nodes; !slices.Equal(got, []string{"n2"}) {
-		t.Errorf("runs on %v, want the deployed node", got)
+	if got := rollout.Runs(r.deployment())[0].Nodes; !slices.Equal(got, []string{"n2"}) || !slices.Equal(r.deployment().Status.Nodes, got) {
+		t.Errorf("runs on %v of %v, want the deployed node", got, r.deployment().Status.Nodes)
 	}
 	r = site(t, newDeployment())
 	for i := range 3 {

@@ -108,7 +108,7 @@ func TestHungNodeIsTold(t *testing.T) {
 	r.until(r.has(0, 1))
 	r.pass()
 	r.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonProgressing, "bootstrap (1 of 3) still on node n2"+times)
-	if d := r.deployment(); !d.Status.Runs[0].Uses("n2") || d.Status.Runs[0].Uses("n0") {
+	if d := r.deployment(); d.RunOn("n2") != &d.Status.Runs[0] || d.RunOn("n0") == &d.Status.Runs[0] {
 		t.Errorf("runs %+v", d.Status.Runs)
 	}
 }
@@ -123,7 +123,7 @@ func TestLateNodesGoOn(t *testing.T) {
 	}
 	r.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDone)
 	for _, run := range r.deployment().Status.Runs {
-		if run.State != v1alpha1.RunSucceeded || len(run.LeftNodes) > 0 || len(run.FailedNodes) > 0 {
+		if run.State != v1alpha1.RunSucceeded || run.LeftIndexes != "" || run.FailedIndexes != "" {
 			t.Errorf("run %+v", run)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/plan"
@@ -51,7 +52,7 @@ func (r *rig) mostOneRunPerNode() {
 	}
 	users := map[string]string{}
 	for _, d := range list.Items {
-		for _, run := range d.Status.Runs {
+		for _, run := range rollout.Runs(&d) {
 			for _, node := range run.Nodes {
 				if run.State != v1alpha1.RunRunning {
 					continue

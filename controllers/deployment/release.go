@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
@@ -21,7 +22,8 @@ import (
 // cancel stops the runs that are under way, or may be, here or elsewhere.
 func (p *pass) cancel(ctx context.Context) (step.Outcome, error) {
 	var waiting []string
-	for _, run := range p.deployment.Status.Runs {
+	for i := range p.deployment.Status.Runs {
+		run := &p.deployment.Status.Runs[i]
 		if run.State != v1alpha1.RunRunning {
 			continue
 		}
@@ -62,6 +64,8 @@ func (p *pass) told(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
+	p.list()
+	p.runs = rollout.Runs(p.deployment)
 	return step.Outcome{}, p.deliver(ctx, everyone)
 }
 

@@ -20,7 +20,7 @@ import (
 
 // ending is what a look at a run found to be over: the whole run, or what some of its nodes had to do in it.
 type ending struct {
-	run *v1alpha1.RunStatus
+	run *rollout.Run
 	// results by node.
 	results map[string]ansible.NodeResult
 	// settle writes the end down in the deployment's status. It must only be called once the results that tell something are in
@@ -29,10 +29,10 @@ type ending struct {
 }
 
 // close ends the run with a result for every node that is still in it.
-func (p *pass) close(run *v1alpha1.RunStatus, status ansible.Status) {
+func (p *pass) close(run *rollout.Run, status ansible.Status) {
 	e := ending{run: run, results: map[string]ansible.NodeResult{}}
 	var failed []string
-	for _, name := range staying(run) {
+	for _, name := range run.Staying() {
 		e.results[name] = resultOf(status, name)
 		if e.results[name].Result != v1alpha1.ServiceSucceeded {
 			failed = append(failed, name)
@@ -48,23 +48,11 @@ func (p *pass) close(run *v1alpha1.RunStatus, status ansible.Status) {
 	p.endings = append(p.endings, e)
 }
 
-// staying are the nodes that the run goes on for.
-func staying(run *v1alpha1.RunStatus) []string {
-	if len(run.LeftNodes) == 0 {
-		return run.Nodes
-	}
-	left := make(map[string]bool, len(run.LeftNodes))
-	for _, n := range run.LeftNodes {
-		left[n] = true
-	}
-	return slices.DeleteFunc(slices.Clone(run.Nodes), func(n string) bool { return left[n] })
-}
-
 // part lets the nodes that have reached the end of a run, well, leave it when the others are late. That they have left is
 // written down with their next runs.
-func (p *pass) part(run *v1alpha1.RunStatus, status ansible.Status) {
-	leaving := rollout.Leaving(staying(run), status, p.Clock.Now())
-	if len(leaving) == 0 || !rollout.MayPart(p.services(), p.nodes(), p.deployment.Status.Runs) {
+func (p *pass) part(run *rollout.Run, status ansible.Status) {
+	leaving := rollout.Leaving(run.Staying(), status, p.Clock.Now())
+	if len(leaving) == 0 || !rollout.MayPart(p.services(), p.nodes(), p.runs) {
 		return
 	}
 	e := ending{run: run, results: map[string]ansible.NodeResult{}}
@@ -116,7 +104,7 @@ func everyone(string) bool { return true }
 // owes reports whether results may be missing in their nodes.
 func (p *pass) owes() bool {
 	return p.Memory.owes(p.key(), slices.ContainsFunc(p.deployment.Status.Runs, func(r v1alpha1.RunStatus) bool {
-		return r.State != v1alpha1.RunRunning || len(r.LeftNodes) > 0
+		return r.State != v1alpha1.RunRunning || r.LeftIndexes != ""
 	}))
 }
 
@@ -205,9 +193,9 @@ func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNod
 }
 
 // endedOn are the runs that have ended on the node, in the order in which they were decided.
-func (p *pass) endedOn(node string) (runs []*v1alpha1.RunStatus) {
-	for i := range p.deployment.Status.Runs {
-		run := &p.deployment.Status.Runs[i]
+func (p *pass) endedOn(node string) (runs []*rollout.Run) {
+	for i := range p.runs {
+		run := &p.runs[i]
 		_, now := p.ending(run, node)
 		if now || (run.State == v1alpha1.RunRunning && slices.Contains(run.LeftNodes, node)) || (run.State != v1alpha1.RunRunning && slices.Contains(run.Nodes, node)) {
 			runs = append(runs, run)
@@ -217,7 +205,7 @@ func (p *pass) endedOn(node string) (runs []*v1alpha1.RunStatus) {
 }
 
 // ending returns what this pass found the run to have ended with on the node.
-func (p *pass) ending(run *v1alpha1.RunStatus, node string) (ansible.NodeResult, bool) {
+func (p *pass) ending(run *rollout.Run, node string) (ansible.NodeResult, bool) {
 	for _, e := range p.endings {
 		if result, has := e.results[node]; has && e.run == run {
 			return result, true
@@ -227,7 +215,7 @@ func (p *pass) ending(run *v1alpha1.RunStatus, node string) (ansible.NodeResult,
 }
 
 // enterAll puts all results that the node has into its status; false when they are there already.
-func (p *pass) enterAll(ctx context.Context, node *v1alpha1.DataPlaneNode, t target, ended []*v1alpha1.RunStatus) (changed bool, err error) {
+func (p *pass) enterAll(ctx context.Context, node *v1alpha1.DataPlaneNode, t target, ended []*rollout.Run) (changed bool, err error) {
 	for _, run := range ended {
 		hash := p.snapshot.hash(run.Service, t)
 		if p.has(node, run, hash) {
@@ -250,7 +238,7 @@ const lostMessage = "the run failed on this node; what it told is gone with the 
 
 // recalled is the result of a run that was closed, or left by the node, before: as it was written down in the deployment's status,
 // with what the runner still knows.
-func (p *pass) recalled(ctx context.Context, run *v1alpha1.RunStatus, node string) (ansible.NodeResult, error) {
+func (p *pass) recalled(ctx context.Context, run *rollout.Run, node string) (ansible.NodeResult, error) {
 	status, asked := p.statuses[run.Key]
 	if !asked {
 		var err error
@@ -296,14 +284,14 @@ func makeRoom(node *v1alpha1.DataPlaneNode) {
 }
 
 // has reports whether the node has the run's result.
-func (p *pass) has(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash string) bool {
+func (p *pass) has(node *v1alpha1.DataPlaneNode, run *rollout.Run, hash string) bool {
 	return slices.ContainsFunc(node.Status.Services, func(r v1alpha1.ServiceResult) bool {
 		return r.Name == run.Service && r.Deployment == p.deployment.Name && r.InputHash == hash && !r.FinishedAt.Before(&run.StartedAt)
 	})
 }
 
 // endOf is when the run was seen to have ended, as far as it is known; never before it began, whatever the clock did.
-func (p *pass) endOf(run *v1alpha1.RunStatus) metav1.Time {
+func (p *pass) endOf(run *rollout.Run) metav1.Time {
 	end := metav1.NewTime(p.Clock.Now())
 	if run.FinishedAt != nil {
 		end = *run.FinishedAt
@@ -315,7 +303,7 @@ func (p *pass) endOf(run *v1alpha1.RunStatus) metav1.Time {
 }
 
 // enter puts the result into the node's status.
-func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *v1alpha1.RunStatus, hash string, result ansible.NodeResult) {
+func (p *pass) enter(node *v1alpha1.DataPlaneNode, run *rollout.Run, hash string, result ansible.NodeResult) {
 	next := v1alpha1.ServiceResult{
 		Name: run.Service, InputHash: hash, Result: result.Result, Changed: result.Changed, Message: line.Short(result.Message, maxMessage),
 		Deployment: p.deployment.Name, FinishedAt: p.endOf(run),

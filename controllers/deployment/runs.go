@@ -30,10 +30,12 @@ const runPoll = time.Second
 // advance follows the runs that are under way, and decides the next ones for the nodes that none goes on for. A decision
 // is only written here: the next pass acts on it. One run's trouble is its own.
 func (p *pass) advance(ctx context.Context) (step.Outcome, error) {
+	p.runs = rollout.Runs(p.deployment)
+	defer func() { rollout.Record(p.deployment, p.runs) }()
 	var going []step.Outcome
 	var failure error
-	for i := range p.deployment.Status.Runs {
-		run := &p.deployment.Status.Runs[i]
+	for i := range p.runs {
+		run := &p.runs[i]
 		if run.State != v1alpha1.RunRunning {
 			continue
 		}
@@ -52,7 +54,7 @@ func (p *pass) advance(ctx context.Context) (step.Outcome, error) {
 
 // follow starts the run unless it is known, lets nodes leave it that need not wait for the others, and closes it once it
 // has ended.
-func (p *pass) follow(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome, error) {
+func (p *pass) follow(ctx context.Context, run *rollout.Run) (step.Outcome, error) {
 	status, err := p.Runner.Status(ctx, run.Key)
 	if err != nil {
 		return step.Outcome{}, err
@@ -104,15 +106,15 @@ func together(going []step.Outcome) step.Outcome {
 const untold = 10 * time.Second
 
 // isEarly reports whether a run that was not started, but may be when it is asked for again, is no news yet.
-func (p *pass) isEarly(run *v1alpha1.RunStatus, err error) bool {
+func (p *pass) isEarly(run *rollout.Run, err error) bool {
 	return fault.Classified(err) && (fault.Is(err, fault.Busy) || fault.Is(err, fault.Transient)) && p.Clock.Since(run.StartedAt.Time).Abs() < untold
 }
 
 // describe says what is running, without anything that changes while it does.
-func (p *pass) describe(run *v1alpha1.RunStatus) string {
+func (p *pass) describe(run *rollout.Run) string {
 	services := p.services()
 	where := fmt.Sprintf("%s (%d of %d)", run.Service, 1+slices.Index(services, run.Service), len(services))
-	on := staying(run)
+	on := run.Staying()
 	switch {
 	case len(run.LeftNodes) == 0:
 		return fmt.Sprintf("runs %s on %d nodes", where, len(on))
@@ -149,7 +151,7 @@ func (p *pass) times(status ansible.Status) string {
 func clockTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // start starts the run. What it was decided from is in the snapshot; the login key is read now.
-func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome, error) {
+func (p *pass) start(ctx context.Context, run *rollout.Run) (step.Outcome, error) {
 	var set v1alpha1.NodeSet
 	key := types.NamespacedName{Namespace: p.deployment.Namespace, Name: p.deployment.Spec.NodeSet}
 	if err := p.Reader.Get(ctx, key, &set); err != nil {
@@ -179,7 +181,7 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 		Key: run.Key, Namespace: p.deployment.Namespace, Targets: p.snapshot.Targets,
 		Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
 		Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
-		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: staying(run),
+		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: run.Staying(),
 		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens, Lease: run.Lease, Leaves: p.late(),
 	})
 	if err != nil {
@@ -190,8 +192,8 @@ func (p *pass) start(ctx context.Context, run *v1alpha1.RunStatus) (step.Outcome
 
 // late are the keys of the runs that go on for nodes that others have left behind.
 func (p *pass) late() (keys []string) {
-	for i := range p.deployment.Status.Runs {
-		if run := &p.deployment.Status.Runs[i]; len(run.LeftNodes) > 0 {
+	for i := range p.runs {
+		if run := &p.runs[i]; len(run.LeftNodes) > 0 {
 			keys = append(keys, run.Key)
 		}
 	}
@@ -199,7 +201,7 @@ func (p *pass) late() (keys []string) {
 }
 
 // claim is what a run wants leases for.
-func (p *pass) claim(run *v1alpha1.RunStatus) leases.Claim {
+func (p *pass) claim(run *rollout.Run) leases.Claim {
 	refer := func(kind, name string, uid types.UID) metav1.OwnerReference {
 		return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: uid}
 	}
@@ -207,15 +209,15 @@ func (p *pass) claim(run *v1alpha1.RunStatus) leases.Claim {
 		Namespace: p.deployment.Namespace, Key: run.LeaseKey(), Run: run.Key, Owner: refer("DataPlaneDeployment", p.deployment.Name, p.deployment.UID),
 		Left: map[string][]string{},
 	}
-	nodes := staying(run)
+	nodes := run.Staying()
 	for _, t := range p.snapshot.Nodes {
 		if slices.Contains(nodes, t.Name) {
 			claim.Nodes = append(claim.Nodes, refer("DataPlaneNode", t.Name, t.UID))
 		}
 	}
 	// A Lease may go on for others under a later run than the one that the node was in: that run does not use it either.
-	for i := range p.deployment.Status.Runs {
-		other := &p.deployment.Status.Runs[i]
+	for i := range p.runs {
+		other := &p.runs[i]
 		if other.State != v1alpha1.RunRunning || other.LeaseKey() == run.LeaseKey() {
 			continue
 		}
@@ -248,13 +250,13 @@ func dataOf(service *rollout.Service) map[string][]byte {
 
 // decide writes down the next runs, or says how the deployment ended. going are the runs that go on.
 func (p *pass) decide(ctx context.Context, going []step.Outcome) (step.Outcome, error) {
-	next, done := rollout.Next(p.services(), p.nodes(), p.deployment.Status.Runs)
+	next, done := rollout.Next(p.services(), p.nodes(), p.runs)
 	if len(next) > 0 {
 		good, err := p.goodNodes(ctx)
 		if err != nil {
 			return step.Outcome{}, err
 		}
-		next, done = rollout.Next(p.services(), good, p.deployment.Status.Runs)
+		next, done = rollout.Next(p.services(), good, p.runs)
 	}
 	switch {
 	case done:
@@ -263,12 +265,12 @@ func (p *pass) decide(ctx context.Context, going []step.Outcome) (step.Outcome, 
 		return together(going), nil
 	}
 	for _, n := range next {
-		run := v1alpha1.RunStatus{
-			Service: n.Service, Nodes: n.Nodes, State: v1alpha1.RunRunning, StartedAt: metav1.NewTime(p.Clock.Now()),
+		run := rollout.Run{Nodes: n.Nodes, RunStatus: v1alpha1.RunStatus{
+			Service: n.Service, State: v1alpha1.RunRunning, StartedAt: metav1.NewTime(p.Clock.Now()),
 			Key:   digest([]byte(string(p.deployment.UID) + "/" + n.Service + "/" + strings.Join(n.Nodes, ",") + "/" + p.snapshot.digest)),
-			Lease: rollout.Lease(string(p.deployment.UID), n.Nodes, p.deployment.Status.Runs),
-		}
-		p.deployment.Status.Runs = append(p.deployment.Status.Runs, run)
+			Lease: rollout.Lease(string(p.deployment.UID), n.Nodes, p.runs),
+		}}
+		p.runs = append(p.runs, run)
 		going = append(going, step.Waiting(v1alpha1.ReasonProgressing, p.describe(&run), runPoll))
 	}
 	return together(going).Again(step.Soon), nil
@@ -371,7 +373,8 @@ func (p *pass) node(ctx context.Context, t target) (*v1alpha1.DataPlaneNode, err
 // ended sums up.
 func (p *pass) ended() step.Outcome {
 	var failed []string
-	for _, run := range p.deployment.Status.Runs {
+	for i := range p.runs {
+		run := &p.runs[i]
 		for _, node := range run.FailedNodes {
 			failed = append(failed, run.Service+" on "+node)
 		}

@@ -79,8 +79,20 @@ func (s *snapshot) setHashes(of func(service string, node int) string) {
 	}
 }
 
-// inputReady reads the snapshot, or makes it.
+// inputReady reads the snapshot, or makes it. Its nodes never change, nor does their order.
 func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
+	if slices.ContainsFunc(p.deployment.Status.Runs, func(r v1alpha1.RunStatus) bool { return r.NodeIndexes == "" }) {
+		return step.Hold(v1alpha1.ReasonInvalidInput, fmt.Sprintf("DataPlaneDeployment %s was begun by an older version of Rackplane, which told the nodes of its runs in another way: delete it, another one is made",
+			p.deployment.Name)), nil
+	}
+	out, err := p.inputs(ctx)
+	if err == nil && out.IsDone() {
+		p.list()
+	}
+	return out, err
+}
+
+func (p *pass) inputs(ctx context.Context) (step.Outcome, error) {
 	name := headName(p.deployment.Name)
 	head, err := p.readPart(ctx, name)
 	switch {
@@ -105,6 +117,13 @@ func (p *pass) inputReady(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	return p.store(ctx)
+}
+
+// list names the nodes that the runs' indexes are places in, unless the deployment's user has named them.
+func (p *pass) list() {
+	if len(p.deployment.Spec.Nodes) == 0 {
+		p.deployment.Status.Nodes = p.nodes()
+	}
 }
 
 // take makes the snapshot from the world, which may be some writes behind: what runs is what was decided by then, and its

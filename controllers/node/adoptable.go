@@ -101,11 +101,11 @@ func (p *pass) running(ctx context.Context, r client.Reader) (uses string, left 
 	slices.SortFunc(list.Items, func(a, b v1alpha1.DataPlaneDeployment) int { return strings.Compare(a.Name, b.Name) })
 	for i := range list.Items {
 		d := &list.Items[i]
+		if run := d.RunOn(p.node.Name); run != nil {
+			return run.Service + " in DataPlaneDeployment " + d.Name, nil, nil
+		}
 		for j := range d.Status.Runs {
 			run := &d.Status.Runs[j]
-			if run.Uses(p.node.Name) {
-				return run.Service + " in DataPlaneDeployment " + d.Name, nil, nil
-			}
 			if run.State == v1alpha1.RunRunning {
 				left = append(left, run.LeaseKey())
 			}

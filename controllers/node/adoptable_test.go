@@ -187,9 +187,10 @@ func (r *rig) run(node string, state v1alpha1.RunState) {
 		r.Fatal(err)
 	}
 	edit(r, d, func(d *v1alpha1.DataPlaneDeployment) {
+		d.Status.Nodes = []string{"late", node}
 		d.Status.Runs = []v1alpha1.RunStatus{
-			{Service: "earlier", Key: "1", Nodes: []string{node, "late"}, LeftNodes: []string{node}, State: v1alpha1.RunRunning},
-			{Service: "bootstrap", Key: "2", Nodes: []string{node}, State: state},
+			{Service: "earlier", Key: "1", NodeIndexes: "0-1", LeftIndexes: "1", State: v1alpha1.RunRunning},
+			{Service: "bootstrap", Key: "2", NodeIndexes: "1", State: state},
 		}
 	})
 }

@@ -700,7 +700,8 @@ func TestHostsOfAnotherNamespace(t *testing.T) {
 func TestRelease(t *testing.T) {
 	r := site(t)
 	run := &v1alpha1.DataPlaneDeployment{ObjectMeta: steptest.Meta("d")}
-	run.Status.Runs = []v1alpha1.RunStatus{{Service: "bootstrap", Nodes: []string{"n0"}, State: v1alpha1.RunRunning}}
+	run.Status.Nodes = []string{"late", "n0"}
+	run.Status.Runs = []v1alpha1.RunStatus{{Service: "bootstrap", NodeIndexes: "1", State: v1alpha1.RunRunning}}
 	r.deployed()
 	status := run.Status
 	if err := r.Plain.Create(t.Context(), run); err != nil {
@@ -721,7 +722,7 @@ func TestRelease(t *testing.T) {
 	}
 	// The run goes on for another node, on another machine, and this one has left it.
 	edit(r, run, func(d *v1alpha1.DataPlaneDeployment) {
-		d.Status.Runs[0] = v1alpha1.RunStatus{Service: "bootstrap", Key: "k", Nodes: []string{"late", "n0"}, LeftNodes: []string{"n0"}, State: v1alpha1.RunRunning}
+		d.Status.Runs[0] = v1alpha1.RunStatus{Service: "bootstrap", Key: "k", NodeIndexes: "0-1", LeftIndexes: "1", State: v1alpha1.RunRunning}
 	})
 	for name, holder := range map[string]string{lease.NodeName("n0"): lease.RunName("k"), lease.RunName("k"): "there"} {
 		l := &coordinationv1.Lease{ObjectMeta: steptest.Meta(name)}

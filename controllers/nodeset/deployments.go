@@ -20,7 +20,8 @@ import (
 // kept is how many finished deployments of a set stay for its user to look at.
 const kept = 10
 
-// maxNodes is how many nodes a deployment takes (DataPlaneDeploymentSpec.nodes, MaxItems). The rest are due when these are busy.
+// maxNodes is how many nodes a deployment of this controller's takes: each of its runs is one Ansible, which gets slower and larger
+// with every host that it holds. The rest are due when these are busy.
 const maxNodes = 1000
 
 // deployments makes the deployments that are due, and removes those that are of no use any more.

@@ -279,7 +279,7 @@ func TestServiceDeploymentAndNodeRefused(t *testing.T) {
 		{"a task longer than its run", "DataPlaneService", "spec: {taskTimeoutSeconds: 9000}", []string{"raise spec.runTimeoutSeconds or lower spec.taskTimeoutSeconds"}},
 		{"no NodeSet", "DataPlaneDeployment", "spec: {nodeSet: null}", []string{"spec.nodeSet: Required value"}},
 		{"empty NodeSet", "DataPlaneDeployment", `spec: {nodeSet: ""}`, []string{"spec.nodeSet", "at least 1"}},
-		{"node twice", "DataPlaneDeployment", "spec: {nodes: [a, a]}", []string{"spec.nodes[1]", "Duplicate value"}},
+		{"too many nodes", "DataPlaneDeployment", "spec: {nodes: [" + strings.Repeat("a,", 5001) + "]}", []string{"spec.nodes", "at most 5000"}},
 		{"no host name", "DataPlaneNode", "spec: {hostName: null}", []string{"spec.hostName: Required value"}},
 		{"host without UID", "DataPlaneNode", "spec: {host: {namespace: metal, name: h}}", []string{"spec.host.uid: Required value"}},
 		{"network twice", "DataPlaneNode", "spec: {networks: [{network: a, subnet: s, address: 10.0.0.1}, {network: a, subnet: s, address: 10.0.0.2}]}", []string{"spec.networks[1]", "Duplicate value"}},

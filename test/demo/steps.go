@@ -45,7 +45,7 @@ func services(w io.Writer, v report.View, prefix string) {
 		}
 		for _, r := range v.Deployments[i].Status.Runs {
 			if r.FinishedAt != nil {
-				fmt.Fprintf(w, "  %6.1fs  service %s on %d node(s)\n", r.FinishedAt.Sub(r.StartedAt.Time).Seconds(), r.Service, len(r.Nodes))
+				fmt.Fprintf(w, "  %6.1fs  service %s on %d node(s)\n", r.FinishedAt.Sub(r.StartedAt.Time).Seconds(), r.Service, r.NodeCount)
 			}
 		}
 	}
