@@ -3,6 +3,7 @@ package bmc
 import (
 	"cmp"
 	"maps"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -41,6 +42,37 @@ type Address struct {
 	Path string
 	// Privilege is the IPMI privilege level.
 	Privilege string
+}
+
+// Endpoint returns the root of the BMC's Redfish service, such as https://[2001:db8::1]:8443, without a slash at its end.
+func (a Address) Endpoint() string {
+	protocol := "http"
+	if a.TLS {
+		protocol = "https"
+	}
+	host := a.Host
+	switch {
+	case a.Port != "":
+		host = net.JoinHostPort(a.Host, a.Port)
+	case strings.Contains(a.Host, ":"):
+		host = "[" + a.Host + "]"
+	}
+	return protocol + "://" + host
+}
+
+// String returns the address in the one form that Parse reads back to the same Address: scheme, transport, host and port,
+// and what follows. Two spellings of one address are the same text, so a BMC can be told apart by it.
+func (a Address) String() string {
+	transport := ""
+	if !a.IPMI && !a.TLS {
+		transport = "+http"
+	}
+	_, host, _ := strings.Cut(a.Endpoint(), "://")
+	query := ""
+	if a.IPMI {
+		query = "?privilegelevel=" + a.Privilege
+	}
+	return a.Scheme + transport + "://" + host + a.Path + query
 }
 
 // Parse reads spec.bmc.address. Errors are fault.Rejected and say what is wrong with it, never what it holds
