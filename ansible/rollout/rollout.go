@@ -79,6 +79,24 @@ func Outdated(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult) 
 	return out
 }
 
+// Stands reports whether what ran on a node holds although services are to run again: all of these are global, so that what they
+// tell of other nodes has changed, and each last ran well; and one of the node's own ran with its wanted input, which speaks of
+// this very server. It holds just as well when nothing is to run.
+func Stands(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult, global map[string]bool) bool {
+	own := false
+	for _, w := range wanted {
+		switch r := resultOf(results, w.Name); {
+		case r == nil || r.Result != v1alpha1.ServiceSucceeded:
+			return false
+		case r.InputHash == w.InputHash:
+			own = own || !global[w.Name]
+		case !global[w.Name]:
+			return false
+		}
+	}
+	return own
+}
+
 // Notices are what the last results that are good have to tell, each behind its service's name, in run order. One that
 // was made for an earlier input counts: what it tells holds until the service runs again. None is a reason to run anything.
 func Notices(wanted []v1alpha1.ServiceInput, results []v1alpha1.ServiceResult) []string {

@@ -69,6 +69,32 @@ func TestClockThatRanAhead(t *testing.T) {
 	}
 }
 
+func TestStands(t *testing.T) {
+	global := map[string]bool{"g": true, "h": true}
+	wanted := wants("a@1", "g@1", "b@1", "h@1")
+	for name, c := range map[string]struct {
+		wanted  []v1alpha1.ServiceInput
+		results []v1alpha1.ServiceResult
+		stands  bool
+	}{
+		"nothing is to run":               {wanted, []v1alpha1.ServiceResult{good("a@1"), good("g@1"), good("b@1"), good("h@1")}, true},
+		"global ones are":                 {wanted, []v1alpha1.ServiceResult{good("h@0"), good("b@1"), good("g@0"), good("a@1")}, true},
+		"one of its own is":               {wanted, []v1alpha1.ServiceResult{good("a@1"), good("g@0"), good("b@0"), good("h@1")}, false},
+		"a global one never ran":          {wanted, []v1alpha1.ServiceResult{good("a@1"), good("g@0"), good("b@1")}, false},
+		"a global one failed":             {wanted, []v1alpha1.ServiceResult{good("a@1"), bad("g@1", 1), good("b@1"), good("h@1")}, false},
+		"it failed for an earlier input":  {wanted, []v1alpha1.ServiceResult{good("a@1"), bad("g@0", 1), good("b@1"), good("h@1")}, false},
+		"it may be another server":        {wants("g@1"), []v1alpha1.ServiceResult{good("g@0")}, false},
+		"all of another server":           {wanted, []v1alpha1.ServiceResult{good("a@0"), good("g@0"), good("b@0"), good("h@0")}, false},
+		"a result that is no more wanted": {wanted, []v1alpha1.ServiceResult{good("a@1"), good("g@0"), good("b@1"), good("h@1"), bad("x@1", 1)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Stands(c.wanted, c.results, global); got != c.stands {
+				t.Errorf("stands: %t, want %t", got, c.stands)
+			}
+		})
+	}
+}
+
 func TestNotices(t *testing.T) {
 	tells := func(r v1alpha1.ServiceResult, message string) v1alpha1.ServiceResult {
 		r.Message = message

@@ -15,7 +15,8 @@ const (
 	ConditionAdoptable = "Adoptable"
 	// ConditionNetworked: the node has the network that is rendered for it.
 	ConditionNetworked = "Networked"
-	// ConditionConfigured: every service has a good result for its current input.
+	// ConditionConfigured: every service has a good result for its current input; a global one that is to run again, since it has
+	// something new to tell of other nodes, for an earlier one.
 	ConditionConfigured = "Configured"
 	// ConditionJoined: the cloud that spec.openstack names has the node as a compute that is up, mapped into its cell
 	// and reached by its network. Lowered when that ceases, raised again when it is back; Unknown while the cloud itself

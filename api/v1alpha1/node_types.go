@@ -144,7 +144,8 @@ type DataPlaneNodeStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// observedGeneration is the spec generation the conditions speak of.
+	// observedGeneration is the spec generation the conditions speak of. One that changes nothing else of the status, such as
+	// another input of a global service, is only written with what does.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// sshHostKey is the public host key the node must answer with, in authorized_keys form.

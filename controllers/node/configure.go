@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step"
@@ -25,14 +27,24 @@ func (p *pass) networked(_ context.Context) (step.Outcome, error) {
 	}
 }
 
-// configured compares the services' results with their wanted inputs.
-func (p *pass) configured(_ context.Context) (step.Outcome, error) {
+// configured compares the services' results with their wanted inputs. A node on which only global services are to run again stays
+// configured: they have something new to tell it of others, and what it was given holds until they do.
+func (p *pass) configured(ctx context.Context) (step.Outcome, error) {
 	wanted := p.node.Spec.Services
 	decided := slices.EqualFunc(wanted, p.set.Spec.Services, func(w v1alpha1.ServiceInput, name string) bool { return w.Name == name })
 	outdated := rollout.Outdated(wanted, p.node.Status.Services)
 	for _, name := range outdated {
 		if message := p.failure(name); message != "" {
 			return step.Waiting(v1alpha1.ReasonServiceFailed, message, 0), nil
+		}
+	}
+	if len(outdated) > 0 && decided {
+		global, err := p.global(ctx)
+		if err != nil {
+			return step.Outcome{}, err
+		}
+		if rollout.Stands(wanted, p.node.Status.Services, global) {
+			return step.Outcome{}, nil
 		}
 	}
 	switch {
@@ -44,6 +56,19 @@ func (p *pass) configured(_ context.Context) (step.Outcome, error) {
 	default:
 		return step.Outcome{}, nil
 	}
+}
+
+// global returns the names of the namespace's global services.
+func (p *pass) global(ctx context.Context) (map[string]bool, error) {
+	var services v1alpha1.DataPlaneServiceList
+	if err := p.Reader.List(ctx, &services, client.InNamespace(p.node.Namespace)); err != nil {
+		return nil, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
+	}
+	global := map[string]bool{}
+	for i := range services.Items {
+		global[services.Items[i].Name] = services.Items[i].Spec.DeployOnAllNodeSets
+	}
+	return global, nil
 }
 
 // toRun says that services are to run. Which of them have is in spec.services and status.services, and not told again: the

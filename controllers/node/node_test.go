@@ -226,10 +226,10 @@ func TestFromPlanToReady(t *testing.T) {
 			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: s.Name, InputHash: s.InputHash, Result: v1alpha1.ServiceSucceeded})
 		}
 	})
-	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[2].InputHash = "old" })
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[1].InputHash = "old" })
 	r.pass()
 	r.configured("services are to run: status.services has those that have, DataPlaneDeployments of NodeSet rack run the others")
-	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[2].InputHash = "3" })
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Status.Services[1].InputHash = "2" })
 	r.pass()
 	r.expect("+Claimed +Addressed +Provisioned +Networked +Configured")
 	if !meta.IsStatusConditionTrue(r.node().Status.Conditions, v1alpha1.ConditionReady) {
@@ -600,6 +600,89 @@ func TestNoticeOfAReadyNode(t *testing.T) {
 		t.Errorf("Ready: %+v, want it True and silent once the result is", c)
 	}
 	r.settled()
+}
+
+// TestReadyWhileGlobalServicesRunAgain: what has changed of other nodes costs a node that was given everything no write of this
+// controller, before, while and after it is told; that it failed is told, and so is a service of its own that is due.
+func TestReadyWhileGlobalServicesRunAgain(t *testing.T) {
+	r := site(t)
+	r.deployed()
+	r.prober.seen.NetworkHash = r.node().Spec.NetworkHash
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
+		n.Spec.Services, n.Status.Services = nil, nil
+		for _, name := range steptest.Services() {
+			n.Spec.Services = append(n.Spec.Services, v1alpha1.ServiceInput{Name: name, InputHash: "1"})
+			n.Status.Services = append(n.Status.Services, v1alpha1.ServiceResult{Name: name, InputHash: "1", Result: v1alpha1.ServiceSucceeded})
+		}
+	})
+	r.pass()
+	const ready = "+Claimed +Addressed +Provisioned +Networked +Configured"
+	r.expect(ready)
+	give := func(service int, input string) {
+		edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Generation++; n.Spec.Services[service].InputHash = input })
+	}
+	ends := func(result v1alpha1.ServiceResultState) {
+		edit(r, planned(), func(n *v1alpha1.DataPlaneNode) {
+			n.Status.Services[2] = v1alpha1.ServiceResult{Name: "known", InputHash: n.Spec.Services[2].InputHash, Result: result, Failures: 1, Message: "no space left"}
+			if result == v1alpha1.ServiceSucceeded {
+				n.Status.Services[2].Failures, n.Status.Services[2].Message = 0, ""
+			}
+		})
+	}
+	give(2, "2")
+	r.settled()
+	ends(v1alpha1.ServiceSucceeded)
+	r.settled()
+	if !meta.IsStatusConditionTrue(r.node().Status.Conditions, v1alpha1.ConditionReady) {
+		t.Error("not Ready")
+	}
+
+	give(2, "3")
+	r.settled()
+	ends(v1alpha1.ServiceFailed)
+	r.pass()
+	r.expect("+Claimed +Addressed +Provisioned +Networked -Configured:ServiceFailed", "service known failed (1 in a row): no space left")
+	if n := r.node(); n.Status.ObservedGeneration != n.Generation {
+		t.Errorf("generation %d is told of generation %d", n.Status.ObservedGeneration, n.Generation)
+	}
+	give(2, "4")
+	r.pass()
+	r.expect("+Claimed +Addressed +Provisioned +Networked -Configured:WaitingForServices")
+	ends(v1alpha1.ServiceSucceeded)
+	r.pass()
+	r.expect(ready)
+	give(0, "2")
+	r.pass()
+	r.expect("+Claimed +Addressed +Provisioned +Networked -Configured:WaitingForServices")
+}
+
+// TestAdoptableIsOfTheNewestInput: services run on a server that ran before only when it was looked at for what it is to have now;
+// so that it was is written at once, although nothing else is news.
+func TestAdoptableIsOfTheNewestInput(t *testing.T) {
+	set := steptest.NodeSet(0)
+	set.Spec.PreProvisioned, set.Spec.Replicas, set.Spec.Image, set.Spec.Services = true, nil, nil, []string{"bootstrap", "known"}
+	set.Spec.NodeTemplate.NetworkConfig = &v1alpha1.NetworkConfig{Ethernets: []v1alpha1.Ethernet{{Name: "eth0", Networks: []string{"ctlplane"}, VLANs: []string{"internalapi"}}}}
+	set.Spec.Nodes = map[string]v1alpha1.NodeSection{"n0": {SSHHostKeys: []string{steptest.HostKey}}}
+	n := planned()
+	n.Spec.Host = nil
+	n.Spec.Services = []v1alpha1.ServiceInput{{Name: "bootstrap", InputHash: "1"}, {Name: "known", InputHash: "1"}}
+	n.Status.Services = []v1alpha1.ServiceResult{{Name: "bootstrap", InputHash: "1", Result: v1alpha1.ServiceSucceeded}, {Name: "known", InputHash: "1", Result: v1alpha1.ServiceSucceeded}}
+	r := newRig(t, append(steptest.Site(t, 1), set, n)...)
+	r.controller.Quiet = &step.Quiet{}
+	r.DecideNetworks()
+	r.prober.seen.NetworkHash = r.node().Spec.NetworkHash
+	r.pass()
+	r.expect("+Claimed +Addressed +Provisioned +Adoptable +Networked +Configured")
+	edit(r, planned(), func(n *v1alpha1.DataPlaneNode) { n.Generation++; n.Spec.Services[1].InputHash = "2" })
+	r.pass()
+	r.expect("+Claimed +Addressed +Provisioned +Adoptable +Networked +Configured")
+	now := r.node()
+	if !meta.IsStatusConditionTrue(now.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Error("not Ready")
+	}
+	if c := meta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionAdoptable); c.ObservedGeneration != now.Generation {
+		t.Errorf("Adoptable is of generation %d, the node has %d", c.ObservedGeneration, now.Generation)
+	}
 }
 
 func TestServiceFailure(t *testing.T) {

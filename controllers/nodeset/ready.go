@@ -41,7 +41,7 @@ func (p *pass) ready(_ context.Context) (step.Outcome, error) {
 		}
 	}
 	p.set.Status.Replicas, p.set.Status.ReadyReplicas, p.set.Status.UpdatedReplicas = replicas, ready, updated
-	return p.verdict(ready, waiting, bad), nil
+	return p.verdict(ready, updated, waiting, bad), nil
 }
 
 // waits reports whether a node that is not ready is only under way.
@@ -49,7 +49,7 @@ func waits(c *metav1.Condition) bool { return strings.HasPrefix(c.Reason, "Waiti
 
 // verdict names nodes that are in trouble. Of those under way only the number is told: what each waits for is in its own
 // conditions, and a set that repeated it would be written at every step of every node.
-func (p *pass) verdict(ready int32, waiting int, bad []string) step.Outcome {
+func (p *pass) verdict(ready, updated int32, waiting int, bad []string) step.Outcome {
 	underWay := ""
 	if waiting > 0 {
 		underWay = fmt.Sprintf("; %d under way", waiting)
@@ -60,6 +60,8 @@ func (p *pass) verdict(ready int32, waiting int, bad []string) step.Outcome {
 		return step.Waiting(v1alpha1.ReasonDegraded, count+underWay+"; "+plan.Summary(bad), 0)
 	case waiting > 0 || int(ready) < p.desired:
 		return step.Waiting(v1alpha1.ReasonProgressing, count+underWay, 0)
+	case p.hashed && updated < ready:
+		return step.Pass(v1alpha1.ReasonDone, fmt.Sprintf("%s; services are to run again on %d", count, ready-updated)).Again(step.Resync)
 	default:
 		return step.Pass(v1alpha1.ReasonDone, count).Again(step.Resync)
 	}

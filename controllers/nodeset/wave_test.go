@@ -176,6 +176,27 @@ func TestWaveWhoseNodesNeverCome(t *testing.T) {
 	}
 }
 
+// TestASetTellsWhoseServicesAreToRunAgain: nodes on which global services are to run again are Ready, and so is their set, which
+// tells how many they are.
+func TestASetTellsWhoseServicesAreToRunAgain(t *testing.T) {
+	r := site(t, 3, 3)
+	r.pass()
+	r.deployed()
+	r.pass()
+	r.ran(v1alpha1.ServiceSucceeded)
+	r.pass()
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDone, "3 of 3 nodes ready")
+	edit(r, &v1alpha1.DataPlaneService{ObjectMeta: steptest.Meta("known")}, func(s *v1alpha1.DataPlaneService) { s.Spec.Playbook = "osp.edpm.other" })
+	r.pass()
+	r.pass()
+	r.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDone, "3 of 3 nodes ready; services are to run again on 3")
+	r.ran(v1alpha1.ServiceSucceeded)
+	r.pass()
+	if s := r.set().Status; s.UpdatedReplicas != 3 || meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady).Message != "3 of 3 nodes ready" {
+		t.Errorf("once they have run: %+v", s)
+	}
+}
+
 // TestOneWriteThatFailsStartsNoOtherWait: what has settled is given out to the rest as soon as that can be written.
 func TestOneWriteThatFailsStartsNoOtherWait(t *testing.T) {
 	w := newWave(t, 2, 1)

@@ -55,7 +55,7 @@ func (q *Quiet) Told(uid types.UID) {
 // minor reports whether the change of a status may wait: nothing in it was decided by, ceased to hold, or is trouble or
 // its end. A text that changes, waiting that goes on for another reason, and progress on the way to Ready are minor. An
 // object of which nothing was ever told may wait with all of it, for as long as all it has to tell is what it waits for.
-func minor(patch []byte, old, now []metav1.Condition, decides []string) bool {
+func minor(patch []byte, old, now []metav1.Condition, t Target) bool {
 	if len(old) == 0 {
 		return !slices.ContainsFunc(now, func(c metav1.Condition) bool { return c.Status != metav1.ConditionFalse || !calm(c) })
 	}
@@ -63,11 +63,27 @@ func minor(patch []byte, old, now []metav1.Condition, decides []string) bool {
 		return false
 	}
 	for _, c := range now {
-		if urgent(meta.FindStatusCondition(old, c.Type), c, decides) {
+		if before := meta.FindStatusCondition(old, c.Type); urgent(before, c, t.Decides) || (before != nil && isSeenAnew(*before, c, t.Versioned)) {
 			return false
 		}
 	}
 	return true
+}
+
+// onlyGenerations reports whether a merge patch of a status changes nothing but generations that nobody asks for.
+func onlyGenerations(patch []byte, old, now []metav1.Condition, versioned []string) bool {
+	return versioned != nil && onlyConditions(patch) && slices.EqualFunc(old, now, func(before, after metav1.Condition) bool {
+		if isSeenAnew(before, after, versioned) {
+			return false
+		}
+		before.ObservedGeneration = after.ObservedGeneration
+		return before == after
+	})
+}
+
+// isSeenAnew reports whether a condition of which somebody asks by which generation it was seen says another one.
+func isSeenAnew(before, after metav1.Condition, versioned []string) bool {
+	return slices.Contains(versioned, after.Type) && after.Reason != v1alpha1.ReasonNotNeeded && before.ObservedGeneration != after.ObservedGeneration
 }
 
 // onlyConditions reports whether a merge patch of a status changes nothing but conditions.

@@ -32,6 +32,9 @@ type Target struct {
 	ObservedGeneration *int64
 	// Decides are the conditions, beside Ready, that somebody decides by: they are written as soon as they are True.
 	Decides []string
+	// Versioned are the conditions of which somebody asks by which generation they were seen: a newer one is written at once. A
+	// generation that changes nothing else is not written at all, but with the next news. nil means that each is written.
+	Versioned []string
 	// Milestones are the conditions that get an event when they become True; nil means all.
 	Milestones []string
 }
@@ -97,8 +100,8 @@ func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait
 	if err != nil {
 		return 0, fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(t.Object), err)
 	}
-	if string(patch) != "{}" {
-		if t.Object.GetDeletionTimestamp().IsZero() && minor(patch, old, *t.Conditions, t.Decides) {
+	if string(patch) != "{}" && !onlyGenerations(patch, old, *t.Conditions, t.Versioned) {
+		if t.Object.GetDeletionTimestamp().IsZero() && minor(patch, old, *t.Conditions, t) {
 			wait = l.Quiet.Left(t.Object.GetUID(), l.Clock)
 		}
 		if wait > 0 {

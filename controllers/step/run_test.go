@@ -374,3 +374,56 @@ func TestStatusIsOfTheObjectThatWasRead(t *testing.T) {
 		})
 	}
 }
+
+// TestGenerationThatChangesNothing: where nobody asks by which generation it was seen, a status is not written for another
+// generation alone; where somebody does, it is.
+func TestGenerationThatChangesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		versioned []string
+		a         step.Outcome // what A says of the next generation
+		writes    int
+	}{
+		{"all are asked for", nil, step.Outcome{}, 1},
+		{"none is", []string{}, step.Outcome{}, 0},
+		{"another is", []string{"B"}, step.Outcome{}, 0},
+		{"it is", []string{"A"}, step.Outcome{}, 1},
+		{"it is, and is not needed", []string{"A"}, step.Pass(v1alpha1.ReasonNotNeeded, ""), 0},
+		{"it says another thing", []string{}, step.Pass(v1alpha1.ReasonDone, "told"), 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			loop := step.Loop{Client: r.API, Clock: r.Clock, Events: &events.FakeRecorder{Events: r.events}}
+			if c.versioned != nil {
+				loop.Quiet = &step.Quiet{} // what is written all the same is written at once
+			}
+			run := func(a step.Outcome) {
+				t.Helper()
+				node := r.node(t)
+				target := step.Target{Object: node, Conditions: &node.Status.Conditions, ObservedGeneration: &node.Status.ObservedGeneration, Versioned: c.versioned}
+				if _, err := step.Run(t.Context(), loop, target, []step.Step{{Condition: "A", Run: func(context.Context) (step.Outcome, error) { return a, nil }}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			first := step.Outcome{}
+			if c.a.Reason() == v1alpha1.ReasonNotNeeded {
+				first = c.a
+			}
+			run(first)
+			node := r.node(t)
+			node.Generation++
+			if err := r.Plain.Update(t.Context(), node); err != nil {
+				t.Fatal(err)
+			}
+			r.Writes()
+			run(c.a)
+			run(c.a)
+			if w := r.Writes(); len(w) != c.writes {
+				t.Errorf("writes %v, want %d", w, c.writes)
+			}
+			if node := r.node(t); c.writes == 1 && (node.Status.ObservedGeneration != node.Generation || node.Status.Conditions[0].ObservedGeneration != node.Generation) {
+				t.Errorf("says generations %d and %d, want %d", node.Status.ObservedGeneration, node.Status.Conditions[0].ObservedGeneration, node.Generation)
+			}
+		})
+	}
+}
