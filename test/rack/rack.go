@@ -39,8 +39,6 @@ type Config struct {
 	// Metal3's Ironic, the agent keeps running and is deployed to at once.
 	NoFastTrack bool
 	// PowerSync is how often Ironic compares its idea of power states with the BMCs; a minute by default, as Ironic's own.
-	// It is dear: for each of several questions to a BMC Ironic 39 hashes the password with 600,000 rounds of PBKDF2,
-	// about a second of CPU per host in all (ironic/drivers/modules/redfish/utils.py, SessionCache).
 	PowerSync time.Duration
 	// Log receives what hosts and agents do; nothing by default. It never receives a password.
 	Log *slog.Logger
