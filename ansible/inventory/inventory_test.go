@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -118,6 +119,34 @@ func TestInventoryYAML(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("%s (go test -update writes it anew):\n%s", path, diff)
+	}
+}
+
+// TestKnownHostsAreAddedToTheText: the text of an inventory that was written without host keys becomes the one with them, also where
+// none is left or the inventory spreads none.
+func TestKnownHostsAreAddedToTheText(t *testing.T) {
+	inv, hosts := build(t, set()), set().KnownHosts
+	nobody := Set{Name: "rack7", Site: nets()}
+	silent := Inventory{Group: "rack7", GroupVars: map[string]any{"a": "edpm_known_hosts: []\n    edpm_known_hosts: []\n"}, Hosts: inv.Hosts}
+	for name, c := range map[string]struct {
+		inv   Inventory
+		hosts []KnownHost
+	}{"some": {inv, hosts}, "none": {build(t, nobody), nil}, "not spread": {silent, hosts}} {
+		want, err := c.inv.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare, err := c.inv.WithoutKnownHosts().YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := AddKnownHosts(bare, c.hosts)
+		if diff := cmp.Diff(string(want), string(got)); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+		if has := bytes.Contains(bare, []byte("AAAAC3n00")); has {
+			t.Errorf("%s: written without keys it has one", name)
+		}
 	}
 }
 

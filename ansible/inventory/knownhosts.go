@@ -1,6 +1,9 @@
 package inventory
 
 import (
+	"bytes"
+	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -77,4 +80,44 @@ func KnownHostsFile(hosts []KnownHost) []byte {
 		b.WriteString(h.Node + " " + h.Key + "\n")
 	}
 	return []byte(b.String())
+}
+
+// knownHostsVar is the group's variable that spreads host keys, noHosts its line in the text of an inventory without any. No other
+// line is like it: only groups' variables and hosts' names stand that far to the left, and no host's name has an underscore.
+const (
+	knownHostsVar = "edpm_known_hosts"
+	noHosts       = "\n    " + knownHostsVar + ": []\n"
+)
+
+// Spreads reports whether a service may read host keys in the inventory.
+func (i Inventory) Spreads() bool {
+	_, spreads := i.GroupVars[knownHostsVar]
+	return spreads
+}
+
+// WithoutKnownHosts returns the inventory without the host keys that it spreads. AddKnownHosts puts them back into its text.
+func (i Inventory) WithoutKnownHosts() Inventory {
+	if i.Spreads() {
+		i.GroupVars = maps.Clone(i.GroupVars)
+		i.GroupVars[knownHostsVar] = []any{}
+	}
+	return i
+}
+
+// AddKnownHosts returns the text of an inventory that was written without host keys with those of the hosts, if it spreads any.
+func AddKnownHosts(text []byte, hosts []KnownHost) ([]byte, error) {
+	before, after, spreads := bytes.Cut(text, []byte(noHosts))
+	keys := knownHosts(hosts)
+	if !spreads || len(keys) == 0 {
+		return text, nil
+	}
+	var w writer
+	w.out.Write(before)
+	w.out.WriteString("\n    " + knownHostsVar + ":")
+	if err := w.value(keys, "      ", "\n      "); err != nil {
+		return nil, fmt.Errorf("inventory: %s: %w", knownHostsVar, err)
+	}
+	w.out.WriteByte('\n')
+	w.out.Write(after)
+	return w.out.Bytes(), nil
 }

@@ -44,7 +44,7 @@ func groupVars(s *Set, user map[string]any) (map[string]any, error) {
 	vars["edpm_services"] = list(s.Services)
 	vars["edpm_service_types"] = list(types)
 	vars["management_network"] = v1alpha1.CtlplaneNetwork // by its role, as the variables are
-	vars["edpm_known_hosts"] = knownHosts(s.KnownHosts)
+	vars[knownHostsVar] = knownHosts(s.KnownHosts)
 	maps.Copy(vars, networkNames(s.Site, s.Template.Networks))
 	return over(user, vars)
 }

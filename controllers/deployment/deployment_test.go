@@ -216,7 +216,7 @@ func TestWhatARunIsGiven(t *testing.T) {
 	if run.Namespace != d.Namespace || run.Targets["n1"] != "192.168.0.11:22" {
 		t.Errorf("namespace %q, targets %v", run.Namespace, run.Targets)
 	}
-	if got := string(run.Inventory); !strings.Contains(got, "n1:") || !strings.Contains(got, "192.168.0.11") {
+	if got := string(run.Inventory); !strings.Contains(got, "n1:") || !strings.Contains(got, "192.168.0.11") || strings.Count(got, "- key: \"ssh-") != 3 {
 		t.Errorf("inventory:\n%s", got)
 	}
 }

@@ -20,10 +20,10 @@ import (
 // A packed snapshot is a gzipped tar archive of these files: text stays text, which compresses as JSON strings in base64
 // would not. Data of the services lie under dataFolder, by the service's index.
 const (
-	planFile       = "plan.json"
-	inventoryFile  = "inventory.yaml"
-	knownHostsFile = "known_hosts"
-	dataFolder     = "data"
+	planFile      = "plan.json"
+	inventoryFile = "inventory.yaml"
+	hostsFile     = "hosts.json"
+	dataFolder    = "data"
 )
 
 const (
@@ -39,7 +39,11 @@ const (
 
 // pack writes the snapshot as an archive and sets its digest.
 func (s *snapshot) pack() ([]byte, error) {
-	files := map[string][]byte{inventoryFile: s.Inventory, knownHostsFile: s.KnownHosts}
+	hosts, err := json.Marshal(s.Hosts)
+	if err != nil {
+		return nil, fmt.Errorf("encode the snapshot: %w", err)
+	}
+	files := map[string][]byte{inventoryFile: s.Inventory, hostsFile: hosts}
 	plan := *s
 	plan.Services = slices.Clone(s.Services)
 	for i := range plan.Services {
@@ -112,7 +116,10 @@ func unpack(packed []byte, sum string) (snapshot, error) {
 	if err := json.Unmarshal(files[planFile], &s); err != nil {
 		return damaged(err)
 	}
-	s.Inventory, s.KnownHosts = files[inventoryFile], files[knownHostsFile]
+	if err := json.Unmarshal(files[hostsFile], &s.Hosts); err != nil { // an older version's has no such file
+		return damaged(fmt.Errorf("host keys: %w", err))
+	}
+	s.Inventory = files[inventoryFile]
 	s.addData(files)
 	return s, nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -19,13 +20,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 	"github.com/rackplane/rackplane/fault"
 )
 
-// largest is a snapshot of as many nodes with five networks, three host keys each that stand in the inventory too, hashes of
+// largest is a snapshot of as many nodes with five networks, three host keys each, hashes of
 // their own for every service, and 15 services with 20 KiB of data that does not compress.
 func largest(nodes int) snapshot {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -40,22 +42,21 @@ func largest(nodes int) snapshot {
 	for i := range 15 {
 		s.Services = append(s.Services, rollout.Service{Name: fmt.Sprintf("service-%02d", i), Data: map[string][]byte{"a.conf": random(20 << 10)}})
 	}
-	var inventory, known strings.Builder
+	var vars strings.Builder
 	for i := range nodes {
 		name := fmt.Sprintf("rack7-row12-compute-%04d", i)
 		s.Nodes = append(s.Nodes, target{Name: name, UID: types.UID(hex.EncodeToString(random(16)))})
 		s.Targets[name] = fmt.Sprintf("10.%d.%d.10:22", i/250, i%250)
-		fmt.Fprintf(&inventory, "    %s:\n      ansible_host: 10.%d.%d.10\n      canonical_hostname: %s.ctlplane.example.com\n", name, i/250, i%250, name)
+		fmt.Fprintf(&vars, "    %s:\n      ansible_host: 10.%d.%d.10\n      canonical_hostname: %s.ctlplane.example.com\n", name, i/250, i%250, name)
 		for _, n := range []string{"ctlplane", "internalapi", "storage", "tenant", "external"} {
-			fmt.Fprintf(&inventory, "      %[1]s_ip: 172.%d.%d.20\n      %[1]s_cidr: '16'\n      %[1]s_vlan_id: 20\n      %[1]s_mtu: 1500\n      %[1]s_gateway_ip: 172.17.0.1\n      %[1]s_host_routes: []\n", n, i/250, i%250)
+			fmt.Fprintf(&vars, "      %[1]s_ip: 172.%d.%d.20\n      %[1]s_cidr: '16'\n      %[1]s_vlan_id: 20\n      %[1]s_mtu: 1500\n      %[1]s_gateway_ip: 172.17.0.1\n      %[1]s_host_routes: []\n", n, i/250, i%250)
 		}
 		for i, kind := range []string{"ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"} {
 			key := kind + " " + base64.StdEncoding.EncodeToString(random([]int{51, 104, 407}[i]))
-			fmt.Fprintf(&inventory, "      - %s\n", key)
-			fmt.Fprintf(&known, "%s %s\n", name, key)
+			s.Hosts = append(s.Hosts, inventory.KnownHost{Node: name, Names: []string{name, name + ".ctlplane.example.com", s.Targets[name][:len(s.Targets[name])-3]}, Key: key})
 		}
 	}
-	s.Inventory, s.KnownHosts = []byte(inventory.String()), []byte(known.String())
+	s.Inventory = []byte("rack:\n  hosts:\n" + vars.String() + "  vars:\n    edpm_known_hosts: []\n    edpm_nodeset_name: \"rack\"\n")
 	hash := func(string, int) string { return hex.EncodeToString(random(8)) }
 	s.setHashes(hash)
 	return s
@@ -128,6 +129,43 @@ func TestNoObjectIsTooLarge(t *testing.T) {
 		p.snapshot.Services = p.snapshot.Services[:3]
 		if _, err := p.store(t.Context()); err != nil || len(secrets(t, api)) != 1 {
 			t.Errorf("one node with little data takes %d Secrets, %v", len(secrets(t, api)), err)
+		}
+	}
+}
+
+// TestKeysStandOnce: in what is stored; a run gets them in its known_hosts and, where the inventory spreads them, there too.
+func TestKeysStandOnce(t *testing.T) {
+	p, api := passOf(t, largest(2))
+	p.snapshot.Targets = map[string]string{"rack7-row12-compute-0001": "10.0.1.10:22"} // the other is of another set
+	if _, err := p.store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var packed []byte
+	for _, s := range secrets(t, api) {
+		packed = append(packed, s.Data[partKey]...)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := recalled(t, p)
+	text, err := inventory.AddKnownHosts(s.Inventory, s.Hosts)
+	if err != nil || len(s.Hosts) != 6 {
+		t.Fatal(len(s.Hosts), err)
+	}
+	for _, h := range s.Hosts {
+		if n := bytes.Count(archive, []byte(h.Key)); n != 1 {
+			t.Errorf("the archive holds a key of %s %d times", h.Node, n)
+		}
+		if !bytes.Contains(text, []byte(h.Key)) {
+			t.Errorf("the inventory lacks a key of %s", h.Node)
+		}
+		if reached := h.Node == "rack7-row12-compute-0001"; bytes.Contains(s.knownHosts(), []byte(h.Node+" "+h.Key+"\n")) != reached {
+			t.Errorf("known_hosts has a key of %s: %t", h.Node, !reached)
 		}
 	}
 }

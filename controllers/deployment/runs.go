@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/ansible"
+	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
@@ -176,13 +177,17 @@ func (p *pass) start(ctx context.Context, run *rollout.Run) (step.Outcome, error
 	if err != nil || waits != "" {
 		return step.Waiting(v1alpha1.ReasonBusy, waits, runPoll), err
 	}
+	inv, err := inventory.AddKnownHosts(p.snapshot.Inventory, p.snapshot.Hosts)
+	if err != nil {
+		return step.Outcome{}, err
+	}
 	service := &p.snapshot.Services[i]
 	err = p.Runner.Start(ctx, ansible.Run{
 		Key: run.Key, Namespace: p.deployment.Namespace, Targets: p.snapshot.Targets,
 		Timeout: service.Limits.Run, TaskTimeout: service.Limits.Task,
 		Playbook: service.Playbook, PlaybookContents: service.PlaybookContents, Role: service.Role,
-		Inventory: p.snapshot.Inventory, ExtraVars: p.extraVars(service), Nodes: run.Staying(),
-		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.KnownHosts, Data: dataOf(service), Tokens: tokens, Lease: run.Lease, Leaves: p.late(),
+		Inventory: inv, ExtraVars: p.extraVars(service), Nodes: run.Staying(),
+		SSHPrivateKey: login.Private, KnownHosts: p.snapshot.knownHosts(), Data: dataOf(service), Tokens: tokens, Lease: run.Lease, Leaves: p.late(),
 	})
 	if err != nil {
 		p.Leases.Unused(claim, tokens) // the next start is of the same run, and only if this one has not begun it

@@ -33,9 +33,10 @@ type snapshot struct {
 	Services []rollout.Service
 	// Hashes are the inputs of the services by name that are the same on all nodes.
 	Hashes map[string]string
-	// Inventory is Ansible's, KnownHosts OpenSSH's file.
-	Inventory  []byte `json:"-"`
-	KnownHosts []byte `json:"-"`
+	// Inventory is Ansible's, without the host keys that ssh-known-hosts spreads: no key stands here twice.
+	Inventory []byte `json:"-"`
+	// Hosts are those whose keys the inventory spreads, or if it spreads none those of the inventory.
+	Hosts []inventory.KnownHost `json:"-"`
 	// Targets are where the nodes of the inventory are reached, by node.
 	Targets map[string]string
 	// digest identifies the snapshot.
@@ -55,6 +56,11 @@ type target struct {
 // hash is the input of a service on a node.
 func (s *snapshot) hash(service string, t target) string {
 	return cmp.Or(t.Own[service], s.Hashes[service])
+}
+
+// knownHosts is OpenSSH's file: the keys of the nodes that a run can reach.
+func (s *snapshot) knownHosts() []byte {
+	return inventory.KnownHostsFile(slices.DeleteFunc(slices.Clone(s.Hosts), func(h inventory.KnownHost) bool { return s.Targets[h.Node] == "" }))
 }
 
 // setHashes writes down the inputs of the services on the nodes: once where they agree. of tells them by service and index of
@@ -170,6 +176,7 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 // stock takes what the runs need of the inventory into the snapshot: the nodes they are on. A playbook of which nothing is
 // known may ask for the others of the set, so it is given all of them, as RHOSO does.
 func (p *pass) stock(inv plan.Inventory) error {
+	spread := inv.KnownHosts
 	if p.Collection.Knows(p.snapshot.Services) {
 		nodes := make(map[string]bool, len(p.snapshot.Nodes))
 		for _, t := range p.snapshot.Nodes {
@@ -178,11 +185,15 @@ func (p *pass) stock(inv plan.Inventory) error {
 		inv = inv.Limit(nodes)
 		inv.Inventory = p.Collection.Trim(inv.Inventory, p.snapshot.Services)
 	}
-	text, err := inv.YAML()
+	p.snapshot.Hosts = inv.KnownHosts
+	if inv.Spreads() {
+		p.snapshot.Hosts = spread // the keys of all nodes of the namespace, wherever it runs
+	}
+	text, err := inv.WithoutKnownHosts().YAML()
 	if err != nil {
 		return fmt.Errorf("inventory of NodeSet %s: %w", p.set.Name, err)
 	}
-	p.snapshot.Inventory, p.snapshot.KnownHosts, p.snapshot.Targets = text, inventory.KnownHostsFile(inv.KnownHosts), inv.Targets()
+	p.snapshot.Inventory, p.snapshot.Targets = text, inv.Targets()
 	return nil
 }
 
