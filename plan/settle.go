@@ -38,6 +38,33 @@ type Inputs struct {
 	Until time.Time
 	// Waiting are the nodes that wait for it, by name.
 	Waiting map[string]bool
+	// held are the inputs that they keep meanwhile.
+	held []held
+	// coming is how many nodes were on their way.
+	coming int
+}
+
+// held is an earlier input of a global service that a node keeps.
+type held struct {
+	node  string
+	input v1alpha1.ServiceInput
+}
+
+// Stand reports whether the same would be decided of the same inputs now, although nodes have come, runs have ended, and time has
+// passed. node finds a node of the set.
+func (i *Inputs) Stand(node func(name string) *v1alpha1.DataPlaneNode, made []v1alpha1.DataPlaneDeployment, coming int, now time.Time) bool {
+	if len(i.held) == 0 {
+		return true
+	}
+	if !now.Before(i.Until) || rollout.Calm(coming) != rollout.Calm(i.coming) {
+		return false
+	}
+	for _, h := range i.held {
+		if n := node(h.node); n == nil || !keeps(n, h.input, made) {
+			return false
+		}
+	}
+	return true
 }
 
 // Decide decides the inputs of a set's nodes. A node that has been given everything keeps the input that its global services
@@ -47,10 +74,15 @@ type Inputs struct {
 func (h Hashes) Decide(set *v1alpha1.NodeSet, nodes []*v1alpha1.DataPlaneNode, made []v1alpha1.DataPlaneDeployment, coming int, now time.Time) Inputs {
 	newest, kept := make([][]v1alpha1.ServiceInput, len(nodes)), make([][]v1alpha1.ServiceInput, len(nodes))
 	waiting := map[string]bool{}
+	var earlier []held
 	for i := range nodes {
 		newest[i] = h.Wanted(nodes[i])
-		if kept[i] = h.kept(nodes[i], newest[i], made); !slices.Equal(newest[i], kept[i]) {
-			waiting[nodes[i].Name] = true
+		kept[i] = h.kept(nodes[i], newest[i], made)
+		for j := range newest[i] {
+			if newest[i][j] != kept[i][j] {
+				waiting[nodes[i].Name] = true
+				earlier = append(earlier, held{nodes[i].Name, kept[i][j]})
+			}
 		}
 	}
 	if len(waiting) == 0 || set.Spec.Deployment.Policy == v1alpha1.DeploymentManual {
@@ -60,7 +92,7 @@ func (h Hashes) Decide(set *v1alpha1.NodeSet, nodes []*v1alpha1.DataPlaneNode, m
 	if until.IsZero() {
 		return Inputs{Wanted: newest, Settling: settling}
 	}
-	return Inputs{Wanted: kept, Settling: settling, Until: until, Waiting: waiting}
+	return Inputs{Wanted: kept, Settling: settling, Until: until, Waiting: waiting, held: earlier, coming: coming}
 }
 
 // global identifies what the global services get.

@@ -82,7 +82,7 @@ func TestWhoKeepsAnInput(t *testing.T) {
 					t.Errorf("wants %v, want %v", got, want)
 				}
 			}
-			if c.keeps != (decided.Settling != nil) || c.keeps != decided.Until.Equal(now.Add(rollout.Quiet)) {
+			if c.keeps != (decided.Settling != nil) || c.keeps != decided.Until.Equal(now.Add(rollout.Arrival)) {
 				t.Errorf("notes %+v until %s", decided.Settling, decided.Until)
 			}
 		})

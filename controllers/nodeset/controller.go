@@ -57,8 +57,7 @@ type pass struct {
 	written map[string]bool                // nodes whose spec was written in this pass
 	running map[string]bool                // by services: nodes that services can run on
 	hashed  bool                           // by services: the wanted inputs are decided
-	// settling, by services: nodes that do not have the newest inputs yet (plan.Inputs.Waiting)
-	settling map[string]bool
+	given   plan.Inputs                    // by observe or services: which inputs nodes have, and which wait for the newest until when
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=nodesets,verbs=get;list;watch;patch

@@ -35,9 +35,12 @@ func (p *pass) deployments(ctx context.Context) (step.Outcome, error) {
 		}
 	}
 	out := step.Outcome{}
+	now := p.Clock.Now()
+	if !p.given.Until.IsZero() {
+		out = out.Again(max(p.given.Until.Sub(now), step.Soon))
+	}
 	var due []rollout.Due
 	if p.set.Spec.Deployment.Policy != v1alpha1.DeploymentManual && p.hashed {
-		now := p.Clock.Now()
 		var next time.Time
 		if due, next = rollout.DueDeployments(p.states(), busy, now); !next.IsZero() {
 			out = out.Again(max(next.Sub(now), step.Soon))

@@ -13,6 +13,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/plan"
 )
 
 // memory keeps what passes have decided, so that the same is not decided again: a pass over the same world as the last one,
@@ -30,6 +31,7 @@ type decided struct {
 	desired  int
 	running  map[string]bool
 	hashed   bool
+	given    plan.Inputs
 }
 
 // read reads the world.
@@ -80,7 +82,7 @@ func (p *pass) decides(steps ...step.Step) []step.Step {
 			outcomes = append(outcomes, o)
 			p.acted = p.acted || o.After() != 0
 			if len(outcomes) == len(steps) && !p.acted {
-				p.memory.keep(client.ObjectKeyFromObject(p.set), &decided{by: p.version, outcomes: outcomes, desired: p.desired, running: p.running, hashed: p.hashed})
+				p.memory.keep(client.ObjectKeyFromObject(p.set), &decided{by: p.version, outcomes: outcomes, desired: p.desired, running: p.running, hashed: p.hashed, given: p.given})
 			}
 			return o, nil
 		}}

@@ -21,7 +21,7 @@ func (p *pass) ready(_ context.Context) (step.Outcome, error) {
 	var bad []string
 	for i := range p.members {
 		node := p.members[i]
-		if p.hashed && !p.settling[node.Name] && len(node.Spec.Services) == len(p.set.Spec.Services) && len(rollout.Outdated(node.Spec.Services, node.Status.Services)) == 0 {
+		if p.hashed && !p.given.Waiting[node.Name] && len(node.Spec.Services) == len(p.set.Spec.Services) && len(rollout.Outdated(node.Spec.Services, node.Status.Services)) == 0 {
 			updated++
 		}
 		c := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionReady)

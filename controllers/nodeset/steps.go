@@ -45,14 +45,29 @@ func (p *pass) observe(ctx context.Context) (_ step.Outcome, err error) {
 		return step.Outcome{}, err
 	}
 	p.version = versionOf(p.set, seen.Version, read.Version())
-	if p.known = p.memory.recall(client.ObjectKeyFromObject(p.set), p.version); p.known == nil {
-		p.world = seen.World()
-		return step.Outcome{}, nil
+	p.known = p.memory.recall(client.ObjectKeyFromObject(p.set), p.version)
+	if p.known != nil {
+		p.world = plan.NewWorld(seen.NodeSets, seen.Nodes, nil)
+		p.recall()
 	}
-	p.world = plan.NewWorld(seen.NodeSets, seen.Nodes, nil)
-	p.members = slices.DeleteFunc(p.world.Members(p.set), func(n *v1alpha1.DataPlaneNode) bool { return !n.DeletionTimestamp.IsZero() })
-	p.desired, p.running, p.hashed = p.known.desired, p.known.running, p.known.hashed
+	if p.known == nil {
+		p.world = seen.World()
+	}
 	return step.Outcome{}, nil
+}
+
+// recall takes over what is known, unless it was decided for a time that is over: who waits for others to come does so until
+// then, and for as long as nothing has happened to it.
+func (p *pass) recall() {
+	now := p.Clock.Now()
+	given := &p.known.given
+	if !given.Until.IsZero() && !given.Stand(p.find, p.made, p.world.Coming(p.set.Namespace, now), now) {
+		p.known = nil
+		return
+	}
+	p.members = slices.DeleteFunc(p.world.Members(p.set), func(n *v1alpha1.DataPlaneNode) bool { return !n.DeletionTimestamp.IsZero() })
+	p.desired, p.running, p.hashed, p.given = p.known.desired, p.known.running, p.known.hashed, *given
+	p.set.Status.Settling = given.Settling.DeepCopy()
 }
 
 // inputReady tells what is wrong with what the spec names. The pass goes on: problems stop only what builds on them.
@@ -236,8 +251,8 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 	hashes := plan.NewHashes(inventory.Inventory, p.inputs.Services, p.Collection)
 	now := p.Clock.Now()
 	decided := hashes.Decide(p.set, p.members, p.made, p.world.Coming(p.set.Namespace, now), now)
-	p.acted = p.acted || p.set.Status.Settling != nil // it is to be cleared from the status, too
-	p.set.Status.Settling, p.settling = decided.Settling, decided.Waiting
+	p.set.Status.Settling, p.given = decided.Settling, decided
+	p.given.Wanted = nil // what is written is in the nodes
 	err = p.writeEach(ctx, func(i int) v1alpha1.DataPlaneNodeSpec {
 		spec := *p.members[i].Spec.DeepCopy()
 		if p.running[p.members[i].Name] {
@@ -249,12 +264,8 @@ func (p *pass) services(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	p.hashed = true
-	var out step.Outcome
 	if err := errors.Join(inventory.NodeProblems()...); err != nil {
-		out = step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(strings.Split(err.Error(), "\n")), 0)
+		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(strings.Split(err.Error(), "\n")), 0), nil
 	}
-	if !decided.Until.IsZero() {
-		out = out.Again(max(decided.Until.Sub(now), step.Soon))
-	}
-	return out, nil
+	return step.Outcome{}, nil
 }

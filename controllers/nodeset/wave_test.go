@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/rackplane/rackplane/ansible/rollout"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/nodeset"
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 )
 
@@ -147,6 +150,96 @@ func TestGlobalServicesRunOncePerWave(t *testing.T) {
 	w.expect(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonProgressing) // nobody says that nodes are ready here
 	if s := w.set().Status; s.Settling != nil || s.UpdatedReplicas != old+more {
 		t.Errorf("settling %+v, %d nodes have what they are to have, want all %d", s.Settling, s.UpdatedReplicas, old+more)
+	}
+	w.settled()
+}
+
+// TestAWaveIsRemembered: while nodes wait for others to come, nothing is planned or hashed again; and whatever happens meanwhile,
+// a controller that remembers decides as one does that was started just now.
+func TestAWaveIsRemembered(t *testing.T) {
+	result := func(result v1alpha1.ServiceResultState) func(w *wave) {
+		return func(w *wave) {
+			edit(w.rig, &v1alpha1.DataPlaneNode{ObjectMeta: steptest.Meta("n0")}, func(n *v1alpha1.DataPlaneNode) {
+				for i := range n.Status.Services {
+					if r := &n.Status.Services[i]; r.Name == "known" {
+						r.Result, r.Failures, r.FinishedAt = result, 1, metav1.NewTime(w.Clock.Now())
+					}
+				}
+			})
+		}
+	}
+	for name, happens := range map[string]func(w *wave){
+		"nothing":                      func(*wave) {},
+		"a while":                      func(w *wave) { w.Clock.Step(rollout.Arrival) },
+		"all the time":                 func(w *wave) { w.Clock.Step(2 * rollout.Arrival) },
+		"one comes":                    func(w *wave) { w.arrive("n2") },
+		"all come":                     func(w *wave) { w.arrive("n2", "n3") },
+		"more are wanted":              func(w *wave) { w.grow(5) },
+		"its run has failed on a node": result(v1alpha1.ServiceFailed),
+		"its run ends well once more":  result(v1alpha1.ServiceSucceeded),
+		"somebody has it run on a node": func(w *wave) {
+			d := &v1alpha1.DataPlaneDeployment{ObjectMeta: steptest.Meta("by-hand"), Spec: v1alpha1.DataPlaneDeploymentSpec{NodeSet: "rack", Nodes: []string{"n1"}}}
+			if err := w.Plain.Create(w.Context(), d); err != nil {
+				w.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play := func(old time.Duration, forgets bool) *wave {
+				w := newWave(t, 2, 3)
+				w.Clock.Step(old)
+				w.pass()
+				w.grow(4)
+				for range 3 {
+					w.pass()
+				}
+				if !nodeset.Remembers(&w.controller, client.ObjectKeyFromObject(w.set())) || w.set().Status.Settling == nil {
+					t.Error("nothing waits, or nothing is remembered of who does")
+				}
+				happens(w)
+				for range 3 {
+					if forgets {
+						c := &w.controller
+						w.controller = nodeset.Reconciler{Client: c.Client, Reader: c.Reader, Live: c.Live, Clock: c.Clock, Events: c.Events, Collection: c.Collection}
+					}
+					w.pass()
+				}
+				return w
+			}
+			same := cmp.Options{cmpopts.IgnoreFields(metav1.ObjectMeta{}, "UID", "ResourceVersion", "ManagedFields", "OwnerReferences"), cmpopts.IgnoreFields(metav1.Condition{}, "LastTransitionTime"), cmpopts.EquateEmpty()}
+			for _, old := range []time.Duration{2 * rollout.Quiet, rollout.Quiet - rollout.Arrival/2} { // the others have come long ago, or do so yet
+				a, b := play(old, false), play(old, true)
+				for what, pair := range map[string][2]any{"nodes": {b.nodes(), a.nodes()}, "set": {b.set(), a.set()}, "deployments": {b.deployments(), a.deployments()}} {
+					if diff := cmp.Diff(pair[0], pair[1], same); diff != "" {
+						t.Errorf("%s differ (-one started just now +one that remembers): %s", what, diff)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestASingleArrivalIsToldSoon: where one node comes and no other is on its way, the others are told of it ten seconds later.
+func TestASingleArrivalIsToldSoon(t *testing.T) {
+	w := newWave(t, 3, 1)
+	w.Clock.Step(2 * rollout.Quiet)
+	w.pass()
+	w.grow(4)
+	result := w.pass()
+	w.run()
+	if w.runs["n0"] != 0 || result.RequeueAfter > rollout.Arrival {
+		t.Errorf("%d runs at once; another pass after %s, want one after %s at most", w.runs["n0"], result.RequeueAfter, rollout.Arrival)
+	}
+	w.Clock.Step(rollout.Arrival)
+	w.pass()
+	w.run()
+	if w.runs["n0"] != 1 || w.runs["n2"] != 1 {
+		t.Errorf("runs %v after %s, want one on each of the old nodes", w.runs, rollout.Arrival)
+	}
+	w.arrive("n3")
+	w.wait(2 * rollout.Quiet)
+	if w.runs["n0"] != 1 || w.runs["n3"] != 1 {
+		t.Errorf("runs %v, want one on each", w.runs)
 	}
 	w.settled()
 }
