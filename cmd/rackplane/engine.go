@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/rackplane/rackplane/ansible/local"
+	"github.com/rackplane/rackplane/controllers/brief"
 	"github.com/rackplane/rackplane/controllers/cached"
 	"github.com/rackplane/rackplane/controllers/deployment"
 	"github.com/rackplane/rackplane/controllers/host"
@@ -171,7 +172,9 @@ func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string,
 		options.LeaderElectionResourceLockInterface = lead
 	}
 	l := link{lead: lead, served: &served{PassiveClock: clock.RealClock{}}}
-	mgr, err := ctrl.NewManager(l.served.watch(lead.guard(cfg)), options)
+	guarded := l.served.watch(lead.guard(cfg))
+	guarded.Wrap(brief.Transport)
+	mgr, err := ctrl.NewManager(guarded, options)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}

@@ -2,13 +2,18 @@ package cached
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/controllers/brief"
 )
 
 // Options returns what the manager's cache keeps: no managed fields, and of HardwareData only what hosts are chosen and
@@ -75,9 +80,43 @@ func (w Writer) Update(ctx context.Context, obj client.Object, opts ...client.Up
 // Patch implements client.Writer.
 func (w Writer) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
 	if !isRead(obj) {
-		opts = append(opts, client.DisableReadYourWritesConsistency)
+		return w.known(obj, w.Client.Patch(ctx, obj, patch, append(opts, client.DisableReadYourWritesConsistency)...))
 	}
-	return w.known(obj, w.Client.Patch(ctx, obj, patch, opts...))
+	return metadataOf(obj, func() error { return w.Client.Patch(brief.Answers(ctx), obj, patch, opts...) })
+}
+
+// Status implements client.StatusClient.
+func (w Writer) Status() client.SubResourceWriter { return statusWriter{w.Client.Status()} }
+
+// statusWriter writes statuses, all of kinds that are read from informers.
+type statusWriter struct{ client.SubResourceWriter }
+
+// Patch implements client.SubResourceWriter.
+func (w statusWriter) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	return metadataOf(obj, func() error { return w.SubResourceWriter.Patch(brief.Answers(ctx), obj, patch, opts...) })
+}
+
+// metadataOf takes nothing but metadata from the answer to a patch of obj: the client empties what it decodes an answer into, and
+// what else obj has was sent, or is as it was read.
+func metadataOf(obj client.Object, patch func() error) error {
+	target := reflect.ValueOf(obj).Elem()
+	sent := reflect.New(target.Type()).Elem()
+	sent.Set(target)
+	if err := patch(); err != nil {
+		return err
+	}
+	accessor, ok := obj.(metav1.ObjectMetaAccessor)
+	if !ok {
+		return fmt.Errorf("%T has no metadata", obj)
+	}
+	meta, ok := accessor.GetObjectMeta().(*metav1.ObjectMeta)
+	if !ok {
+		return fmt.Errorf("metadata of %T are of another type", obj)
+	}
+	answered := *meta
+	target.Set(sent)
+	*meta = answered // meta points into obj
+	return nil
 }
 
 // known keeps what the API server answered to a write.

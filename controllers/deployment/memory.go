@@ -7,8 +7,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// resultsPause is how long plain good results of a deployment wait for others once some were written to its nodes.
-const resultsPause = time.Minute
+const (
+	// resultsPause is how long plain good results of a deployment wait for others once some were written to its nodes.
+	resultsPause = time.Minute
+	// resultsFirst is the share of that which the first ones wait.
+	resultsFirst = 4
+)
 
 // Memory is what an engine keeps of unfinished deployments. Losing it is harmless: the same is read, or looked for, once more.
 // It is safe for concurrent use.
@@ -21,9 +25,10 @@ type Memory struct {
 
 type memory struct {
 	snapshot snapshot
-	// looked means that owes is known: some results may not be in their nodes yet. wrote is when all were last.
+	// looked means that owes is known: some results may not be in their nodes yet. wrote is when all were last, saw when the
+	// first was seen.
 	looked, owes bool
-	wrote        time.Time
+	wrote, saw   time.Time
 }
 
 // NewMemory returns an empty memory. pause is how long plain good results wait for others.
@@ -56,8 +61,13 @@ func (m *Memory) keep(key types.NamespacedName, what snapshot) {
 }
 
 // owe takes down that results were seen which are not in their nodes yet.
-func (m *Memory) owe(key types.NamespacedName) {
-	m.change(key, func(of *memory) { of.looked, of.owes = true, true })
+func (m *Memory) owe(key types.NamespacedName, now time.Time) {
+	m.change(key, func(of *memory) {
+		if !of.looked {
+			of.saw = now
+		}
+		of.looked, of.owes = true, true
+	})
 }
 
 // paid takes down that all results are in their nodes.
@@ -71,10 +81,14 @@ func (m *Memory) owes(key types.NamespacedName, ended bool) bool {
 	return of.owes || (ended && !of.looked)
 }
 
-// isDue reports whether results that may wait have waited for long enough. A clock that was set back keeps nothing waiting.
+// isDue reports whether results that may wait have waited for long enough: a quarter of the pause if none was written yet, so that
+// whoever looks sees services succeed soon. What an engine before this one saw has. A clock that was set back keeps nothing waiting.
 func (m *Memory) isDue(key types.NamespacedName, now time.Time) bool {
-	wrote := m.get(key).wrote
-	return wrote.IsZero() || now.Sub(wrote).Abs() >= m.pause
+	of := m.get(key)
+	if of.wrote.IsZero() {
+		return of.saw.IsZero() || now.Sub(of.saw).Abs() >= m.pause/resultsFirst
+	}
+	return now.Sub(of.wrote).Abs() >= m.pause
 }
 
 func (m *Memory) forget(key types.NamespacedName) {

@@ -82,7 +82,7 @@ func resultOf(status ansible.Status, node string) ansible.NodeResult {
 // for others, and an engine that finds them there without having written them writes them.
 func (p *pass) settle(ctx context.Context) error {
 	if len(p.endings) > 0 {
-		p.Memory.owe(p.key())
+		p.Memory.owe(p.key(), p.Clock.Now())
 	}
 	if !p.owes() {
 		return nil

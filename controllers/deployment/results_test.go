@@ -207,8 +207,8 @@ func (r *rig) all(node int, changed int32) {
 	}
 }
 
-// TestResultsWaitForOthers: the first results are written at once, the others with those of a minute, the last before the
-// deployment ends.
+// TestResultsWaitForOthers: the first results are written with those of a quarter of a minute, the others with those of a minute,
+// the last before the deployment ends. A run takes three seconds.
 func TestResultsWaitForOthers(t *testing.T) {
 	r := many(t)
 	r.run()
@@ -221,15 +221,20 @@ func TestResultsWaitForOthers(t *testing.T) {
 		r.all(i, 2)
 	}
 	r = many(t)
-	r.until(func() bool { return len(r.node(0).Status.Services) == 1 })
 	r.until(func() bool { return len(r.deployment().Status.Runs) == 5 })
-	if got := r.results(0); got != "s00:Succeeded:0" {
-		t.Errorf("n0 has %s within the minute, want its first result alone", got)
+	if got := len(r.node(0).Status.Services); got != 0 {
+		t.Errorf("n0 has %d results 9 seconds after the first, want none", got)
+	}
+	for _, runs := range []int{7, 10} {
+		r.until(func() bool { return len(r.deployment().Status.Runs) >= runs })
+		if got := len(r.node(0).Status.Services); got != 6 {
+			t.Errorf("n0 has %d results when run %d has begun, want the six of the first quarter of a minute", got, runs)
+		}
 	}
 	r.Clock.Step(time.Minute)
 	r.pass()
-	if got := len(r.node(0).Status.Services); got != 4 {
-		t.Errorf("n0 has %d results a minute later, want those of all four runs that have ended", got)
+	if got := len(r.node(0).Status.Services); got != 9 {
+		t.Errorf("n0 has %d results a minute later, want those of all nine runs that have ended", got)
 	}
 	r.run()
 	if writes := r.nodeWrites(); writes["n0"] != 3 {
@@ -243,8 +248,6 @@ func TestTroubleWaitsForNothing(t *testing.T) {
 	r := many(t)
 	r.runner.Inject(ansibletest.Failure{What: "osp.edpm.s03", Node: "n4", Result: v1alpha1.ServiceUnreachable, Message: "no route"})
 	r.runner.Tell("osp.edpm.s03", "n5", "a reboot is due")
-	r.until(func() bool { return len(r.node(4).Status.Services) == 1 })
-	r.Writes()
 	r.until(func() bool { return len(r.deployment().Status.Runs) == 5 })
 	if diff := cmp.Diff(map[string]int{"n4": 1, "n5": 1}, r.nodeWrites()); diff != "" {
 		t.Errorf("writes of nodes (-want +got):\n%s", diff)
@@ -268,8 +271,8 @@ func TestNextEngineWritesWhatTheLastOwed(t *testing.T) {
 		t.Run(fmt.Sprintf("elsewhere=%t", elsewhere), func(t *testing.T) {
 			r := many(t)
 			r.until(func() bool { return len(r.deployment().Status.Runs) == 8 })
-			if got := len(r.node(3).Status.Services); got != 1 {
-				t.Fatalf("n3 has %d results, want the first alone", got)
+			if got := len(r.node(3).Status.Services); got != 6 {
+				t.Fatalf("n3 has %d results, want those of the first quarter of a minute alone", got)
 			}
 			ended, changed := 7, int32(2)
 			r.controller.Memory = deployment.NewMemory(time.Minute)
@@ -277,7 +280,7 @@ func TestNextEngineWritesWhatTheLastOwed(t *testing.T) {
 				r.controller.Runner, changed = forgetful{r.runner}, 0
 			}
 			r.pass()
-			for _, got := range r.node(3).Status.Services[1:ended] {
+			for _, got := range r.node(3).Status.Services[6:ended] {
 				if got.Result != v1alpha1.ServiceSucceeded || got.Changed != changed {
 					t.Errorf("%+v, want success that changed %d", got, changed)
 				}

@@ -209,6 +209,11 @@ func (p *pass) writeEach(ctx context.Context, spec func(member int) v1alpha1.Dat
 	return errors.Join(failed...)
 }
 
+// untracked has the API server keep no account of who wrote which field of a node. Each has one writer by design, nobody applies
+// nodes, and the account of fifteen results is as long as they are: it would come with every answer and every watch event.
+// It is taken up again only should somebody apply one (Kubernetes' Server-Side Apply, "Clearing managedFields").
+var untracked = []metav1.ManagedFieldsEntry{{}}
+
 // write patches a member's spec if it is another than it should be.
 func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNodeSpec) error {
 	node := p.members[member]
@@ -216,7 +221,7 @@ func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNod
 		return nil
 	}
 	written := node.DeepCopy() // the answer is read into it, and what the node has is the cache's
-	written.Spec = spec
+	written.Spec, written.ManagedFields = spec, untracked
 	if err := p.Client.Patch(ctx, written, client.MergeFromWithOptions(node, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}

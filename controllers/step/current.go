@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rackplane/rackplane/controllers/brief"
 )
 
 // Current returns nil when obj, which may come from a cache, is the newest there is, and a conflict when it is not: then the
@@ -18,7 +20,7 @@ func Current(ctx context.Context, live client.Reader, obj client.Object) error {
 	if !ok {
 		return fmt.Errorf("%T is no object", obj)
 	}
-	err := live.Get(ctx, client.ObjectKeyFromObject(obj), fresh)
+	err := live.Get(brief.Answers(ctx), client.ObjectKeyFromObject(obj), fresh)
 	switch {
 	case apierrors.IsNotFound(err):
 		return Old(obj, "it is gone")
