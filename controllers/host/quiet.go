@@ -7,6 +7,7 @@ import (
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
 )
 
@@ -17,7 +18,7 @@ func (p *pass) tell(ctx context.Context, d lifecycle.Decision) error {
 		return nil
 	}
 	if !d.Excused && minor(p.host, &p.before) {
-		if p.wait = p.Quiet.Left(p.host.UID, p.Clock); p.wait > 0 {
+		if p.wait = p.Quiet.Left(p.host.UID, p.Clock, step.Hush/2); p.wait > 0 {
 			return nil
 		}
 	}

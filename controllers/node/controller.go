@@ -128,7 +128,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		Object: node, Conditions: &node.Status.Conditions, ObservedGeneration: &node.Status.ObservedGeneration,
 		Decides:    []string{v1alpha1.ConditionClaimed, v1alpha1.ConditionProvisioned, v1alpha1.ConditionAdoptable},
 		Versioned:  []string{v1alpha1.ConditionAdoptable},
-		Milestones: []string{v1alpha1.ConditionClaimed, v1alpha1.ConditionProvisioned, v1alpha1.ConditionReady},
+		Milestones: []string{v1alpha1.ConditionProvisioned, v1alpha1.ConditionReady}, // the claim is a condition, and on the host
 	}
 	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events, Quiet: r.Quiet}, target, steps)
 }

@@ -44,25 +44,38 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
 	}
 	want := plan.WantJoined(p.set, p.node, p.site, plan.ServiceTypes(p.set, services.Items))
-	seen, err := p.see(ctx, access, want.Host)
+	decision, err := p.next(ctx, access, want)
+	if err == nil && len(decision.Actions) > 0 && !decision.Discover {
+		if out, err := p.place(ctx, access, decision); !out.IsDone() || err != nil {
+			return out, err
+		}
+		decision, err = p.next(ctx, access, want) // most of it shows at once, and then nothing is told in between
+	}
 	switch {
 	case ctx.Err() != nil:
 		return step.Outcome{}, ctx.Err()
 	case err != nil:
 		return p.silent(string(fault.KindOf(err)), err), nil
-	}
-	decision := join.Next(want, seen)
-	p.recordCompute(decision.Status)
-	switch {
 	case decision.Joined():
 		return step.Pass(v1alpha1.ReasonDone, "").Again(joinedPoll), nil
 	case decision.Discover:
 		return p.discover(ctx, decision)
 	case len(decision.Actions) > 0:
-		return p.place(ctx, access, decision)
+		return step.Waiting(decision.Reason, decision.Message, step.Soon), nil
 	default:
 		return step.Waiting(decision.Reason, decision.Message, joinPoll), nil
 	}
+}
+
+// next looks at the cloud and returns what is to be done there.
+func (p *pass) next(ctx context.Context, access openstack.Access, want join.Want) (join.Decision, error) {
+	seen, err := p.see(ctx, access, want.Host)
+	if err != nil {
+		return join.Decision{}, err
+	}
+	decision := join.Next(want, seen)
+	p.recordCompute(decision.Status)
+	return decision, nil
 }
 
 // silent is what an error says of a node: that it waits, or that nobody knows whether it still is what it was.
@@ -134,7 +147,7 @@ func (p *pass) isNoNews(err error) bool {
 	return fault.Is(err, fault.Transient) && (before == nil || before.Reason != v1alpha1.ReasonTransient)
 }
 
-// place does what puts the compute where the set wants it. The next pass sees whether it is there.
+// place does what puts the compute where the set wants it. The outcome is empty when all was done.
 func (p *pass) place(ctx context.Context, access openstack.Access, decision join.Decision) (step.Outcome, error) {
 	for _, action := range decision.Actions {
 		err := p.change(ctx, access, action)
@@ -145,5 +158,5 @@ func (p *pass) place(ctx context.Context, access openstack.Access, decision join
 			return step.Waiting(string(fault.KindOf(err)), err.Error(), joinPoll), nil
 		}
 	}
-	return step.Waiting(decision.Reason, decision.Message, step.Soon), nil
+	return step.Outcome{}, nil
 }

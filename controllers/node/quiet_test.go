@@ -55,7 +55,7 @@ func (r *quietRig) events() []string {
 	return all
 }
 
-// TestFewWritesToReady: fifteen services and a cloud cost a node no more than four status writes and three events.
+// TestFewWritesToReady: fifteen services and a cloud cost a node no more than four status writes and two events.
 func TestFewWritesToReady(t *testing.T) {
 	r := quietly(t, 15)
 	r.after(0)
@@ -90,10 +90,10 @@ func TestFewWritesToReady(t *testing.T) {
 		t.Fatalf("not Ready: %v", r.node().Status.Conditions)
 	}
 	told := r.events()
-	if r.writes > 4 || len(told) > 3 {
-		t.Errorf("%d status writes and %d events, want at most 4 and 3: %q", r.writes, len(told), told)
+	if r.writes > 4 || len(told) > 2 {
+		t.Errorf("%d status writes and %d events, want at most 4 and 2: %q", r.writes, len(told), told)
 	}
-	for _, what := range []string{"Claimed is True", "Provisioned is True", "Ready is True"} {
+	for _, what := range []string{"Provisioned is True", "Ready is True"} {
 		if !strings.Contains(strings.Join(told, "\n"), what) {
 			t.Errorf("no event tells that %s: %q", what, told)
 		}

@@ -14,8 +14,9 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
 
-// Hush is how long news that nobody decides by waits for other news, to be written with them.
-const Hush = 30 * time.Second
+// Hush is how long news that nobody decides by waits for other news, to be written with them; half of it for a host, and where
+// nothing was ever told.
+const Hush = time.Minute
 
 // Quiet keeps since when an object has news that are not written yet. The zero value is ready to use. Losing it is harmless:
 // the next pass sees the same, and it is written one Hush later.
@@ -24,8 +25,8 @@ type Quiet struct {
 	since map[types.UID]time.Time
 }
 
-// Left returns how much longer news of the object may wait; 0 when they are to be written now.
-func (q *Quiet) Left(uid types.UID, now clock.PassiveClock) time.Duration {
+// Left returns how much longer of hush news of the object may wait; 0 when they are to be written now.
+func (q *Quiet) Left(uid types.UID, now clock.PassiveClock, hush time.Duration) time.Duration {
 	if q == nil {
 		return 0
 	}
@@ -39,7 +40,7 @@ func (q *Quiet) Left(uid types.UID, now clock.PassiveClock) time.Duration {
 		since = now.Now()
 		q.since[uid] = since
 	}
-	return max(0, Hush-now.Since(since).Abs()) // a clock that was set back keeps nothing waiting for longer
+	return max(0, hush-now.Since(since).Abs()) // a clock that was set back keeps nothing waiting for longer
 }
 
 // Told forgets the object: everything of it is written, or it is gone.
@@ -52,10 +53,11 @@ func (q *Quiet) Told(uid types.UID) {
 	delete(q.since, uid)
 }
 
-// minor reports whether the change of a status may wait: nothing in it was decided by, ceased to hold, or is trouble or
+// isMinor reports whether the change of a status may wait: nothing in it was decided by, ceased to hold, or is trouble or
 // its end. A text that changes, waiting that goes on for another reason, and progress on the way to Ready are minor. An
 // object of which nothing was ever told may wait with all of it, for as long as all it has to tell is what it waits for.
-func minor(patch []byte, old, now []metav1.Condition, t Target) bool {
+func (t Target) isMinor(patch []byte, old []metav1.Condition) bool {
+	now := *t.Conditions
 	if len(old) == 0 {
 		return !slices.ContainsFunc(now, func(c metav1.Condition) bool { return c.Status != metav1.ConditionFalse || !calm(c) })
 	}

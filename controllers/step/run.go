@@ -101,8 +101,12 @@ func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait
 		return 0, fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(t.Object), err)
 	}
 	if string(patch) != "{}" && !onlyGenerations(patch, old, *t.Conditions, t.Versioned) {
-		if t.Object.GetDeletionTimestamp().IsZero() && minor(patch, old, *t.Conditions, t) {
-			wait = l.Quiet.Left(t.Object.GetUID(), l.Clock)
+		if t.Object.GetDeletionTimestamp().IsZero() && t.isMinor(patch, old) {
+			hush := Hush
+			if len(old) == 0 {
+				hush /= 2
+			}
+			wait = l.Quiet.Left(t.Object.GetUID(), l.Clock, hush)
 		}
 		if wait > 0 {
 			return wait, nil
