@@ -58,11 +58,13 @@ type Door struct {
 	target  Target
 	http    *http.Client
 	session session
-	purses  [classes]purse
-	breaker breaker
-	kept    map[string]kept
-	bytes   int
-	used    time.Time
+	// hasSessions is set once the BMC has named where sessions are made: then it is never asked with Basic.
+	hasSessions bool
+	purses      [classes]purse
+	breaker     breaker
+	kept        map[string]kept
+	bytes       int
+	used        time.Time
 }
 
 func newDoor(b *Broker, endpoint string) *Door {
@@ -72,6 +74,9 @@ func newDoor(b *Broker, endpoint string) *Door {
 	}
 	return d
 }
+
+// Endpoint returns where the BMC is.
+func (d *Door) Endpoint() string { return d.endpoint }
 
 // become takes over how the BMC is reached, when that is new.
 func (d *Door) become(t Target) error {

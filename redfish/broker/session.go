@@ -120,6 +120,13 @@ func (d *Door) logIn(ctx context.Context, c Class) (credential, error) {
 	if err != nil {
 		return credential{}, fault.Wrap(fault.Transient, err, "the BMC at %s", d.endpoint)
 	}
+	d.mu.Lock()
+	hidden := at == noPath && d.hasSessions
+	d.hasSessions = d.hasSessions || at != noPath
+	d.mu.Unlock()
+	if hidden { // a BMC that starts may refuse everything for a while; that is no word on the password
+		return credential{}, fault.New(fault.Transient, "the BMC at %s names no sessions, which it did before (%s answers %d)", d.endpoint, rootPath, root.Status)
+	}
 	var found session
 	if root.Status == http.StatusOK {
 		found.root = &root
