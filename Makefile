@@ -53,7 +53,7 @@ demo-deps: rack-assets kube-assets ansible-assets
 
 .PHONY: test-deps
 test-deps: demo-deps
-	@hack/test-deps.sh
+	@hack/test-deps.sh && hack/deps.sh bmc && hack/bmc/venv.sh >/dev/null
 
 .PHONY: image
 image: ## The node image for servers, qcow2 and raw with checksums: Debian 13 and all default services (PACKAGES="firmware-...")

@@ -33,7 +33,7 @@ func (s *Server) KeepsOnce(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return sys.vendor.KeepsOnce != nil && *sys.vendor.KeepsOnce, nil
+	return isTrue(sys.vendor.KeepsOnce), nil
 }
 
 // SetOverride implements Boot.
@@ -45,7 +45,7 @@ func (s *Server) SetOverride(ctx context.Context, o Override) (Result, error) {
 	if o.Mode == "" {
 		o.Mode = sys.vendor.BootMode
 	}
-	if same(sys.override(), o) {
+	if sys.made(sys.override(), o) {
 		return Result{State: Complete}, nil
 	}
 	allowed := sys.Boot.AllowableBootSourceOverrideTargetValues
@@ -53,7 +53,7 @@ func (s *Server) SetOverride(ctx context.Context, o Override) (Result, error) {
 		return Result{}, fault.New(fault.Unsupported, "%s does not boot %s; it boots %v", sys.path, o.Target, allowed)
 	}
 	// Not gofish's SetBoot: whatever the first answer is, it goes on to a second resource, and tells of that.
-	_, err = c.PatchWithHeaders(sys.path, map[string]any{"Boot": o.fields(allowed)}, sys.Headers())
+	_, err = c.PatchWithHeaders(sys.path, map[string]any{"Boot": sys.fields(o)}, sys.Headers())
 	if err != nil {
 		return Result{}, explain(err, sys.path)
 	}
@@ -61,20 +61,22 @@ func (s *Server) SetOverride(ctx context.Context, o Override) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if !same(read, o) {
+	if !sys.made(read, o) {
 		return Result{}, fault.New(fault.Transient, "%s took the boot target %s (%s) and reads %s (%s)", sys.path, o.Target, o.Enabled, read.Target, read.Enabled)
 	}
 	return Result{State: Complete}, nil
 }
 
-// fields are what is sent. To end an override the target is named too, where None is one: a BMC may want both.
-func (o Override) fields(allowed []schemas.BootSource) map[string]any {
+// fields are what is sent for an override. To end one a target is named too, since some BMCs want both: None where that is
+// one, or else the one that is set.
+func (sys *system) fields(o Override) map[string]any {
 	if o.Target == "None" {
-		fields := map[string]any{"BootSourceOverrideEnabled": "Disabled"}
-		if len(allowed) == 0 || slices.Contains(allowed, schemas.NoneBootSource) {
-			fields["BootSourceOverrideTarget"] = "None"
+		allowed := sys.Boot.AllowableBootSourceOverrideTargetValues
+		target := string(schemas.NoneBootSource)
+		if len(allowed) > 0 && !slices.Contains(allowed, schemas.NoneBootSource) && !isTrue(sys.vendor.TakesNone) {
+			target = string(sys.Boot.BootSourceOverrideTarget)
 		}
-		return fields
+		return map[string]any{"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": target}
 	}
 	fields := map[string]any{"BootSourceOverrideTarget": o.Target, "BootSourceOverrideEnabled": o.Enabled}
 	if o.Mode != "" {
@@ -83,10 +85,17 @@ func (o Override) fields(allowed []schemas.BootSource) map[string]any {
 	return fields
 }
 
-// same reports whether two overrides do the same. One without a mode fits any.
-func same(is, want Override) bool {
-	if is.Target != want.Target {
+// made reports whether an override does what is wanted. One without a mode fits any; of a BMC that keeps what was for one
+// boot no more can be had than that.
+func (sys *system) made(is, want Override) bool {
+	switch {
+	case is.Target != want.Target:
 		return false
+	case want.Target == "None":
+		return true
+	case want.Mode != "" && is.Mode != want.Mode:
+		return false
+	default:
+		return is.Enabled == want.Enabled || want.Enabled == "Once" && isTrue(sys.vendor.KeepsOnce)
 	}
-	return want.Target == "None" || is.Enabled == want.Enabled && (want.Mode == "" || is.Mode == want.Mode)
 }

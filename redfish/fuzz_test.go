@@ -79,11 +79,11 @@ func put[T any](doc []byte, into func(*T)) {
 func TestLoosely(t *testing.T) {
 	t.Parallel()
 	var p schemas.Processor
-	dropped, err := loosely([]byte(`{"Id":"CPU0","Model":"M","TotalCores":"1","TotalThreads":2,"Status":{"Health":"OK","State":5},"ProcessorMemory":[{"CapacityMiB":4},{"CapacityMiB":"5"}]}`), &p)
-	if err != nil || p.ID != "CPU0" || p.Model != "M" || p.TotalCores != nil || *p.TotalThreads != 2 || p.Status.Health != "OK" || len(p.ProcessorMemory) != 2 {
+	dropped, err := loosely([]byte(`{"Id":"CPU0","Model":"M","TotalCores":"1","TotalThreads":2,"MaxTDPWatts":"hot","SerialNumber":9007199254740993,"Status":{"Health":"OK","State":[5]},"ProcessorMemory":[{"CapacityMiB":4},{"CapacityMiB":"5x"}]}`), &p)
+	if err != nil || p.ID != "CPU0" || p.Model != "M" || *p.TotalCores != 1 || *p.TotalThreads != 2 || p.MaxTDPWatts != nil || p.SerialNumber != "9007199254740993" || p.Status.Health != "OK" || len(p.ProcessorMemory) != 2 {
 		t.Errorf("%v: %+v", err, p)
 	}
-	if want := "ProcessorMemory[1].CapacityMiB, Status.State, TotalCores"; strings.Join(dropped, ", ") != want {
+	if want := "MaxTDPWatts, ProcessorMemory[1].CapacityMiB, Status.State"; strings.Join(dropped, ", ") != want {
 		t.Errorf("%v", dropped)
 	}
 	if _, err := loosely([]byte(`[1]`), &p); err == nil {

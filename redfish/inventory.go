@@ -57,6 +57,7 @@ func (s *Server) Inventory(ctx context.Context) (parts.Inventory, error) {
 			w.out.MemoryMiB += m.MiB
 		}
 	}
+	slices.SortFunc(w.out.Missing, func(a, b parts.Gap) int { return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Reason, b.Reason)) })
 	if err := ctx.Err(); err != nil {
 		return parts.Inventory{}, fault.Wrap(fault.Transient, err, "the BMC at %s is not done telling its inventory", s.door.Endpoint())
 	}

@@ -1,24 +1,30 @@
 package redfish
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // triesMost bounds how often a document is tried again for one that is wrong in many places.
 const triesMost = 2000
 
-// loosely decodes a document of which some fields may be malformed: those are left out, and named. gofish decodes a resource
-// as a whole or not at all, and real BMCs send "1" for 1.
+// loosely decodes a document of which some fields may be malformed. A number that is written as a text, or a text as a
+// number, is taken for what it says; what cannot be is left out, and named. gofish decodes a resource as a whole or not at
+// all, and real BMCs send "1" for 1.
 func loosely[T any](doc []byte, into *T) ([]string, error) {
 	first := json.Unmarshal(doc, into)
 	if first == nil {
 		return nil, nil
 	}
 	var fields map[string]any
-	if json.Unmarshal(doc, &fields) != nil {
+	exact := json.NewDecoder(bytes.NewReader(doc))
+	exact.UseNumber() // or long ones come back rounded
+	if exact.Decode(&fields) != nil {
 		return nil, fmt.Errorf("is no JSON object: %w", first)
 	}
 	p := pruner{fits: func(candidate any) bool {
@@ -64,6 +70,9 @@ func (p *pruner) value(value any, path string, within func(any) any) (any, bool)
 	if p.fits(within(value)) {
 		return value, true
 	}
+	if other := retyped(value); other != nil && p.fits(within(other)) {
+		return other, true
+	}
 	switch v := value.(type) {
 	case map[string]any:
 		if p.fits(within(map[string]any{})) {
@@ -83,4 +92,17 @@ func (p *pruner) value(value any, path string, within func(any) any) (any, bool)
 	}
 	p.dropped = append(p.dropped, path)
 	return nil, false
+}
+
+// retyped returns a number for the text of one, and the other way round; nil for anything else.
+func retyped(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		return v.String()
+	case string:
+		if _, err := strconv.ParseInt(v, 10, 64); err == nil && v == strings.TrimLeft(v, "+0") || v == "0" {
+			return json.Number(v)
+		}
+	}
+	return nil
 }

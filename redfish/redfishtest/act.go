@@ -237,6 +237,9 @@ func (b *BMC) patchBoot(system, boot resource) (answer, bool) {
 			is[name] = value
 		}
 	}
+	if b.profile.StickyBoot && is["BootSourceOverrideEnabled"] == "Once" {
+		is["BootSourceOverrideEnabled"] = "Continuous"
+	}
 	return answer{}, true
 }
 
@@ -303,7 +306,7 @@ func (b *BMC) press(kind string) {
 	}
 	boots := wanted == "On" && (is == "Off" || kind != "On" && kind != "ForceOn")
 	boot := system["Boot"].(resource)
-	if boots && boot["BootSourceOverrideEnabled"] == "Once" && !b.profile.StickyBoot {
+	if boots && boot["BootSourceOverrideEnabled"] == "Once" {
 		boot["BootSourceOverrideEnabled"], boot["BootSourceOverrideTarget"] = "Disabled", "None"
 	}
 	if wanted != is || boots {

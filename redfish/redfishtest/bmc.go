@@ -235,6 +235,7 @@ func (b *BMC) answered(w http.ResponseWriter, r *http.Request, f Fault) {
 		w.Header().Set("Date", "Thu, 01 Jan 1970 00:00:00 GMT")
 	case WrongTypes:
 		var value any
+		a.header.Del("Etag") // or it were kept as what the resource is
 		if json.Unmarshal(a.body, &value) == nil {
 			a.body, _ = json.Marshal(twisted(value))
 		}

@@ -43,7 +43,7 @@ type Profile struct {
 	ActionInfo bool
 	// IgnoresUnknown answers a reset of another type with 204 and does nothing.
 	IgnoresUnknown bool
-	// BootTargets are allowed; StickyBoot never takes Once back.
+	// BootTargets are allowed; StickyBoot makes Continuous of Once.
 	BootTargets []string
 	StickyBoot  bool
 	// Media is the virtual CD's path under the manager, or under the system when MediaOfSystem; MediaByPatch has no actions.

@@ -37,6 +37,8 @@ type Overrides struct {
 	BootMode string `json:"bootMode,omitempty"`
 	// KeepsOnce means that a boot override for one boot stays after it.
 	KeepsOnce *bool `json:"keepsOnce,omitempty"`
+	// TakesNone means that None is a boot target although it is not listed.
+	TakesNone *bool `json:"takesNone,omitempty"`
 	// NoExpand means that $expand is told to be known and is not.
 	NoExpand *bool `json:"noExpand,omitempty"`
 }
