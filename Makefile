@@ -79,11 +79,11 @@ e2e-openstack-guest: demo-deps build ## A virtual machine with a kernel of its o
 
 .PHONY: test-unit
 test-unit: ## Only what needs no assets
-	go test $(PURE) ./api/... ./openstack/... ./provisioner/ironic ./redfish ./redfish/broker ./redfish/redfishtest ./controllers/... ./wire/...
+	go test $(PURE) ./api/... ./openstack/... ./provisioner/ironic ./redfish ./redfish/broker ./redfish/ipmi ./redfish/redfishtest ./controllers/... ./wire/...
 
 .PHONY: test-race
 test-race: ## The unit tests under the race detector
-	CGO_ENABLED=1 go test -race $(PURE) ./openstack/... ./provisioner/ironic ./redfish ./redfish/broker ./redfish/redfishtest ./controllers/... ./wire/...
+	CGO_ENABLED=1 go test -race $(PURE) ./openstack/... ./provisioner/ironic ./redfish ./redfish/broker ./redfish/ipmi ./redfish/redfishtest ./controllers/... ./wire/...
 
 .PHONY: test-image
 test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to 20 minutes; not part of make test)

@@ -52,7 +52,7 @@ func (s *Server) SetOverride(ctx context.Context, o Override) (Result, error) {
 	if o.Target != "None" && len(allowed) > 0 && !slices.Contains(allowed, schemas.BootSource(o.Target)) {
 		return Result{}, fault.New(fault.Unsupported, "%s does not boot %s; it boots %v", sys.path, o.Target, allowed)
 	}
-	// Not gofish's SetBoot: whatever the first answer is, it goes on to a second resource, and tells of that.
+	// Not gofish's SetBoot: refused for whatever reason, it tries the settings resource as well, where there is one.
 	_, err = c.PatchWithHeaders(sys.path, map[string]any{"Boot": sys.fields(o)}, sys.Headers())
 	if err != nil {
 		return Result{}, explain(err, sys.path)
