@@ -218,6 +218,28 @@ func TestTaskThatFails(t *testing.T) {
 	}
 }
 
+// TestNothingAnsweredIsProof: a BMC that answers success and does nothing is never taken for done.
+func TestNothingAnsweredIsProof(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"hpe", "lenovo", "sushy"} {
+		b := start(t, name)
+		_, server, _ := subjectOf(b).Login(t)
+		for _, method := range []string{"POST", "PATCH"} {
+			b.Fail(redfishtest.Fault{Kind: redfishtest.Ignored, Method: method, Path: b.SystemPath()})
+			b.Fail(redfishtest.Fault{Kind: redfishtest.Ignored, Method: method, Path: "/VirtualMedia"})
+		}
+		if r, err := server.SetPower(t.Context(), redfish.On); err != nil || r.State != redfish.Accepted {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+		if r, err := server.SetOverride(t.Context(), redfish.Override{Target: "Pxe", Enabled: "Once"}); err == nil {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if r, err := server.Insert(t.Context(), "http://192.0.2.9/a.iso"); err != nil || r.State != redfish.Accepted {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+	}
+}
+
 // TestUnsupported: what a BMC lacks is told as such, with what it has.
 func TestUnsupported(t *testing.T) {
 	t.Parallel()

@@ -203,6 +203,8 @@ func (b *BMC) withFault(w http.ResponseWriter, r *http.Request, f Fault) {
 		http.Redirect(w, r, f.To+r.URL.Path, http.StatusTemporaryRedirect)
 	case Garbage:
 		_, _ = io.WriteString(w, "<html><body>Please wait while the BMC starts")
+	case Ignored:
+		w.WriteHeader(http.StatusNoContent)
 	case Huge:
 		huge(w)
 	default:

@@ -212,6 +212,7 @@ func TestFaults(t *testing.T) {
 		{Unavailable, http.StatusServiceUnavailable, 0},
 		{RedirectLoop, http.StatusTemporaryRedirect, 0},
 		{RedirectAway, http.StatusTemporaryRedirect, 0},
+		{Ignored, http.StatusNoContent, 0},
 		{Garbage, http.StatusOK, 0},
 		{Delayed, http.StatusNoContent, 1},
 		{ClockSkew, http.StatusNoContent, 1},

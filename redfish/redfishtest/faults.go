@@ -34,6 +34,8 @@ const (
 	RedirectLoop Kind = "RedirectLoop"
 	// RedirectAway redirects to Fault.To.
 	RedirectAway Kind = "RedirectAway"
+	// Ignored answers 204 and does nothing.
+	Ignored Kind = "Ignored"
 	// ClockSkew sends a Date of 1970.
 	ClockSkew Kind = "ClockSkew"
 )
@@ -41,7 +43,7 @@ const (
 // Kinds returns all kinds of faults.
 func Kinds() []Kind {
 	return []Kind{
-		Lost, Delayed, Duplicated, Unanswered, Unauthorized, Unavailable, Truncated, Huge, Garbage, WrongTypes, RedirectLoop, RedirectAway, ClockSkew,
+		Lost, Delayed, Duplicated, Unanswered, Unauthorized, Unavailable, Truncated, Huge, Garbage, WrongTypes, RedirectLoop, RedirectAway, Ignored, ClockSkew,
 	}
 }
 
