@@ -6,8 +6,9 @@ import "net/netip"
 // Values are those a JSON decoder may give, so that the document can be copied and compared as such.
 func nmstate(devices []*device, atts []*attachment) map[string]any {
 	interfaces := make([]any, len(devices))
+	none := map[string]any{"enabled": false} // shared: documents are never changed
 	for i, d := range devices {
-		interfaces[i] = nmInterface(d)
+		interfaces[i] = nmInterface(d, none)
 	}
 	doc := map[string]any{"interfaces": interfaces}
 	servers, domains := resolver(atts)
@@ -20,14 +21,14 @@ func nmstate(devices []*device, atts []*attachment) map[string]any {
 	return doc
 }
 
-func nmInterface(d *device) map[string]any {
+func nmInterface(d *device, none map[string]any) map[string]any {
 	out := map[string]any{
 		"name":  d.name,
 		"type":  string(d.kind),
 		"state": "up",
 		"mtu":   int64(d.mtu),
-		"ipv4":  nmAddresses(d, netip.Addr.Is4),
-		"ipv6":  nmAddresses(d, netip.Addr.Is6),
+		"ipv4":  nmAddresses(d, netip.Addr.Is4, none),
+		"ipv6":  nmAddresses(d, netip.Addr.Is6, none),
 	}
 	switch d.kind {
 	case kindEthernet:
@@ -54,8 +55,9 @@ func nmInterface(d *device) map[string]any {
 // linkMonitorMillis is how often a bond looks at its links, the value the kernel's bonding.rst recommends to start with.
 const linkMonitorMillis = 100
 
-// nmAddresses is the device's ipv4 or ipv6 section: static addresses only, nothing learnt from the network.
-func nmAddresses(d *device, family func(netip.Addr) bool) map[string]any {
+// nmAddresses is the device's ipv4 or ipv6 section: static addresses only, nothing learnt from the network. none
+// is that of a family without addresses, which most are.
+func nmAddresses(d *device, family func(netip.Addr) bool, none map[string]any) map[string]any {
 	var list []any
 	v6 := false
 	for _, a := range d.addrs {
@@ -65,7 +67,7 @@ func nmAddresses(d *device, family func(netip.Addr) bool) map[string]any {
 		}
 	}
 	if len(list) == 0 {
-		return map[string]any{"enabled": false}
+		return none
 	}
 	out := map[string]any{"enabled": true, "dhcp": false, "address": list}
 	if v6 {

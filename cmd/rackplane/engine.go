@@ -156,6 +156,7 @@ func changed(path string) int64 {
 // runEngine runs all controllers against the API server until ctx ends. Its files (runs, playbooks) are under dir.
 func runEngine(ctx context.Context, cfg *rest.Config, f engineFlags, dir string, log logr.Logger) error {
 	ctrl.SetLogger(log)
+	cached.CollectEarly()
 	options := ctrl.Options{
 		Scheme: newScheme(), Logger: log,
 		Metrics: server.Options{BindAddress: f.metrics}, HealthProbeBindAddress: f.health,

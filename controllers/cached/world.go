@@ -16,27 +16,43 @@ import (
 	"github.com/rackplane/rackplane/controllers/brief"
 )
 
-// Options returns what the manager's cache keeps: no managed fields, and of HardwareData only what hosts are chosen and
-// networks rendered by. What is cut off here must never be written back: whoever writes HardwareData reads it past the cache.
+// Options returns what the manager's cache keeps: no managed fields, texts that many objects have once, and of HardwareData only
+// what hosts are chosen and networks rendered by. What is cut off here must never be written back: whoever writes HardwareData
+// reads it past the cache.
 func Options() cache.Options {
-	strip := cache.TransformStripManagedFields()
+	strip, shared := cache.TransformStripManagedFields(), newTexts()
+	compact := func(in any) (any, error) {
+		out, err := strip(in)
+		shared.compact(reflect.ValueOf(out))
+		return out, err
+	}
 	return cache.Options{
-		DefaultTransform: strip,
+		DefaultTransform: compact,
 		ByObject: map[client.Object]cache.ByObject{&metal3v1alpha1.HardwareData{}: {Transform: func(in any) (any, error) {
 			if data, ok := in.(*metal3v1alpha1.HardwareData); ok && data.Spec.HardwareDetails != nil {
-				trim(data.Spec.HardwareDetails)
+				data.Spec.HardwareDetails = essence(data.Spec.HardwareDetails)
 			}
-			return strip(in)
+			return compact(in)
 		}}},
 	}
 }
 
-// trim takes off what makes hardware large and nothing is decided by: flags of the CPU, names of disks, firmware.
-func trim(d *metal3v1alpha1.HardwareDetails) {
-	d.CPU.Flags, d.Firmware = nil, metal3v1alpha1.Firmware{}
-	for i := range d.Storage {
-		d.Storage[i] = metal3v1alpha1.Storage{Name: d.Storage[i].Name, SizeBytes: d.Storage[i].SizeBytes}
+// essence is what hosts are chosen and networks rendered by (hardware.FromMetal3): of disks the size of the largest. What makes hardware
+// large, and nothing is decided by, is left out.
+func essence(d *metal3v1alpha1.HardwareDetails) *metal3v1alpha1.HardwareDetails {
+	out := &metal3v1alpha1.HardwareDetails{CPU: metal3v1alpha1.CPU{Arch: d.CPU.Arch, Count: d.CPU.Count}, RAMMebibytes: d.RAMMebibytes}
+	for i := range d.NIC {
+		n := &d.NIC[i]
+		out.NIC = append(out.NIC, metal3v1alpha1.NIC{Name: n.Name, MAC: n.MAC, IP: n.IP, SpeedGbps: n.SpeedGbps, PXE: n.PXE})
 	}
+	var largest metal3v1alpha1.Capacity
+	for i := range d.Storage {
+		largest = max(largest, d.Storage[i].SizeBytes)
+	}
+	if len(d.Storage) > 0 {
+		out.Storage = []metal3v1alpha1.Storage{{SizeBytes: largest}}
+	}
+	return out
 }
 
 // ClientOptions returns how the manager's client reads: it waits for its own writes.

@@ -39,6 +39,8 @@ type Reconciler struct {
 	Collection rollout.Collection
 	// Memory of unfinished deployments. Setup makes it.
 	Memory *Memory
+	// Workers is how many deployments advance at once; 0 means 8.
+	Workers int
 }
 
 // pass is what one pass over a deployment knows. Fields are filled by the steps in order.

@@ -1,6 +1,7 @@
 package deployment
 
 import (
+	"cmp"
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,8 +18,8 @@ import (
 	"github.com/rackplane/rackplane/plan"
 )
 
-// workers is how many deployments advance side by side.
-const workers = 8
+// defaultWorkers is how many deployments advance side by side.
+const defaultWorkers = 8
 
 // Setup registers the reconciler. Runs are polled; the watches wake deployments whose input was wrong.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
@@ -34,7 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.NetConfig{}, unfinished).
 		WatchesMetadata(&corev1.Secret{}, unfinished, builder.WithPredicates(inputs.UserMade())).
 		WatchesMetadata(&corev1.ConfigMap{}, unfinished).
-		WithOptions(step.Options(workers)).
+		WithOptions(step.Options(cmp.Or(r.Workers, defaultWorkers))).
 		Complete(r.Gate.Guard(r))
 }
 

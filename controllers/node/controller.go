@@ -53,6 +53,8 @@ type Reconciler struct {
 	Gate step.Gate
 	// Quiet has minor news wait for others; nil writes all news at once, but for Setup, which makes one.
 	Quiet *step.Quiet
+	// Workers is how many nodes are looked at at once; 0 means 32.
+	Workers int
 }
 
 // pass is what one pass over a node knows. Fields are filled by the steps in order.

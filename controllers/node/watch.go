@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -27,9 +28,9 @@ import (
 	"github.com/rackplane/rackplane/remote/pool"
 )
 
-// workers is how many nodes are looked at side by side: most of a pass that does anything is waiting for the API server, the
+// defaultWorkers is how many nodes are looked at side by side: most of a pass that does anything is waiting for the API server, the
 // cloud or a server that is to be adopted.
-const workers = 32
+const defaultWorkers = 32
 
 // Setup registers the reconciler.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
@@ -51,7 +52,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&metal3v1alpha1.BareMetalHost{}, handler.EnqueueRequestsFromMapFunc(r.onHost)).
 		Watches(&v1alpha1.HostClaimPolicy{}, handler.EnqueueRequestsFromMapFunc(r.onPolicy)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.withKey)).
-		WithOptions(step.Options(workers)).
+		WithOptions(step.Options(cmp.Or(r.Workers, defaultWorkers))).
 		Complete(r.Gate.Guard(r))
 }
 

@@ -75,7 +75,7 @@ func (m *measurement) mourn(ctx context.Context) error {
 	m.servers.mu.Unlock()
 	dead := &Dead{}
 	m.result.Dead = dead
-	from := m.meter.read()
+	from := m.meter.begin("dead")
 	if err := m.user.Create(ctx, explicit(m.nodes)); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (m *measurement) mourn(ctx context.Context) error {
 		if err := sleep(ctx, part.after-time.Since(told)); err != nil {
 			return err
 		}
-		from := m.meter.read()
+		from := m.meter.begin("dead-" + part.after.String())
 		if err := sleep(ctx, resting); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/controllers/cached"
 )
 
 const (
@@ -70,10 +72,14 @@ func main() {
 	data := flag.Int("data", 4096, "bytes of data that each service has")
 	outage := flag.Duration("outage", 0, "cut the engine off from the API server for so long while the set comes up, and measure only what follows")
 	dead := flag.String("dead", "", "measure nodes that never answer SSH instead: refused (at once) or silent (until the login is given up)")
+	workers := flag.Int("workers", 0, "how many hosts, nodes and deployments are worked on at once, each kind by itself (default: the engine's)")
+	profiles := flag.String("profiles", "", "folder for a heap profile of each part at its fullest")
 	flag.Parse()
+	runtime.MemProfileRate = sampled
+	cached.CollectEarly() // as the engine does
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measureAll(ctx, *sizes, measurement{data: *data, outage: *outage, dead: manner(*dead)}); err != nil {
+	if err := measureAll(ctx, *sizes, measurement{data: *data, outage: *outage, dead: manner(*dead), workers: *workers, profiles: *profiles}); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
@@ -90,8 +96,8 @@ func measureAll(ctx context.Context, sizes string, what measurement) error {
 			return fmt.Errorf("-sizes %s: use numbers from 10 to 5000, separated by commas", sizes)
 		}
 		m := &what
-		m.nodes, m.told, m.result = int32(nodes), 0, Result{Nodes: int32(nodes)}
-		if err := withRig(ctx, m.run); err != nil {
+		m.nodes, m.told, m.seen, m.result = int32(nodes), 0, 0, Result{Nodes: int32(nodes)}
+		if err := withRig(ctx, m.workers, m.run); err != nil {
 			return fmt.Errorf("%d nodes: %w", nodes, err)
 		}
 		if err := json.NewEncoder(os.Stdout).Encode(m.result); err != nil {
@@ -109,12 +115,17 @@ type measurement struct {
 	outage time.Duration
 	dead   manner
 	told   int32
+	seen   int // hosts that were seen to be available
 	result Result
+	// workers of each controller but that of sets; 0 for the engine's own.
+	workers int
+	// profiles is the folder for heap profiles; none when empty.
+	profiles string
 }
 
 // run goes through all parts in order; each begins where the one before left off.
 func (m *measurement) run(ctx context.Context, r *rig) error {
-	m.rig = r
+	m.rig, r.meter.heap.profiles = r, m.profiles
 	objects, err := shared(m.data)
 	if err != nil {
 		return err
@@ -146,7 +157,7 @@ func (m *measurement) run(ctx context.Context, r *rig) error {
 func (m *measurement) more() int32 { return m.nodes / 10 }
 
 func (m *measurement) enrol(ctx context.Context) error {
-	from := m.meter.read()
+	from := m.meter.begin("enrol")
 	hosts := make([]*metal3v1alpha1.BareMetalHost, m.nodes+m.more())
 	for i := range hosts {
 		hosts[i] = host(i)
@@ -155,24 +166,27 @@ func (m *measurement) enrol(ctx context.Context) error {
 		return err
 	}
 	err := m.await(ctx, "hosts available", func() (bool, error) {
-		var list metal3v1alpha1.BareMetalHostList
-		if err := m.user.List(ctx, &list); err != nil {
-			return false, err
-		}
-		for i := range list.Items {
-			if list.Items[i].Status.Provisioning.State != metal3v1alpha1.StateAvailable {
-				return false, nil
-			}
-		}
-		return true, nil
+		return m.available(ctx, hosts)
 	})
 	m.result.Enrol = m.per(from, m.nodes+m.more())
 	return err
 }
 
+// available reports whether hosts are, up to the first that is not: who lists them all would take more memory than the engine.
+func (m *measurement) available(ctx context.Context, hosts []*metal3v1alpha1.BareMetalHost) (bool, error) {
+	for ; m.seen < len(hosts); m.seen++ {
+		host := &metal3v1alpha1.BareMetalHost{}
+		err := m.user.Get(ctx, client.ObjectKeyFromObject(hosts[m.seen]), host)
+		if err != nil || host.Status.Provisioning.State != metal3v1alpha1.StateAvailable {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 func (m *measurement) up(ctx context.Context) error {
 	m.settle()
-	from := m.meter.read()
+	from := m.meter.begin("up")
 	if err := m.user.Create(ctx, nodeSet(m.nodes)); err != nil {
 		return err
 	}
@@ -183,7 +197,7 @@ func (m *measurement) up(ctx context.Context) error {
 
 func (m *measurement) rest(ctx context.Context) error {
 	m.settle()
-	from := m.meter.read()
+	from := m.meter.begin("rest")
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -215,7 +229,7 @@ func (m *measurement) changes(ctx context.Context) (err error) {
 // change makes one change and returns what it caused.
 func (m *measurement) change(do func() error) (Cost, error) {
 	m.settle()
-	from := m.meter.read()
+	from := m.meter.begin("change")
 	if err := do(); err != nil {
 		return Cost{}, err
 	}
@@ -226,7 +240,7 @@ func (m *measurement) change(do func() error) (Cost, error) {
 
 func (m *measurement) grow(ctx context.Context) error {
 	m.settle()
-	from := m.meter.read()
+	from := m.meter.begin("grow")
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, m.nodes+m.more())
 	if err := m.user.Patch(ctx, nodeSet(0), client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
-	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,8 +32,11 @@ type Cost struct {
 	ServerCPU float64 `json:"serverCPU"`
 	// Seconds it took.
 	Seconds float64 `json:"seconds"`
-	// PeakHeap is the most bytes of live and unswept objects.
+	// PeakHeap is the most bytes of live and unswept objects, Alive the most that a collection left, and Foreign those of them
+	// that are not the engine's but the simulators' and this program's.
 	PeakHeap uint64 `json:"peakHeap"`
+	Alive    uint64 `json:"alive"`
+	Foreign  uint64 `json:"foreign"`
 }
 
 // meter counts what passes an API client.
@@ -46,7 +48,7 @@ type meter struct {
 
 	mu    sync.Mutex
 	verbs map[string]int64 // calls by verb and resource
-	peak  uint64
+	heap  heap
 }
 
 func newMeter() *meter { return &meter{verbs: map[string]int64{}} }
@@ -139,6 +141,12 @@ type reading struct {
 	verbs map[string]int64
 }
 
+// begin reads the meter for a part of the measurement.
+func (m *meter) begin(part string) reading {
+	m.heap.begin(part)
+	return m.read()
+}
+
 func (m *meter) read() reading {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
@@ -150,20 +158,18 @@ func (m *meter) read() reading {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r.verbs = maps.Clone(m.verbs)
-	m.peak = 0
 	return r
 }
 
 // since is the cost since a reading.
 func (m *meter) since(from reading) Cost {
-	m.mu.Lock()
-	peak := m.peak
-	m.mu.Unlock()
 	now := m.read()
+	m.heap.mu.Lock()
+	defer m.heap.mu.Unlock()
 	return Cost{
 		Calls: now.Calls - from.Calls, Writes: now.Writes - from.Writes, Events: now.Events - from.Events, Uncached: now.Uncached - from.Uncached,
 		Bytes: now.Bytes - from.Bytes, Watched: now.Watched - from.Watched, Allocs: now.Allocs - from.Allocs, AllocBytes: now.AllocBytes - from.AllocBytes,
-		CPU: now.CPU - from.CPU, ServerCPU: now.ServerCPU - from.ServerCPU, Seconds: now.at.Sub(from.at).Seconds(), PeakHeap: peak,
+		CPU: now.CPU - from.CPU, ServerCPU: now.ServerCPU - from.ServerCPU, Seconds: now.at.Sub(from.at).Seconds(), PeakHeap: m.heap.peak, Alive: m.heap.alive, Foreign: m.heap.foreign,
 	}
 }
 
@@ -178,24 +184,6 @@ func (m *meter) verbsSince(from reading) map[string]int64 {
 		}
 	}
 	return made
-}
-
-// watchHeap remembers the largest heap until done is closed.
-func (m *meter) watchHeap(done <-chan struct{}) {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-			metrics.Read(sample)
-			m.mu.Lock()
-			m.peak = max(m.peak, sample[0].Value.Uint64())
-			m.mu.Unlock()
-		}
-	}
 }
 
 // quietFor reports whether no call has begun for so long.

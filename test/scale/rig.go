@@ -37,10 +37,11 @@ type rig struct {
 	meter   *meter
 	cable   *cable // between the engine and the API server
 	servers *servers
+	workers int // of each controller but that of sets; 0 for the engine's own
 }
 
 // withRig makes a rig in a directory of its own, and takes it down when the work is done.
-func withRig(ctx context.Context, work func(context.Context, *rig) error) (err error) {
+func withRig(ctx context.Context, workers int, work func(context.Context, *rig) error) (err error) {
 	dir, err := os.MkdirTemp("", "rackplane-scale-")
 	if err != nil {
 		return err
@@ -64,13 +65,13 @@ func withRig(ctx context.Context, work func(context.Context, *rig) error) (err e
 	if err != nil {
 		return err
 	}
-	r := &rig{user: user, meter: newMeter(), servers: newServers(openstacktest.New(authURL, secret.Value(password)))}
+	r := &rig{user: user, workers: workers, meter: newMeter(), servers: newServers(openstacktest.New(authURL, secret.Value(password)))}
 	if r.cable, limited, err = newCable(ctx, limited); err != nil {
 		return err
 	}
 	done := make(chan struct{})
 	defer close(done)
-	go r.meter.watchHeap(done)
+	go r.meter.heap.watch(done)
 	return r.run(ctx, limited, work)
 }
 
@@ -117,10 +118,10 @@ func (r *rig) engine(cfg *rest.Config) (ctrl.Manager, error) {
 		(&nodeset.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Collection: playbooks.Collection()}).Setup(mgr),
 		(&node.Reconciler{
 			Client: c, Reader: world, Live: live, Clock: now, Events: events, Prober: r.servers, Examiner: r.servers, Cloud: r.servers.cloud,
-			Leases: held, Random: rand.Reader,
+			Leases: held, Random: rand.Reader, Workers: r.workers,
 		}).Setup(mgr),
-		(&deployment.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection()}).Setup(mgr),
-		(&hostcontroller.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Provisioner: r.servers}).Setup(mgr),
+		(&deployment.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Runner: runner, Leases: held, Collection: playbooks.Collection(), Workers: r.workers}).Setup(mgr),
+		(&hostcontroller.Reconciler{Client: c, Reader: world, Live: live, Clock: now, Events: events, Provisioner: r.servers, Workers: r.workers}).Setup(mgr),
 	)
 }
 
