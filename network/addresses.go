@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 )
@@ -56,15 +55,8 @@ type AddressProblem struct {
 // matter. A node whose address is granted to another one keeps it until a fixed one is asked for, and is told: moving a
 // server that runs is for a person to decide.
 func PlanAddresses(site Site, holders []Holder) AddressPlan {
-	p := addressPlanner{site: site, pools: map[*Subnet]*pool{}, owner: make(map[netip.Addr]string, len(holders)), granted: map[netip.Addr]string{}}
-	sorted := slices.SortedStableFunc(slices.Values(holders), func(a, b Holder) int { return strings.Compare(a.Node, b.Node) })
-	for i := range sorted {
-		p.addWants(&sorted[i])
-	}
-	p.grantHeld()
-	p.grantFixed()
-	p.grantFree()
-	return p.plan(sorted)
+	var once Addresses
+	return once.Plan(site, holders)
 }
 
 // pool is a subnet addresses are taken from.
@@ -96,9 +88,12 @@ type addressPlanner struct {
 	// granted are the nodes that the Ledger names.
 	granted map[netip.Addr]string
 	wants   []*want
+	// from is where each holder's wants begin, and the end of the last.
+	from []int
 }
 
 func (p *addressPlanner) addWants(h *Holder) {
+	p.from = append(p.from, len(p.wants))
 	for _, a := range h.Granted {
 		p.granted[a] = h.Node
 	}

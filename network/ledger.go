@@ -88,11 +88,24 @@ func (l *Ledger) Holder(a netip.Addr) (h v1alpha1.AddressHolder, held bool) {
 }
 
 // Granted returns the addresses that each node holds: first those that are Held, then those that leave, each ascending.
-func (l *Ledger) Granted() map[Identity][]netip.Addr {
+func (l *Ledger) Granted() map[Identity][]netip.Addr { return l.grantedTo(nil) }
+
+// GrantedTo returns of Granted what those nodes hold.
+func (l *Ledger) GrantedTo(nodes map[Identity]bool) map[Identity][]netip.Addr {
+	if len(nodes) == 0 {
+		return nil
+	}
+	return l.grantedTo(nodes)
+}
+
+// grantedTo is GrantedTo; nil is all nodes.
+func (l *Ledger) grantedTo(nodes map[Identity]bool) map[Identity][]netip.Addr {
 	all := map[Identity][]netip.Addr{}
 	for _, b := range l.blocks {
 		for a, h := range b.holders {
-			all[identityOf(h)] = append(all[identityOf(h)], a)
+			if who := identityOf(h); nodes == nil || nodes[who] {
+				all[who] = append(all[who], a)
+			}
 		}
 	}
 	for _, list := range all {
@@ -118,13 +131,45 @@ func (l *Ledger) Absent(nodes []Tenant) []Identity {
 		there[Identity{nodes[i].Node, nodes[i].UID}] = true
 	}
 	var absent []Identity
-	for who := range l.Granted() {
-		if !there[who] {
-			absent = append(absent, who)
+	for _, b := range l.blocks {
+		for _, h := range b.holders {
+			if who := identityOf(h); !there[who] {
+				there[who] = true
+				absent = append(absent, who)
+			}
 		}
 	}
 	slices.SortFunc(absent, func(a, b Identity) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.UID, b.UID)) })
 	return absent
+}
+
+// BlockVersion identifies a block and who holds what of it; empty while that is not written.
+type BlockVersion struct{ Name, Version string }
+
+// Blocks returns the versions of all blocks.
+func (l *Ledger) Blocks() []BlockVersion {
+	out := make([]BlockVersion, 0, len(l.blocks))
+	for name, b := range l.blocks {
+		version := BlockVersion{Name: name}
+		if !b.changed && b.object.ResourceVersion != "" {
+			version.Version = string(b.object.UID) + " " + b.object.ResourceVersion
+		}
+		out = append(out, version)
+	}
+	return out
+}
+
+// HoldersOf returns who holds addresses of a block, each once, in any order.
+func (l *Ledger) HoldersOf(block string) []Identity {
+	b := l.blocks[block]
+	if b == nil {
+		return nil
+	}
+	seen := make(map[Identity]bool, len(b.holders))
+	for _, h := range b.holders {
+		seen[identityOf(h)] = true
+	}
+	return slices.Collect(maps.Keys(seen))
 }
 
 // Forget frees all that a node holds. It must have been seen to be gone.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -22,6 +23,7 @@ type Site struct {
 	networks []*Network
 	byName   map[string]*Network
 	ctlplane *Network // nil when there is none
+	spec     v1alpha1.NetConfigSpec
 }
 
 // Network is one network of a Site.
@@ -69,7 +71,7 @@ type Route struct {
 // field and remedy. A site with problems still tells what could be read of it, so that a mistake in one subnet loses
 // nothing elsewhere; nothing new may be built from it.
 func NewSite(spec v1alpha1.NetConfigSpec) (Site, []error) {
-	s := Site{byName: make(map[string]*Network, len(spec.Networks))}
+	s := Site{byName: make(map[string]*Network, len(spec.Networks)), spec: spec}
 	var problems []error
 	var subnets []*Subnet
 	for i := range spec.Networks {
@@ -103,6 +105,9 @@ func NewSite(spec v1alpha1.NetConfigSpec) (Site, []error) {
 
 // Empty reports whether nothing is known of the site.
 func (s Site) Empty() bool { return len(s.networks) == 0 }
+
+// Same reports whether both were read of the same.
+func (s Site) Same(other Site) bool { return reflect.DeepEqual(s.spec, other.spec) }
 
 // Network returns the network of that name; nil when there is none.
 func (s Site) Network(name string) *Network { return s.byName[name] }

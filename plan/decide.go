@@ -19,41 +19,34 @@ type Decision struct {
 	NoHost []claim.Unmet
 	// NoAddress are addresses that nodes of the set want and do not get, by node.
 	NoAddress []network.AddressProblem
-	// Rendered are the networks by node, as Nodes name them by their hash. One that cannot be rendered is not in it.
+	// Rendered are the networks by node, as Nodes name them by their hash and without network data, which nobody asks a set for.
+	// One that cannot be rendered is not in it.
 	Rendered map[string]network.Rendered
 }
 
 // Decide plans hosts over all sets and addresses over the set's namespace, and returns what concerns the set. It is
 // pure. With an empty site the addresses stay as they are. An error means a malformed host selector.
 func Decide(w World, set *v1alpha1.NodeSet, site network.Site) (Decision, error) {
-	d := Decision{Nodes: map[string]v1alpha1.DataPlaneNodeSpec{}, Rendered: map[string]network.Rendered{}}
-	hosts, err := d.planHosts(w, set)
+	var once Memory
+	return once.Decide(w, set, site)
+}
+
+// Decide decides what Decide does. Of Rendered it has only what it did not decide before, and its Nodes are good until the next
+// decision: they are not to be changed.
+func (m *Memory) Decide(w World, set *v1alpha1.NodeSet, site network.Site) (Decision, error) {
+	m.begin(&w)
+	hosts, err := m.planHosts(&w)
 	if err != nil {
+		*m = Memory{}
 		return Decision{}, err
 	}
-	addresses := d.planAddresses(w, set, site)
-	names := map[string]string{}
-	nameless := w.Nameless(set, site)
-	for _, node := range Desired(set) {
-		if !nameless[node.Name] {
-			names[node.Name] = node.Spec.HostName
+	d := Decision{Rendered: map[string]network.Rendered{}}
+	for _, u := range hosts.unmet {
+		if node := w.Node(u.Node.Namespace, u.Node.Name); node != nil && IsMember(node, set) {
+			d.NoHost = append(d.NoHost, u)
 		}
 	}
-	for _, node := range w.Members(set) {
-		if !node.DeletionTimestamp.IsZero() {
-			continue
-		}
-		spec := *node.Spec.DeepCopy()
-		if name, ok := names[node.Name]; ok {
-			spec.HostName = name
-		}
-		spec.Host = hosts[OwnerOf(node).String()]
-		if addresses != nil {
-			spec.Networks = addresses[OwnerOf(node).String()]
-			d.render(&w, set, node, &spec, site)
-		}
-		d.Nodes[node.Name] = spec
-	}
+	m.decide(&d, &w, set, site, hosts, m.planAddresses(&d, &w, set, site, hosts))
 	return d, nil
 }
 
@@ -67,6 +60,7 @@ func (d *Decision) render(w *World, set *v1alpha1.NodeSet, node *v1alpha1.DataPl
 		return
 	}
 	if rendered, err := RenderNetwork(set, &planned, site, host); err == nil {
+		rendered.NetworkData = nil
 		spec.NetworkHash, d.Rendered[node.Name] = rendered.Hash, rendered
 	}
 }
@@ -99,7 +93,7 @@ func (d *Decision) Message() string {
 		add(u.Node.Name, u.Message())
 	}
 	for _, a := range d.NoAddress {
-		add(a.Node[strings.IndexByte(a.Node, '/')+1:], a.Message)
+		add(nameIn(a.Node), a.Message)
 	}
 	problems := make([]string, 0, len(order))
 	for _, message := range order {
@@ -107,6 +101,9 @@ func (d *Decision) Message() string {
 	}
 	return Summary(problems)
 }
+
+// nameIn is the name in namespace/name.
+func nameIn(node string) string { return node[strings.IndexByte(node, '/')+1:] }
 
 // Few names the first of many things, such as nodes, and counts the rest.
 func Few(names []string) string {
@@ -116,68 +113,6 @@ func Few(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
-// planHosts is the host of every node that has one, by namespace/name.
-func (d *Decision) planHosts(w World, set *v1alpha1.NodeSet) (map[string]*v1alpha1.HostReference, error) {
-	var needs []claim.Need
-	for i := range w.Nodes {
-		if need := NeedOf(w.SetOf(&w.Nodes[i]), &w.Nodes[i]); need != nil {
-			needs = append(needs, *need)
-		}
-	}
-	plan, err := claim.Make(needs, w.Hosts)
-	if err != nil {
-		return nil, err
-	}
-	hosts := map[string]*v1alpha1.HostReference{}
-	for _, a := range slices.Concat(plan.Keep, plan.Take) {
-		hosts[a.Node.String()] = &a.Host
-	}
-	for _, u := range plan.Unmet {
-		if node := w.Node(u.Node.Namespace, u.Node.Name); node != nil && IsMember(node, set) {
-			d.NoHost = append(d.NoHost, u)
-		}
-	}
-	return hosts, nil
-}
-
-// planAddresses is the addresses of the namespace's nodes by namespace/name; nil without networks.
-func (d *Decision) planAddresses(w World, set *v1alpha1.NodeSet, site network.Site) map[string][]v1alpha1.Address {
-	if site.Empty() {
-		return nil
-	}
-	holders := strangers(w, set.Namespace)
-	granted := w.granted()
-	own := map[string]bool{}
-	for i := range w.Nodes {
-		node := &w.Nodes[i]
-		if node.Namespace != set.Namespace {
-			continue
-		}
-		holder := network.Holder{
-			Node: OwnerOf(node).String(), Held: node.Spec.Networks, Planned: !w.inForce(node), Granted: granted[network.Identity{Node: node.Name, UID: node.UID}],
-		}
-		owner := w.SetOf(node)
-		if leaving := !node.DeletionTimestamp.IsZero() || owner == nil; leaving {
-			holder.Wants = wantsOf(node.Spec.Networks) // it keeps what it has until it is gone
-		} else {
-			section := Section(owner, node.Name)
-			holder.Wants = section.Networks
-			if owner.Spec.PreProvisioned {
-				holder.AnsibleHost = section.Ansible.AnsibleHost
-			}
-			own[holder.Node] = owner.Name == set.Name
-		}
-		holders = append(holders, holder)
-	}
-	plan := network.PlanAddresses(site, holders)
-	for _, problem := range plan.Unmet {
-		if own[problem.Node] {
-			d.NoAddress = append(d.NoAddress, problem)
-		}
-	}
-	return plan.Addresses
-}
-
 // inForce reports whether a server may run with the node's addresses. Only of a node that was looked at, and has neither run
 // nor been handed over its host, that is known not to be so: a status may be lost, and a file has none.
 func (w *World) inForce(node *v1alpha1.DataPlaneNode) bool {
@@ -185,24 +120,11 @@ func (w *World) inForce(node *v1alpha1.DataPlaneNode) bool {
 	return len(node.Status.Conditions) == 0 || HasRun(node) || (host != nil && host.HandedOverBy(OwnerOf(node)))
 }
 
-func (w *World) granted() map[network.Identity][]netip.Addr {
+func (w *World) grantedTo(nodes map[network.Identity]bool) map[network.Identity][]netip.Addr {
 	if w.Ledger == nil {
 		return nil
 	}
-	return w.Ledger.Granted()
-}
-
-// strangers are holders that the world does not show: what they hold nobody else gets until they are seen to be gone.
-func strangers(w World, namespace string) []network.Holder {
-	if w.Ledger == nil {
-		return nil
-	}
-	granted := w.Ledger.Granted()
-	var out []network.Holder
-	for _, who := range w.Ledger.Absent(w.Tenants(namespace)) {
-		out = append(out, network.Holder{Node: fmt.Sprintf("%s/%s (UID %s)", namespace, who.Node, who.UID), Granted: granted[who]})
-	}
-	return out
+	return w.Ledger.GrantedTo(nodes)
 }
 
 func wantsOf(held []v1alpha1.Address) []v1alpha1.NodeNetwork {

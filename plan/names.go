@@ -91,6 +91,28 @@ func (w *World) addWanted(bearers map[string][]bearer, set *v1alpha1.NodeSet, si
 	}
 }
 
+// wantedOnce reports whether no two nodes of the namespace want one name, whoever has it.
+func (w *World) wantedOnce(set *v1alpha1.NodeSet, site network.Site) bool {
+	bearers := map[string][]bearer{}
+	w.addWanted(bearers, set, site)
+	for _, all := range bearers {
+		if len(all) > 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// hasComputesBeyond reports whether any node of another namespace has joined a cloud.
+func (w *World) hasComputesBeyond(namespace string) bool {
+	for i := range w.Nodes {
+		if n := &w.Nodes[i]; n.Namespace != namespace && n.Status.OpenStack != nil && n.Status.OpenStack.Host != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // addComputes adds the nodes of other namespaces that are computes of the set's cloud under one of the names, with or
 // without the domain.
 func (w *World) addComputes(bearers map[string][]bearer, set *v1alpha1.NodeSet) {

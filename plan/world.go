@@ -108,14 +108,20 @@ func (w *World) SetOf(node *v1alpha1.DataPlaneNode) *v1alpha1.NodeSet {
 
 // Host is the host a reference names; nil when it is gone or was made anew.
 func (w *World) Host(ref *v1alpha1.HostReference) *claim.Host {
-	if ref == nil {
-		return nil
-	}
-	i, ok := slices.BinarySearchFunc(w.Hosts, *ref, func(h claim.Host, ref v1alpha1.HostReference) int { return byRef(h.Ref, ref) })
-	if !ok || w.Hosts[i].Ref.UID != ref.UID {
+	i, ok := w.hostIndex(ref)
+	if !ok {
 		return nil
 	}
 	return &w.Hosts[i]
+}
+
+// hostIndex is where the host is that a reference names.
+func (w *World) hostIndex(ref *v1alpha1.HostReference) (int, bool) {
+	if ref == nil {
+		return 0, false
+	}
+	i, ok := sort.Find(len(w.Hosts), func(i int) int { return byRef(*ref, w.Hosts[i].Ref) })
+	return i, ok && w.Hosts[i].Ref.UID == ref.UID
 }
 
 func byRef(a, b v1alpha1.HostReference) int {

@@ -172,6 +172,7 @@ func (w *Worlds) host(bmh *metal3v1alpha1.BareMetalHost, data inspected) known[c
 	if k.version != version || version == "" {
 		k = known[claim.Host]{version: version, made: data.host(bmh)}
 		k.sum = sumOf("BareMetalHost", k.made)
+		k.made.Version = string(k.sum[:])
 		w.hosts[key] = k
 	}
 	return k

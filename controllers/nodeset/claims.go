@@ -24,7 +24,7 @@ func (p *pass) freeClaims(ctx context.Context) error {
 				return err
 			}
 			if freed {
-				h.Consumer, h.ConsumerKind, h.ConsumerGone = nil, "", false
+				h.Consumer, h.ConsumerKind, h.ConsumerGone, h.Version = nil, "", false, ""
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/plan"
 )
 
@@ -22,6 +23,7 @@ type memory struct {
 	mu     sync.Mutex
 	worlds inputs.Worlds
 	passes map[types.NamespacedName]decided
+	plans  plan.Memory
 }
 
 // decided is what a pass found decided already.
@@ -39,6 +41,13 @@ func (m *memory) read(ctx context.Context, r client.Reader) (*inputs.Seen, error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.worlds.Read(ctx, r)
+}
+
+// decide plans what has changed since the last pass over any set.
+func (m *memory) decide(world plan.World, set *v1alpha1.NodeSet, site network.Site) (plan.Decision, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.plans.Decide(world, set, site)
 }
 
 // recall returns what was decided by a version; nil when it was another one.

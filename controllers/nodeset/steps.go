@@ -185,7 +185,7 @@ func (p *pass) plan(ctx context.Context) (step.Outcome, error) {
 	if err := p.openLedger(ctx); err != nil {
 		return step.Outcome{}, err
 	}
-	decision, err := plan.Decide(p.world, p.set, p.inputs.Site)
+	decision, err := p.memory.decide(p.world, p.set, p.inputs.Site)
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -220,8 +220,8 @@ func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNod
 	if equality.Semantic.DeepEqual(node.Spec, spec) {
 		return nil
 	}
-	written := node.DeepCopy() // the answer is read into it, and what the node has is the cache's
-	written.Spec, written.ManagedFields = spec, untracked
+	written := node.DeepCopy()                                        // the answer is read into it, and what the node has is the cache's
+	written.Spec, written.ManagedFields = *spec.DeepCopy(), untracked // what was decided is remembered, too
 	if err := p.Client.Patch(ctx, written, client.MergeFromWithOptions(node, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}

@@ -69,6 +69,9 @@ type Host struct {
 	// UserData is the Secret that spec.userData names. It is set with the image, so it tells whose image that is.
 	UserData string
 
+	// Version identifies all of the above: hosts of one UID and version are the same. Empty when it is not known.
+	Version string `json:"-"`
+
 	// LentTo are the other namespaces that may have the host, sorted; filled by Lend.
 	LentTo []string
 	// Twin says which other host of the namespace is the same server, and by what; filled by Pair.

@@ -20,12 +20,18 @@ import (
 // hosts; among equally good plans the one that serves nodes and hosts in the order of their names wins. The only error
 // is a malformed selector; it names the node and the field, and no plan is made, because any could be wrong.
 func Make(needs []Need, hosts []Host) (Plan, error) {
+	sorted := slices.SortedFunc(slices.Values(hosts), func(a, b Host) int { return compareHosts(a.Ref, b.Ref) })
+	return MakeAround(needs, sorted, make([]*Owner, len(hosts)))
+}
+
+// MakeAround plans as Make does where others hold hosts already, which nothing of these needs can change: holder is who, by index of
+// the host, nil where nobody does. The hosts are sorted by namespace, name and UID. It writes into holder who keeps a host, or takes one back.
+func MakeAround(needs []Need, hosts []Host, holder []*Owner) (Plan, error) {
 	p := planner{
 		needs: slices.SortedFunc(slices.Values(needs), func(a, b Need) int { return compareOwners(a.Node, b.Node) }),
-		hosts: slices.SortedFunc(slices.Values(hosts), func(a, b Host) int { return compareHosts(a.Ref, b.Ref) }),
+		hosts: hosts, holder: holder,
 	}
 	p.of = make([]*class, len(p.needs))
-	p.holder = make([]*Owner, len(p.hosts))
 	if err := p.classify(); err != nil {
 		return Plan{}, err
 	}
@@ -89,31 +95,40 @@ func selectorOf(s *metav1.LabelSelector) (labels.Selector, error) {
 
 // settle decides held hosts. A node that is the host's consumer goes before one that merely planned to be.
 func (p *planner) settle() {
-	byUID := make(map[types.UID]int, len(p.hosts))
-	consumed := map[types.NamespacedName][]int{}
-	for i := range p.hosts {
-		byUID[p.hosts[i].Ref.UID] = i
-		if c := p.hosts[i].Consumer; c != nil && p.hosts[i].ConsumerKind == OwnerKind {
-			key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
-			consumed[key] = append(consumed[key], i)
-		}
-	}
+	consumed := p.consumed()
 	for i := range p.needs {
 		n := &p.needs[i]
-		if p.keepHeld(i, byUID) || p.takeBack(i, consumed) || n.OnlyKeeps || p.asksFirst(i, consumed) {
+		if p.keepHeld(i) || p.takeBack(i, consumed) || n.OnlyKeeps || p.asksFirst(i, consumed) {
 			continue
 		}
 		p.free = append(p.free, int32(i))
 	}
 }
 
-func (p *planner) keepHeld(need int, byUID map[types.UID]int) bool {
+// consumed are the hosts that name one of the needs' nodes as their consumer, by its name.
+func (p *planner) consumed() map[types.NamespacedName][]int {
+	of := make(map[types.NamespacedName][]int, len(p.needs))
+	for i := range p.needs {
+		of[types.NamespacedName{Namespace: p.needs[i].Node.Namespace, Name: p.needs[i].Node.Name}] = nil
+	}
+	for i := range p.hosts {
+		if c := p.hosts[i].Consumer; c != nil && p.hosts[i].ConsumerKind == OwnerKind {
+			key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
+			if named, ok := of[key]; ok {
+				of[key] = append(named, i)
+			}
+		}
+	}
+	return of
+}
+
+func (p *planner) keepHeld(need int) bool {
 	n := &p.needs[need]
 	if n.Held == nil {
 		return false
 	}
-	i, ok := byUID[n.Held.UID]
-	if ok && p.holder[i] == nil && compareHosts(p.hosts[i].Ref, *n.Held) == 0 && p.canStay(need, i) {
+	i, ok := slices.BinarySearchFunc(p.hosts, *n.Held, func(h Host, held v1alpha1.HostReference) int { return compareHosts(h.Ref, held) })
+	if ok && p.holder[i] == nil && p.canStay(need, i) {
 		p.holder[i] = &n.Node
 		p.plan.Keep = append(p.plan.Keep, Assignment{n.Node, p.hosts[i].Ref})
 		return true
