@@ -94,8 +94,8 @@ bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/b
 	go test -run '^$$' -bench . -benchmem $(PURE) ./openstack/api ./controllers/nodeset
 
 .PHONY: bench-scale
-bench-scale: kube-assets ## What the engine costs with many nodes, one JSON object per size of SIZES (default 100,300,1000; the last takes a quarter of an hour); OUTAGE=10m: what follows when the API server is away for so long; DEAD=refused or silent: nodes that never answer; WORKERS=16: so many hosts, nodes and deployments at once
-	go run ./test/scale -sizes $(or $(SIZES),100,300,1000) $(if $(OUTAGE),-outage $(OUTAGE)) $(if $(DEAD),-dead $(DEAD)) $(if $(WORKERS),-workers $(WORKERS)) $(if $(PROFILES),-profiles $(PROFILES))
+bench-scale: kube-assets ## What the engine costs with many nodes, one JSON object per size of SIZES (default 100,300,1000; the last takes a quarter of an hour); OUTAGE=10m: what follows when the API server is away for so long; DEAD=refused or silent: nodes that never answer; WORKERS=16: so many hosts, nodes and deployments at once; PARTS=2: only until the nodes are ready
+	go run ./test/scale -sizes $(or $(SIZES),100,300,1000) $(if $(OUTAGE),-outage $(OUTAGE)) $(if $(DEAD),-dead $(DEAD)) $(if $(WORKERS),-workers $(WORKERS)) $(if $(PARTS),-parts $(PARTS)) $(if $(PROFILES),-profiles $(PROFILES))
 
 .PHONY: cover
 cover: ## Coverage of the pure packages

@@ -301,3 +301,33 @@ func TestCarriedPlanIsTheOneFromScratch(t *testing.T) {
 		}
 	})
 }
+
+// One node more makes as many allocations among a thousand as among a hundred.
+func TestOneMoreIsPlannedAloneAtAnySize(t *testing.T) {
+	allocations := func(size int) float64 {
+		set, world, site := many(size)
+		first, err := plan.Decide(world, set, site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(first, &world)
+		more := world
+		more.Nodes = slices.Clone(world.Nodes)
+		more.Nodes[0].Spec, more.Nodes[0].ResourceVersion = v1alpha1.DataPlaneNodeSpec{HostName: more.Nodes[0].Spec.HostName}, "3"
+		world.Nodes = world.Nodes[1:]
+		var carried plan.Memory
+		decide := func(w plan.World) {
+			if d, err := carried.Decide(w, set, site); err != nil || d.Reason() != "" {
+				t.Fatal(err, d.Message())
+			}
+		}
+		decide(world)
+		return testing.AllocsPerRun(3, func() { // without it, and with it again
+			decide(world)
+			decide(more)
+		})
+	}
+	if few, many := allocations(100), allocations(1000); many > 1.2*few {
+		t.Errorf("%.0f allocations at 1,000 nodes, %.0f at 100", many, few)
+	}
+}

@@ -29,16 +29,34 @@ func Read(ctx context.Context, r client.Reader) (plan.World, error) {
 // Worlds reads the world again and again, and looks closer only at what has changed since. The zero value is ready to use, by
 // one caller at a time.
 type Worlds struct {
-	nodes map[types.NamespacedName]known[struct{}]
-	hosts map[types.NamespacedName]known[claim.Host]
+	nodes map[types.NamespacedName]*known
+	hosts map[types.NamespacedName]*knownHost
 }
 
-// known is what was made of an object in one version.
-type known[T any] struct {
-	version string // of the object; never empty
-	made    T
+// known is an object in one version.
+type known struct {
+	version version
 	sum     Version // identifies what is read of it
 }
+
+// knownHost is what was made of a host in one version.
+type knownHost struct {
+	known
+	hardware version // of its HardwareData
+	made     claim.Host
+}
+
+// version tells one object at one moment from all others. It is compared as it is: to put it into one text would cost a pass over objects
+// that have not changed an allocation for each.
+type version struct {
+	uid             types.UID
+	resourceVersion string
+}
+
+func versionIn(obj client.Object) version { return version{obj.GetUID(), obj.GetResourceVersion()} }
+
+// isKnown reports whether there is one: an object in a file has none.
+func (v version) isKnown() bool { return v.uid != "" && v.resourceVersion != "" }
 
 // Version identifies what plans are made from: worlds of one version are planned alike.
 type Version [sha256.Size]byte
@@ -55,15 +73,19 @@ type Seen struct {
 	Nodes    []v1alpha1.DataPlaneNode
 	Version  Version
 
-	hosts    []claim.Host
+	hosts    []*knownHost
 	policies []v1alpha1.HostClaimPolicy
 }
 
 // World is what plans are made from. It is asked for once: it keeps the lists.
 func (s *Seen) World() plan.World {
-	claim.Lend(s.hosts, s.policies)
-	claim.Pair(s.hosts)
-	return plan.NewWorld(s.NodeSets, s.Nodes, s.hosts)
+	hosts := make([]claim.Host, len(s.hosts))
+	for i := range s.hosts {
+		hosts[i] = s.hosts[i].made
+	}
+	claim.Lend(hosts, s.policies)
+	claim.Pair(hosts)
+	return plan.NewWorld(s.NodeSets, s.Nodes, hosts)
 }
 
 // Read reads the world.
@@ -91,14 +113,14 @@ func sumOfSet(set *v1alpha1.NodeSet) Version {
 
 func (w *Worlds) sumNodes(s *Seen) {
 	if len(w.nodes) > 2*len(s.Nodes) || w.nodes == nil {
-		w.nodes = make(map[types.NamespacedName]known[struct{}], len(s.Nodes))
+		w.nodes = make(map[types.NamespacedName]*known, len(s.Nodes))
 	}
 	for i := range s.Nodes {
 		node := &s.Nodes[i]
 		key := client.ObjectKeyFromObject(node)
 		k := w.nodes[key]
-		if version := versionOf(node); k.version != version || version == "" {
-			k = known[struct{}]{version: version, sum: sumOfNode(node)}
+		if now := versionIn(node); k == nil || k.version != now || !now.isKnown() {
+			k = &known{version: now, sum: sumOfNode(node)}
 			w.nodes[key] = k
 		}
 		s.Version.add(k.sum)
@@ -150,27 +172,27 @@ func (w *Worlds) readHosts(ctx context.Context, r client.Reader, s *Seen) (err e
 		s.Version.add(sha256.Sum256([]byte("HostClaimPolicy " + versionOf(&s.policies[i]))))
 	}
 	if len(w.hosts) > 2*len(list.Items) || w.hosts == nil {
-		w.hosts = make(map[types.NamespacedName]known[claim.Host], len(list.Items))
+		w.hosts = make(map[types.NamespacedName]*knownHost, len(list.Items))
 	}
-	s.hosts = make([]claim.Host, 0, len(list.Items))
+	s.hosts = make([]*knownHost, 0, len(list.Items))
 	for i := range list.Items {
 		k := w.host(&list.Items[i], data)
-		s.hosts = append(s.hosts, k.made)
+		s.hosts = append(s.hosts, k)
 		s.Version.add(k.sum)
 	}
 	return nil
 }
 
 // host is what plans read of a host.
-func (w *Worlds) host(bmh *metal3v1alpha1.BareMetalHost, data inspected) known[claim.Host] {
+func (w *Worlds) host(bmh *metal3v1alpha1.BareMetalHost, data inspected) *knownHost {
 	key := client.ObjectKeyFromObject(bmh)
-	version := versionOf(bmh)
-	if hw := data[key]; version != "" && hw != nil {
-		version += " " + versionOf(hw)
+	now, hardware := versionIn(bmh), version{}
+	if hw := data[key]; hw != nil {
+		hardware = versionIn(hw)
 	}
 	k := w.hosts[key]
-	if k.version != version || version == "" {
-		k = known[claim.Host]{version: version, made: data.host(bmh)}
+	if k == nil || k.version != now || k.hardware != hardware || !now.isKnown() {
+		k = &knownHost{known: known{version: now}, hardware: hardware, made: data.host(bmh)}
 		k.sum = sumOf("BareMetalHost", k.made)
 		k.made.Version = string(k.sum[:])
 		w.hosts[key] = k

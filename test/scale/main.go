@@ -72,6 +72,7 @@ func main() {
 	data := flag.Int("data", 4096, "bytes of data that each service has")
 	outage := flag.Duration("outage", 0, "cut the engine off from the API server for so long while the set comes up, and measure only what follows")
 	dead := flag.String("dead", "", "measure nodes that never answer SSH instead: refused (at once) or silent (until the login is given up)")
+	parts := flag.Int("parts", 5, "how many parts are measured: hosts enrolled, nodes brought up, rest, single changes, a tenth more")
 	workers := flag.Int("workers", 0, "how many hosts, nodes and deployments are worked on at once, each kind by itself (default: the engine's)")
 	profiles := flag.String("profiles", "", "folder for a heap profile of each part at its fullest")
 	flag.Parse()
@@ -79,7 +80,7 @@ func main() {
 	cached.CollectEarly() // as the engine does
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measureAll(ctx, *sizes, measurement{data: *data, outage: *outage, dead: manner(*dead), workers: *workers, profiles: *profiles}); err != nil {
+	if err := measureAll(ctx, *sizes, measurement{data: *data, outage: *outage, dead: manner(*dead), workers: *workers, upTo: *parts, profiles: *profiles}); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
@@ -89,6 +90,9 @@ func main() {
 func measureAll(ctx context.Context, sizes string, what measurement) error {
 	if err := what.dead.check(); err != nil {
 		return err
+	}
+	if what.upTo < 1 || what.upTo > 5 {
+		return fmt.Errorf("-parts %d: use 1 to 5", what.upTo)
 	}
 	for field := range strings.SplitSeq(sizes, ",") {
 		nodes, err := strconv.ParseInt(field, 10, 32)
@@ -117,6 +121,8 @@ type measurement struct {
 	told   int32
 	seen   int // hosts that were seen to be available
 	result Result
+	// upTo is how many of the parts are measured.
+	upTo int
 	// workers of each controller but that of sets; 0 for the engine's own.
 	workers int
 	// profiles is the folder for heap profiles; none when empty.
@@ -135,7 +141,7 @@ func (m *measurement) run(ctx context.Context, r *rig) error {
 			return err
 		}
 	}
-	parts := []func(context.Context) error{m.enrol, m.up, m.rest, m.changes, m.grow}
+	parts := []func(context.Context) error{m.enrol, m.up, m.rest, m.changes, m.grow}[:m.upTo]
 	switch {
 	case m.dead != "":
 		parts = []func(context.Context) error{m.mourn}
