@@ -57,6 +57,7 @@ type Leases struct {
 	unused map[types.NamespacedName]int64   // tokens of starts that have not happened
 	partly map[types.NamespacedName]int64   // tokens of runs that do not hold all of their nodes yet
 	held   map[types.NamespacedName]holding // what this engine took by a Lease, and has not lost since
+	counts map[string]int                   // Leases of a namespace, by survey
 }
 
 // holding is what was taken by a Lease.
@@ -387,6 +388,7 @@ func (l *Leases) read(ctx context.Context, namespace, name string) (*coordinatio
 func (l *Leases) hold(ctx context.Context, what *coordinationv1.Lease, holder string, token int64, d time.Duration) error {
 	lease.Hold(what, holder, token, d, l.Clock.Now())
 	if what.ResourceVersion == "" {
+		l.count(what.Namespace, l.known(what.Namespace)+1)
 		return l.Client.Create(ctx, what)
 	}
 	return l.Client.Update(ctx, what)

@@ -227,6 +227,21 @@ func TestManyNodesAreReadInOneList(t *testing.T) {
 	}
 }
 
+// TestSomeOfManyNodesAreReadAlone: where most Leases of the namespace are others', those that are wanted are read one by one.
+func TestSomeOfManyNodesAreReadAlone(t *testing.T) {
+	api := steptest.New(t)
+	live := &reads{Reader: api.Plain}
+	l := &leases.Leases{Client: api, Live: live, Runner: ansibletest.New(1), Store: "here", Duration: time.Minute, Clock: api.Clock}
+	taken(t, l, many("d-0", 60))
+	some := many("e-0", 70)
+	some.Nodes = some.Nodes[60:]
+	live.gets, live.lists = nil, nil
+	taken(t, l, some)
+	if len(live.gets) != 11 || len(live.lists) != 0 {
+		t.Errorf("reads %v and lists %v, want the run's and ten nodes'", live.gets, live.lists)
+	}
+}
+
 // TestListedLeaseThatIsTakenMeanwhile: what the list showed is a moment old when it is written. A node that another store has
 // taken since is not taken from it.
 func TestListedLeaseThatIsTakenMeanwhile(t *testing.T) {

@@ -12,8 +12,11 @@ import (
 )
 
 const (
-	// few is how many nodes' Leases are read one by one: more are read in one list of the namespace.
+	// few is how many nodes' Leases are read one by one, however few others there are.
 	few = 8
+	// listShare is how many Leases of the namespace may be listed for one that is wanted: of most nodes that a read finds none of,
+	// the answer is that much smaller than a Lease.
+	listShare = 4
 	// page is how many Leases one answer of that list holds.
 	page = 500
 )
@@ -31,7 +34,7 @@ type survey struct {
 // look begins a survey for a claim.
 func (l *Leases) look(ctx context.Context, c Claim) (*survey, error) {
 	s := &survey{Leases: l, namespace: c.Namespace, found: map[string]*coordinationv1.Lease{}, over: map[string]bool{}}
-	if len(c.Nodes) <= few {
+	if len(c.Nodes) <= few || l.known(c.Namespace) > listShare*len(c.Nodes) {
 		return s, nil
 	}
 	s.listed = true
@@ -44,9 +47,27 @@ func (l *Leases) look(ctx context.Context, c Claim) (*survey, error) {
 			s.found[list.Items[i].Name] = &list.Items[i]
 		}
 		if next = list.Continue; next == "" {
+			l.count(c.Namespace, len(s.found))
 			return s, nil
 		}
 	}
+}
+
+// known returns about how many Leases a namespace has: what the last list has shown, and those that were made since.
+func (l *Leases) known(namespace string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts[namespace]
+}
+
+// count takes down how many there are.
+func (l *Leases) count(namespace string, leases int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.counts == nil {
+		l.counts = map[string]int{}
+	}
+	l.counts[namespace] = leases
 }
 
 // read returns a Lease as the survey has seen it; one without a version when there is none.
