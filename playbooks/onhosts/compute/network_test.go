@@ -1,4 +1,4 @@
-package onhosts_test
+package compute_test
 
 import (
 	"bytes"
@@ -15,22 +15,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rackplane/rackplane/playbooks/onhosts"
 )
 
 // networkSuite proves the services that make a host a chassis of a real OVN and serve metadata on it.
-func networkSuite() suite {
-	n := &network{}
-	return suite{
-		name: "network",
-		services: []service{
-			{name: "install_certs", tasks: 5},
-			{name: "ovn", tasks: 8},
-			{name: "neutron_metadata", tasks: 8},
+func networkSuite(c *control) onhosts.Suite {
+	n := &network{control: c}
+	return onhosts.Suite{
+		Name: "network",
+		Services: []onhosts.Service{
+			{Name: "install_certs", Tasks: 5},
+			{Name: "ovn", Tasks: 8},
+			{Name: "neutron_metadata", Tasks: 8},
 		},
 		// The rack's kernel has no openvswitch module.
-		vars:    map[string]any{"edpm_ovn_datapath_type": "netdev"},
-		prepare: n.prepare,
-		effects: map[string]string{
+		Vars:    map[string]any{"edpm_ovn_datapath_type": "netdev"},
+		Prepare: n.prepare,
+		Effects: map[string]string{
 			"a key is for root alone":           `test "$(sudo stat -c %a:%U /var/lib/openstack/certs/ovn/default/tls.key)" = 600:root`,
 			"the certificate is its own":        `openssl x509 -noout -ext subjectAltName -in /var/lib/openstack/certs/ovn/default/tls.crt | grep -q server-0.ctlplane.example.com`,
 			"the system trusts the CA":          `openssl verify /var/lib/openstack/certs/ovn/default/tls.crt`,
@@ -46,49 +48,52 @@ func networkSuite() suite {
 			"the agent takes the layers last":   `tr '\0' ' ' </proc/$(systemctl show --value --property MainPID neutron-ovn-metadata-agent)/cmdline | grep -q -- --config-dir=/etc/neutron/neutron-ovn-metadata-agent.conf.d`,
 			"no unit of the network has failed": `test -z "$(systemctl --failed --no-legend)"`,
 		},
-		drift: map[string]string{
+		Drift: map[string]string{
 			"install_certs":    "rm /var/lib/openstack/certs/ovn/default/tls.key /etc/ssl/certs/ca-certificates.crt",
 			"ovn":              "ovs-vsctl set Open_vSwitch . external_ids:ovn-monitor-all=false -- del-br br-ex -- del-manager; rm /etc/nftables/edpm.d/ovn.nft; systemctl stop ovn-controller",
 			"neutron_metadata": "systemctl disable -q --now neutron-ovn-metadata-agent; echo debug=true >>/etc/neutron/neutron-ovn-metadata-agent.conf.d/01-edpm.conf; touch /etc/neutron/neutron-ovn-metadata-agent.conf.d/99-left.conf",
 		},
-		badInput: []badInput{
-			{"install_certs", `{"edpm_service_data_dir": "bad/expired"}`, "ovn.default.server-0.ctlplane.example.com-tls.crt in the Secrets of DataPlaneService install-certs expired on"},
-			{"install_certs", `{"edpm_service_data_dir": "bad/early"}`, "is not valid before"},
-			{"install_certs", `{"edpm_service_data_dir": "bad/name"}`, "is for server-9.ctlplane.example.com, not for this node"},
-			{"install_certs", `{"edpm_service_data_dir": "bad/pair"}`, "is not the key of"},
-			{"ovn", `{"edpm_service_data_dir": "bad/none"}`, "neither ConfigMap ovncontroller-config (key ovsdb-config) nor Secret openstack-control-plane"},
-			{"ovn", `{"edpm_service_data_dir": "bad/port"}`, "tcp:192.168.122.10:6699: connection refused"},
-			{"ovn", `{"edpm_service_data_dir": "bad/server"}`, "tcp:192.168.122.10:5672 is no OVSDB server"},
-			{"ovn", `{"edpm_service_data_dir": "bad/secure"}`, "TLS"},
-			{"ovn", `{"edpm_ovn_encap_ip": "192.168.122.202"}`, "tunnel address 192.168.122.202 belongs to chassis"},
-			{"ovn", `{"canonical_hostname": "server-1.ctlplane.example.com"}`, "is the chassis of server-0.ctlplane.example.com in the southbound, and this node is server-1.ctlplane.example.com"},
-			{"ovn", `{"neutron_public_interface_name": "eth0"}`, "eth0 cannot become a port of br-ex: it carries 192.168.122.201"},
-			{"ovn", `{"edpm_ovn_bridge_ports": {"br-ex": ["eth7"]}}`, "the node has no such device"},
-			{"ovn", `{"edpm_ovn_bridge_mappings": ["br-ex"]}`, "edpm_ovn_bridge_mappings: 'br-ex' is no mapping"},
-			{"neutron_metadata", `{"edpm_service_data_dir": "bad/none"}`, "create Secret neutron-ovn-metadata-agent-neutron-config"},
-			{"neutron_metadata", `{"edpm_service_data_dir": "bad/secret"}`, "Nova's metadata service at http://192.168.122.10:8775 refuses the shared secret (403)"},
-			{"neutron_metadata", `{"edpm_service_data_dir": "bad/port"}`, "Nova's metadata service cannot be reached from the node at http://192.168.122.10:8799: connection refused"},
-			{"neutron_metadata", `{"edpm_service_data_dir": "bad/southbound"}`, "tcp:192.168.122.10:6699: connection refused"},
+		BadInput: []onhosts.BadInput{
+			onhosts.Bad("install_certs", `{"edpm_service_data_dir": "bad/expired"}`, "ovn.default.server-0.ctlplane.example.com-tls.crt in the Secrets of DataPlaneService install-certs expired on"),
+			onhosts.Bad("install_certs", `{"edpm_service_data_dir": "bad/early"}`, "is not valid before"),
+			onhosts.Bad("install_certs", `{"edpm_service_data_dir": "bad/name"}`, "is for server-9.ctlplane.example.com, not for this node"),
+			onhosts.Bad("install_certs", `{"edpm_service_data_dir": "bad/pair"}`, "is not the key of"),
+			onhosts.Bad("ovn", `{"edpm_service_data_dir": "bad/none"}`, "neither ConfigMap ovncontroller-config (key ovsdb-config) nor Secret openstack-control-plane"),
+			onhosts.Bad("ovn", `{"edpm_service_data_dir": "bad/port"}`, "tcp:192.168.122.10:6699: connection refused"),
+			onhosts.Bad("ovn", `{"edpm_service_data_dir": "bad/server"}`, "tcp:192.168.122.10:5672 is no OVSDB server"),
+			onhosts.Bad("ovn", `{"edpm_service_data_dir": "bad/secure"}`, "TLS"),
+			onhosts.Bad("ovn", `{"edpm_ovn_encap_ip": "192.168.122.202"}`, "tunnel address 192.168.122.202 belongs to chassis"),
+			onhosts.Bad("ovn", `{"canonical_hostname": "server-1.ctlplane.example.com"}`, "is the chassis of server-0.ctlplane.example.com in the southbound, and this node is server-1.ctlplane.example.com"),
+			onhosts.Bad("ovn", `{"neutron_public_interface_name": "eth0"}`, "eth0 cannot become a port of br-ex: it carries 192.168.122.201"),
+			onhosts.Bad("ovn", `{"edpm_ovn_bridge_ports": {"br-ex": ["eth7"]}}`, "the node has no such device"),
+			onhosts.Bad("ovn", `{"edpm_ovn_bridge_mappings": ["br-ex"]}`, "edpm_ovn_bridge_mappings: 'br-ex' is no mapping"),
+			onhosts.Bad("neutron_metadata", `{"edpm_service_data_dir": "bad/none"}`, "create Secret neutron-ovn-metadata-agent-neutron-config"),
+			onhosts.Bad("neutron_metadata", `{"edpm_service_data_dir": "bad/secret"}`, "Nova's metadata service at http://192.168.122.10:8775 refuses the shared secret (403)"),
+			onhosts.Bad("neutron_metadata", `{"edpm_service_data_dir": "bad/port"}`, "Nova's metadata service cannot be reached from the node at http://192.168.122.10:8799: connection refused"),
+			onhosts.Bad("neutron_metadata", `{"edpm_service_data_dir": "bad/southbound"}`, "tcp:192.168.122.10:6699: connection refused"),
 		},
-		more: n.more,
+		More: n.more,
 	}
 }
 
 // network is what the suite keeps from its beginning to its end.
-type network struct{ ca *authority }
+type network struct {
+	*control
+	ca *authority
+}
 
 // names of the hosts, as the control plane knows them.
-func names(b *bench) []string {
-	found := make([]string, len(b.rack.Hosts))
-	for i, h := range b.rack.Hosts {
+func names(b *onhosts.Bench) []string {
+	found := make([]string, len(b.Rack.Hosts))
+	for i, h := range b.Rack.Hosts {
 		found[i] = h.Name + ".ctlplane.example.com"
 	}
 	return found
 }
 
-func (n *network) prepare(t *testing.T, b *bench) {
+func (n *network) prepare(t *testing.T, b *onhosts.Bench) {
 	t.Helper()
-	config := b.cloud(t).ComputeConfig
+	config := n.cloud(t).ComputeConfig
 	ovn := map[string]string{"ovsdb-config": string(config["ovncontroller-config"]["ovsdb-config"])}
 	agent := map[string]string{}
 	for _, secret := range []string{"neutron-ovn-metadata-agent-neutron-config", "nova-metadata-neutron-config"} {
@@ -102,14 +107,14 @@ func (n *network) prepare(t *testing.T, b *bench) {
 		maps.Copy(certificates, n.ca.issue(t, "ovn", name, name, days{-1, 30}))
 		maps.Copy(certificates, n.ca.issue(t, "neutron-metadata", name, name, days{-1, 30}))
 	}
-	b.data(t, "ovn", ovn)
-	b.data(t, "neutron-metadata", agent)
-	b.data(t, "install-certs", certificates)
+	b.Data(t, "ovn", ovn)
+	b.Data(t, "neutron-metadata", agent)
+	b.Data(t, "install-certs", certificates)
 	n.bad(t, b, agent)
 }
 
 // bad lays out what the services refuse, one folder each.
-func (n *network) bad(t *testing.T, b *bench, agent map[string]string) {
+func (n *network) bad(t *testing.T, b *onhosts.Bench, agent map[string]string) {
 	t.Helper()
 	own, issue := names(b)[0], n.ca.issue
 	mixed := issue(t, "ovn", own, own, days{-1, 30})
@@ -137,21 +142,21 @@ func (n *network) bad(t *testing.T, b *bench, agent map[string]string) {
 	} {
 		for service, keys := range services {
 			folder := filepath.Join("bad", name, service)
-			if err := os.MkdirAll(b.path(folder), 0o700); err != nil {
+			if err := os.MkdirAll(b.Path(folder), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			for key, text := range keys {
-				b.write(t, filepath.Join(folder, key), []byte(text))
+				b.Write(t, filepath.Join(folder, key), []byte(text))
 			}
 		}
 	}
 }
 
 // more proves what takes more than variables.
-func (n *network) more(t *testing.T, b *bench) {
+func (n *network) more(t *testing.T, b *onhosts.Bench) {
 	t.Helper()
 	must := func(command string) string {
-		out, err := b.ssh(t, command)
+		out, err := b.SSH(t, command)
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
@@ -160,7 +165,7 @@ func (n *network) more(t *testing.T, b *bench) {
 	t.Run("settings of others stay and nothing restarts", func(t *testing.T) {
 		must("sudo ovs-vsctl set Open_vSwitch . external_ids:theirs=stays external_ids:ovn-encap-type=vxlan")
 		pid := must("pidof ovn-controller")
-		b.run(t, "ovn")
+		b.Run(t, "ovn")
 		if got := must("sudo ovs-vsctl get Open_vSwitch . external_ids:theirs external_ids:ovn-encap-type; pidof ovn-controller"); got != "stays\ngeneve\n"+pid {
 			t.Errorf("after a change of one setting: %q, want the other's, ours and the same process %s", got, pid)
 		}
@@ -169,42 +174,42 @@ func (n *network) more(t *testing.T, b *bench) {
 		id := must("cat /etc/openvswitch/system-id.conf")
 		must("sudo systemctl kill --signal=KILL ovn-controller; sudo systemctl stop openvswitch-switch ovn-host ovn-controller; " +
 			"sudo rm /var/lib/openvswitch/conf.db /etc/openvswitch/system-id.conf")
-		b.run(t, "ovn", "--limit", "server-0")
+		b.Run(t, "ovn", "--limit", "server-0")
 		if got := must("cat /etc/openvswitch/system-id.conf"); got != id {
 			t.Errorf("the chassis is %s, and was %s", got, id)
 		}
-		b.unchanged(t, "ovn")
+		b.Unchanged(t, "ovn")
 	})
 	t.Run("another's chassis is not taken", func(t *testing.T) {
-		out, err := b.cloud(t).Output(t.Context(), "ovn-sbctl", "chassis-add", "left-over", "geneve", "192.0.2.77")
+		out, err := n.cloud(t).Output(t.Context(), "ovn-sbctl", "chassis-add", "left-over", "geneve", "192.0.2.77")
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		b.refuses(t, badInput{"ovn", `{"edpm_ovn_encap_ip": "192.0.2.77"}`, "delete its row (ovn-sbctl chassis-del left-over)"})
+		b.Refuses(t, onhosts.Bad("ovn", `{"edpm_ovn_encap_ip": "192.0.2.77"}`, "delete its row (ovn-sbctl chassis-del left-over)"))
 	})
 	t.Run("a cloud without RHOSO's Secrets", func(t *testing.T) {
-		text := b.cloud(t).ComputeConfig["openstack-control-plane"]["control-plane.yaml"]
+		text := n.cloud(t).ComputeConfig["openstack-control-plane"]["control-plane.yaml"]
 		for _, service := range []string{"ovn", "neutron-metadata"} {
-			if err := os.MkdirAll(b.path(filepath.Join("elsewhere", service)), 0o700); err != nil {
+			if err := os.MkdirAll(b.Path(filepath.Join("elsewhere", service)), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			b.write(t, filepath.Join("elsewhere", service, "control-plane.yaml"), text)
+			b.Write(t, filepath.Join("elsewhere", service, "control-plane.yaml"), text)
 		}
 		const elsewhere = `{"edpm_service_data_dir": "elsewhere"}`
-		b.run(t, "ovn neutron_metadata", "--extra-vars", elsewhere)
-		b.unchanged(t, "ovn neutron_metadata", "--extra-vars", elsewhere)
-		b.run(t, "neutron_metadata")
+		b.Run(t, "ovn neutron_metadata", "--extra-vars", elsewhere)
+		b.Unchanged(t, "ovn neutron_metadata", "--extra-vars", elsewhere)
+		b.Run(t, "neutron_metadata")
 	})
 	t.Run("TLS", func(t *testing.T) { n.secures(t, b) })
 }
 
 // secures makes the southbound listen with a certificate, and the hosts talk to it with theirs.
-func (n *network) secures(t *testing.T, b *bench) {
+func (n *network) secures(t *testing.T, b *onhosts.Bench) {
 	t.Helper()
 	pair := n.ca.issue(t, "sb", "sb", "sb.example.com", days{-1, 30})
 	cloud := func(argv ...string) {
 		t.Helper()
-		if out, err := b.cloud(t).Output(t.Context(), argv...); err != nil {
+		if out, err := n.cloud(t).Output(t.Context(), argv...); err != nil {
 			t.Fatalf("%v: %v\n%s", argv, err, out)
 		}
 	}
@@ -214,22 +219,22 @@ func (n *network) secures(t *testing.T, b *bench) {
 	cloud("ovn-sbctl", "set-ssl", "/etc/ovn/sb.key", "/etc/ovn/sb.crt", "/etc/ovn/sb.ca")
 	cloud("ovn-sbctl", "--", "--id=@c", "create", "Connection", `target="pssl:6643"`, "--", "add", "SB_Global", ".", "connections", "@c")
 	const remote = "ssl:192.168.122.10:6643"
-	b.data(t, "ovn", map[string]string{"ovsdb-config": "ovn-remote: " + remote + "\n"})
-	b.data(t, "neutron-metadata", map[string]string{"10-neutron-metadata.conf": "[ovn]\novn_sb_connection = " + remote + "\n"})
-	b.run(t, "ovn neutron_metadata")
-	b.unchanged(t, "install_certs ovn neutron_metadata")
+	b.Data(t, "ovn", map[string]string{"ovsdb-config": "ovn-remote: " + remote + "\n"})
+	b.Data(t, "neutron-metadata", map[string]string{"10-neutron-metadata.conf": "[ovn]\novn_sb_connection = " + remote + "\n"})
+	b.Run(t, "ovn neutron_metadata")
+	b.Unchanged(t, "install_certs ovn neutron_metadata")
 
 	own, stranger := names(b)[0], newAuthority(t)
-	if err := os.MkdirAll(b.path("bad/stranger/install-certs"), 0o700); err != nil {
+	if err := os.MkdirAll(b.Path("bad/stranger/install-certs"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for key, text := range stranger.issue(t, "ovn", own, own, days{-1, 30}) {
-		b.write(t, filepath.Join("bad/stranger/install-certs", key), []byte(text))
+		b.Write(t, filepath.Join("bad/stranger/install-certs", key), []byte(text))
 	}
-	b.run(t, "install_certs", "--limit", "server-0", "--extra-vars", `{"edpm_service_data_dir": "bad/stranger"}`)
-	b.refuses(t, badInput{"ovn", `{}`, remote + ": TLS: the server's certificate is refused: "})
-	b.run(t, "install_certs")
-	b.unchanged(t, "install_certs ovn neutron_metadata")
+	b.Run(t, "install_certs", "--limit", "server-0", "--extra-vars", `{"edpm_service_data_dir": "bad/stranger"}`)
+	b.Refuses(t, onhosts.Bad("ovn", `{}`, remote+": TLS: the server's certificate is refused: "))
+	b.Run(t, "install_certs")
+	b.Unchanged(t, "install_certs ovn neutron_metadata")
 }
 
 // days are from when to when a certificate is valid, counted from today.

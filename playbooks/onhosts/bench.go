@@ -1,4 +1,4 @@
-package onhosts_test
+package onhosts
 
 import (
 	"bufio"
@@ -21,58 +21,57 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/rackplane/rackplane/playbooks"
-	"github.com/rackplane/rackplane/test/openstack"
 	"github.com/rackplane/rackplane/test/rack"
 )
 
 // environmentVariable carries the path of the virtual environment into the rack's namespaces, where nothing can be installed.
 const environmentVariable = "RACKPLANE_TEST_ANSIBLE"
 
-func TestMain(m *testing.M) {
-	rack.Isolate(context.Background(), prepare)
+// Main is a group's TestMain. It runs the tests in namespaces of their own, once hosts of the group's profile, Ansible and
+// what also, unless it is nil, prepares are there.
+func Main(m *testing.M, g Group, also func(context.Context) error) {
+	rack.Isolate(context.Background(), func(ctx context.Context) error {
+		if err := rack.Prepare(ctx, rack.Config{Profile: g.Profile}); err != nil {
+			return err
+		}
+		if also != nil {
+			if err := also(ctx); err != nil {
+				return err
+			}
+		}
+		out, err := exec.CommandContext(ctx, "../../../hack/ansible/venv.sh").Output()
+		if err != nil {
+			return fmt.Errorf("hack/ansible/venv.sh: %w", err)
+		}
+		return os.Setenv(environmentVariable, strings.TrimSpace(string(out)))
+	})
 	os.Exit(m.Run())
 }
 
-func prepare(ctx context.Context) error {
-	for _, profile := range []string{"base", "compute"} {
-		if err := rack.Prepare(ctx, rack.Config{Profile: profile}); err != nil {
-			return err
-		}
-	}
-	if err := openstack.Prepare(ctx, openstack.Config{}); err != nil {
-		return err
-	}
-	out, err := exec.CommandContext(ctx, "../../hack/ansible/venv.sh").Output()
-	if err != nil {
-		return fmt.Errorf("hack/ansible/venv.sh: %w", err)
-	}
-	return os.Setenv(environmentVariable, strings.TrimSpace(string(out)))
-}
-
-// event is one line of what the callback osp.edpm.rackplane writes.
-type event struct {
+// Event is one line of what the callback osp.edpm.rackplane writes.
+type Event struct {
 	Event   string
 	Result  string
 	Message string `json:"msg"`
 	Notice  string
-	Hosts   map[string]totals
+	Hosts   map[string]Totals
 }
 
-type totals struct{ OK, Changed, Failures, Unreachable, Skipped int }
+// Totals are a run's results on one host, counted.
+type Totals struct{ OK, Changed, Failures, Unreachable, Skipped int }
 
-// bench is a rack of two running hosts and a folder to run playbooks from.
-type bench struct {
-	group   *testing.T // what the rack and the cloud live as long as
-	rack    *rack.Rack
-	running *openstack.Cloud // nil until a suite asks for it
-	dir     string
-	vars    map[string]any  // of all hosts
-	done    map[string]bool // services that ended well, and suites whose inputs are there
+// Bench is a rack of two running hosts and a folder to run playbooks from.
+type Bench struct {
+	Rack *rack.Rack
+	Vars map[string]any // of all hosts
+
+	dir  string
+	done map[string]bool // services that ended well, and suites whose inputs are there
 }
 
-func newBench(t *testing.T, profile string) *bench {
+func newBench(t *testing.T, profile string) *Bench {
 	t.Helper()
-	b := &bench{group: t, dir: t.TempDir(), vars: map[string]any{}, done: map[string]bool{}}
+	b := &Bench{dir: t.TempDir(), Vars: map[string]any{}, done: map[string]bool{}}
 	public := b.key(t)
 	r, err := rack.Start(t.Context(), rack.Config{
 		Dir:            t.TempDir(),
@@ -88,8 +87,8 @@ func newBench(t *testing.T, profile string) *bench {
 			t.Error(err)
 		}
 	})
-	b.rack = r
-	if err := playbooks.Extract(b.path("playbooks")); err != nil {
+	b.Rack = r
+	if err := playbooks.Extract(b.Path("playbooks")); err != nil {
 		t.Fatal(err)
 	}
 	for _, h := range r.Hosts {
@@ -98,17 +97,19 @@ func newBench(t *testing.T, profile string) *bench {
 	return b
 }
 
-func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+// Path returns where a file of the bench is.
+func (b *Bench) Path(name string) string { return filepath.Join(b.dir, name) }
 
-func (b *bench) write(t *testing.T, name string, content []byte) {
+// Write writes a file of the bench.
+func (b *Bench) Write(t *testing.T, name string, content []byte) {
 	t.Helper()
-	if err := os.WriteFile(b.path(name), content, 0o600); err != nil {
+	if err := os.WriteFile(b.Path(name), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // key makes the key that logs in, and returns its public half.
-func (b *bench) key(t *testing.T) string {
+func (b *Bench) key(t *testing.T) string {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -118,7 +119,7 @@ func (b *bench) key(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.write(t, "key", pem.EncodeToMemory(block))
+	b.Write(t, "key", pem.EncodeToMemory(block))
 	authorized, err := ssh.NewPublicKey(public)
 	if err != nil {
 		t.Fatal(err)
@@ -127,11 +128,11 @@ func (b *bench) key(t *testing.T) string {
 }
 
 // inventory writes what the engine would: variables under the names RHOSO uses.
-func (b *bench) inventory(t *testing.T) {
+func (b *Bench) inventory(t *testing.T) {
 	t.Helper()
 	hosts, known := map[string]any{}, []map[string]any{}
 	var lines bytes.Buffer
-	for i, h := range b.rack.Hosts {
+	for i, h := range b.Rack.Hosts {
 		address := h.Address.String()
 		fmt.Fprintf(&lines, "%s %s\n", address, h.HostKey)
 		known = append(known, map[string]any{"names": []string{h.Name, address}, "key": h.HostKey})
@@ -153,18 +154,18 @@ func (b *bench) inventory(t *testing.T) {
 			},
 		}
 	}
-	b.write(t, "known_hosts", lines.Bytes())
+	b.Write(t, "known_hosts", lines.Bytes())
 	vars := map[string]any{
-		"ansible_user": "cloud-admin", "ansible_ssh_private_key_file": b.path("key"),
-		"edpm_service_data_dir": b.path("data"), "edpm_known_hosts": known,
-		"edpm_bootstrap_repos": []any{map[string]any{"name": "rack", "url": b.rack.RepoURL, "suites": []string{"./"}, "trusted": true}},
+		"ansible_user": "cloud-admin", "ansible_ssh_private_key_file": b.Path("key"),
+		"edpm_service_data_dir": b.Path("data"), "edpm_known_hosts": known,
+		"edpm_bootstrap_repos": []any{map[string]any{"name": "rack", "url": b.Rack.RepoURL, "suites": []string{"./"}, "trusted": true}},
 	}
-	maps.Copy(vars, b.vars)
+	maps.Copy(vars, b.Vars)
 	text, err := json.Marshal(map[string]any{"rack": map[string]any{"hosts": hosts, "vars": vars}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.write(t, "inventory.yaml", text)
+	b.Write(t, "inventory.yaml", text)
 }
 
 func ethernet(name, mac string, mtu int, address string) map[string]any {
@@ -191,13 +192,13 @@ func waitForPort(t *testing.T, address string) {
 	}
 }
 
-// run runs a service (or several, separated by spaces, or a playbook of the bench's folder) on all hosts, and fails the test when it does not end well on each. It returns the totals.
-func (b *bench) run(t *testing.T, service string, args ...string) event {
+// Run runs a service (or several, separated by spaces, or a playbook of the Bench's folder) on all hosts, and fails the test when it does not end well on each. It returns the totals.
+func (b *Bench) Run(t *testing.T, service string, args ...string) Event {
 	t.Helper()
 	began := time.Now()
-	events, err := b.play(t, service, args...)
+	events, err := b.Play(t, service, args...)
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", service, strings.Join(args, " "), err, b.output(t))
+		t.Fatalf("%s %s: %v\n%s", service, strings.Join(args, " "), err, b.Output(t))
 	}
 	last := events[len(events)-1]
 	if last.Event != "stats" || len(last.Hosts) == 0 {
@@ -208,30 +209,31 @@ func (b *bench) run(t *testing.T, service string, args ...string) event {
 	return last
 }
 
-// data lays down what the Secrets and ConfigMaps of a service hold, by key.
-func (b *bench) data(t *testing.T, service string, keys map[string]string) {
+// Data lays down what the Secrets and ConfigMaps of a service hold, by key.
+func (b *Bench) Data(t *testing.T, service string, keys map[string]string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(b.path("data"), service), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.Path("data"), service), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for key, text := range keys {
-		b.write(t, filepath.Join("data", service, key), []byte(text))
+		b.Write(t, filepath.Join("data", service, key), []byte(text))
 	}
 }
 
-func (b *bench) unchanged(t *testing.T, service string, args ...string) {
+// Unchanged runs services, which may not change anything on any host.
+func (b *Bench) Unchanged(t *testing.T, service string, args ...string) {
 	t.Helper()
-	for host, totals := range b.run(t, service, args...).Hosts {
+	for host, totals := range b.Run(t, service, args...).Hosts {
 		if totals.Changed != 0 {
-			t.Errorf("%s %v: changed %d on %s, which was as wanted\n%s", service, args, totals.Changed, host, b.output(t))
+			t.Errorf("%s %v: changed %d on %s, which was as wanted\n%s", service, args, totals.Changed, host, b.Output(t))
 		}
 	}
 }
 
-// play runs a service and returns its events, and ansible-playbook's error.
-func (b *bench) play(t *testing.T, service string, args ...string) ([]event, error) {
+// Play runs a service and returns its events, and ansible-playbook's error.
+func (b *Bench) Play(t *testing.T, service string, args ...string) ([]Event, error) {
 	t.Helper()
-	_ = os.Remove(b.path("events"))
+	_ = os.Remove(b.Path("events"))
 	words := []string{"--inventory", "inventory.yaml"}
 	for name := range strings.FieldsSeq(service) {
 		if !strings.HasSuffix(name, ".yml") {
@@ -242,21 +244,21 @@ func (b *bench) play(t *testing.T, service string, args ...string) ([]event, err
 	cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(environmentVariable), "bin", "ansible-playbook"), append(words, args...)...)
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(),
-		"ANSIBLE_COLLECTIONS_PATH="+b.path("playbooks"), "ANSIBLE_HOME="+b.path(".ansible"),
+		"ANSIBLE_COLLECTIONS_PATH="+b.Path("playbooks"), "ANSIBLE_HOME="+b.Path(".ansible"),
 		// Racks have the same addresses: without a folder of its own for each, one rack's connections would be taken for another's.
-		"ANSIBLE_SSH_CONTROL_PATH_DIR="+b.path("cp"), "ANSIBLE_PIPELINING=True",
+		"ANSIBLE_SSH_CONTROL_PATH_DIR="+b.Path("cp"), "ANSIBLE_PIPELINING=True",
 		"ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3", "ANSIBLE_NOCOLOR=True", "ANSIBLE_SSH_ARGS="+strings.Join(b.sshOptions(), " "),
-		"ANSIBLE_CALLBACKS_ENABLED=osp.edpm.rackplane", "RACKPLANE_EVENTS="+b.path("events"))
+		"ANSIBLE_CALLBACKS_ENABLED=osp.edpm.rackplane", "RACKPLANE_EVENTS="+b.Path("events"))
 	out, runErr := cmd.CombinedOutput()
-	b.write(t, "output", out)
-	text, err := os.ReadFile(b.path("events"))
+	b.Write(t, "output", out)
+	text, err := os.ReadFile(b.Path("events"))
 	if err != nil {
 		t.Fatalf("%s wrote no events: %v\n%s", service, err, out)
 	}
-	var events []event
+	var events []Event
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
-		var e event
+		var e Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			t.Fatalf("%s wrote %q: %v", service, lines.Text(), err)
 		}
@@ -268,31 +270,41 @@ func (b *bench) play(t *testing.T, service string, args ...string) ([]event, err
 	return events, runErr
 }
 
-func (b *bench) output(t *testing.T) []byte {
+// Output returns what the last run printed.
+func (b *Bench) Output(t *testing.T) []byte {
 	t.Helper()
-	out, err := os.ReadFile(b.path("output"))
+	out, err := os.ReadFile(b.Path("output"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-func (b *bench) sshOptions() []string {
+func (b *Bench) sshOptions() []string {
 	return []string{
 		"-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", "StrictHostKeyChecking=yes",
-		"-o", "UserKnownHostsFile=" + b.path("known_hosts"),
+		"-o", "UserKnownHostsFile=" + b.Path("known_hosts"),
 	}
 }
 
-// ssh runs a command on the first host as the user the services log in with.
-func (b *bench) ssh(t *testing.T, command string) (string, error) {
+// SSH runs a command on the first host as the user the services log in with.
+func (b *Bench) SSH(t *testing.T, command string) (string, error) {
 	t.Helper()
-	return b.sshTo(t, b.rack.Hosts[0], command)
+	return b.SSHTo(t, b.Rack.Hosts[0], command)
 }
 
-func (b *bench) sshTo(t *testing.T, h *rack.Host, command string) (string, error) {
+// SSHTo runs a command on a host as the user the services log in with.
+func (b *Bench) SSHTo(t *testing.T, h *rack.Host, command string) (string, error) {
 	t.Helper()
-	args := append(b.sshOptions(), "-o", "ControlPath=none", "-n", "-i", b.path("key"), "cloud-admin@"+h.Address.String(), command)
+	args := append(b.sshOptions(), "-o", "ControlPath=none", "-n", "-i", b.Path("key"), "cloud-admin@"+h.Address.String(), command)
 	out, err := exec.CommandContext(t.Context(), "ssh", args...).CombinedOutput()
 	return string(out), err
+}
+
+// Must runs a command as root on the first host.
+func (b *Bench) Must(t *testing.T, command string) {
+	t.Helper()
+	if out, err := b.SSH(t, "sudo sh -c '"+command+"'"); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
 }

@@ -1,4 +1,4 @@
-package onhosts_test
+package compute_test
 
 import (
 	"context"
@@ -14,21 +14,22 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/rackplane/rackplane/playbooks/onhosts"
 	"github.com/rackplane/rackplane/test/openstack"
 )
 
 // computeSuite proves the services that make a host a compute of a real cloud.
-func computeSuite() suite {
-	return suite{
-		name: "compute",
-		services: []service{
-			{name: "libvirt", tasks: 8},
-			{name: "nova", tasks: 9},
-			{name: "telemetry", tasks: 8},
+func computeSuite(c *control) onhosts.Suite {
+	return onhosts.Suite{
+		Name: "compute",
+		Services: []onhosts.Service{
+			{Name: "libvirt", Tasks: 8},
+			{Name: "nova", Tasks: 9},
+			{Name: "telemetry", Tasks: 8},
 		},
-		vars:    map[string]any{"edpm_nova_allow_qemu": true},
-		prepare: prepareCompute,
-		effects: map[string]string{
+		Vars:    map[string]any{"edpm_nova_allow_qemu": true},
+		Prepare: c.prepareCompute,
+		Effects: map[string]string{
 			"libvirt answers nova":                 `sudo -u nova virsh --connect qemu:///system list`,
 			"the migration user is known":          `sudo sasldblistusers2 -f /etc/libvirt/passwd.db | grep -q ^migration@openstack:`,
 			"only root reads the password":         `test "$(sudo stat -c %a:%U /etc/libvirt/passwd.db /etc/libvirt/auth.conf | sort -u)" = 600:root`,
@@ -45,59 +46,65 @@ func computeSuite() suite {
 			"servers are ended in order":           `systemctl is-active libvirt-guests && grep -qx ON_SHUTDOWN=shutdown /etc/default/libvirt-guests`,
 			"no unit has failed once it is a node": `test -z "$(systemctl --failed --no-legend)"`,
 		},
-		drift: map[string]string{
+		Drift: map[string]string{
 			"libvirt":   "systemctl disable -q --now libvirtd.socket; rm /etc/nftables/edpm.d/libvirt.nft; printf x | saslpasswd2 -p -f /etc/libvirt/passwd.db -a libvirt -u openstack migration",
 			"nova":      "systemctl stop nova-compute; echo host = other >>/etc/nova/nova.conf.d/25-nova-extra.conf; touch /etc/nova/nova.conf.d/99-left.conf; usermod -s /usr/sbin/nologin nova",
 			"telemetry": "systemctl disable -q --now prometheus-node-exporter; rm /etc/default/prometheus-libvirt-exporter",
 		},
-		badInput: []badInput{
-			{"libvirt", `{"edpm_tls_certs_enabled": true}`, "/var/lib/openstack/certs/libvirt/default/ca.crt does not exist"},
-			{"nova", `{"edpm_service_data_dir": "bad/nocloud"}`, "neither the Secret nova-cell1-compute-config"},
-			{"nova", `{"edpm_service_data_dir": "bad/rabbit"}`, "RabbitMQ at 192.168.122.10:5672 refuses user nova: wrong name or password: correct transport_url in Secret nova-cell1-compute-config, key 01-nova.conf"},
-			{"nova", `{"edpm_service_data_dir": "bad/keystone"}`, "refuses user nova: wrong name, password, domain or project: correct [placement] in Secret nova-cell1-compute-config, key 01-nova.conf"},
-			{"nova", `{"edpm_service_data_dir": "bad/region"}`, "Keystone's catalog has no internal endpoint of placement in region nowhere"},
-			{"nova", `{"edpm_nova_allow_qemu": false}`, "set edpm_nova_allow_qemu: true to emulate"},
-			{"nova", `{"canonical_hostname": "other.example.com"}`, "a compute never changes its name: call it server-0.ctlplane.example.com again"},
-			{"telemetry", `{"edpm_telemetry_address": "here"}`, "edpm_telemetry_address"},
+		BadInput: []onhosts.BadInput{
+			onhosts.Bad("libvirt", `{"edpm_tls_certs_enabled": true}`, "/var/lib/openstack/certs/libvirt/default/ca.crt does not exist"),
+			onhosts.Bad("nova", `{"edpm_service_data_dir": "bad/nocloud"}`, "neither the Secret nova-cell1-compute-config"),
+			onhosts.Bad("nova", `{"edpm_service_data_dir": "bad/rabbit"}`, "RabbitMQ at 192.168.122.10:5672 refuses user nova: wrong name or password: correct transport_url in Secret nova-cell1-compute-config, key 01-nova.conf"),
+			onhosts.Bad("nova", `{"edpm_service_data_dir": "bad/keystone"}`, "refuses user nova: wrong name, password, domain or project: correct [placement] in Secret nova-cell1-compute-config, key 01-nova.conf"),
+			onhosts.Bad("nova", `{"edpm_service_data_dir": "bad/region"}`, "Keystone's catalog has no internal endpoint of placement in region nowhere"),
+			onhosts.Bad("nova", `{"edpm_nova_allow_qemu": false}`, "set edpm_nova_allow_qemu: true to emulate"),
+			onhosts.Bad("nova", `{"canonical_hostname": "other.example.com"}`, "a compute never changes its name: call it server-0.ctlplane.example.com again"),
+			onhosts.Bad("telemetry", `{"edpm_telemetry_address": "here"}`, "edpm_telemetry_address"),
 		},
 	}
 }
 
-// cloud is a real control plane beside the hosts. It is started once, when it is first asked for.
-func (b *bench) cloud(t *testing.T) *openstack.Cloud {
+// control is a real control plane beside the hosts.
+type control struct {
+	life    *testing.T       // as long as which it runs
+	running *openstack.Cloud // nil until it is first asked for
+}
+
+// cloud returns the control plane, and starts it when it does not run yet.
+func (c *control) cloud(t *testing.T) *openstack.Cloud {
 	t.Helper()
-	if b.running != nil {
-		return b.running
+	if c.running != nil {
+		return c.running
 	}
-	cloud, err := openstack.Start(b.group.Context(), openstack.Config{
-		Dir: b.group.TempDir(), Bridge: "ctlplane", Address: netip.MustParsePrefix("192.168.122.10/24"),
+	cloud, err := openstack.Start(c.life.Context(), openstack.Config{
+		Dir: c.life.TempDir(), Bridge: "ctlplane", Address: netip.MustParsePrefix("192.168.122.10/24"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.group.Cleanup(func() {
-		if err := cloud.Stop(context.WithoutCancel(b.group.Context())); err != nil {
-			b.group.Error(err)
+	c.life.Cleanup(func() {
+		if err := cloud.Stop(context.WithoutCancel(c.life.Context())); err != nil {
+			c.life.Error(err)
 		}
 	})
-	b.running = cloud
+	c.running = cloud
 	return cloud
 }
 
-func prepareCompute(t *testing.T, b *bench) {
+func (c *control) prepareCompute(t *testing.T, b *onhosts.Bench) {
 	t.Helper()
 	nova := map[string]string{"25-nova-extra.conf": "[DEFAULT]\nreserved_host_memory_mb = 256\n"}
 	nova["ssh-privatekey"], nova["ssh-publickey"] = keyPair(t)
-	for key, text := range b.cloud(t).ComputeConfig["nova-cell1-compute-config"] {
+	for key, text := range c.cloud(t).ComputeConfig["nova-cell1-compute-config"] {
 		nova[key] = string(text)
 	}
-	b.data(t, "nova", nova)
-	b.data(t, "libvirt", map[string]string{"LibvirtPassword": "LibvirtSecret-1"})
-	b.badData(t, nova)
+	b.Data(t, "nova", nova)
+	b.Data(t, "libvirt", map[string]string{"LibvirtPassword": "LibvirtSecret-1"})
+	badData(t, b, nova)
 }
 
 // badData lays out what the services refuse, one folder each.
-func (b *bench) badData(t *testing.T, nova map[string]string) {
+func badData(t *testing.T, b *onhosts.Bench, nova map[string]string) {
 	t.Helper()
 	layer := nova["01-nova.conf"]
 	for name, change := range map[string]map[string]string{
@@ -113,18 +120,18 @@ func (b *bench) badData(t *testing.T, nova map[string]string) {
 				delete(keys, key)
 			}
 		}
-		b.lay(t, filepath.Join("bad", name, "nova"), keys)
+		lay(t, b, filepath.Join("bad", name, "nova"), keys)
 	}
 }
 
 // lay writes files into a folder of the bench.
-func (b *bench) lay(t *testing.T, folder string, files map[string]string) {
+func lay(t *testing.T, b *onhosts.Bench, folder string, files map[string]string) {
 	t.Helper()
-	if err := os.MkdirAll(b.path(folder), 0o700); err != nil {
+	if err := os.MkdirAll(b.Path(folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range files {
-		b.write(t, filepath.Join(folder, name), []byte(text))
+		b.Write(t, filepath.Join(folder, name), []byte(text))
 	}
 }
 
