@@ -65,8 +65,9 @@ type Bench struct {
 	Rack *rack.Rack
 	Vars map[string]any // of all hosts
 
-	dir  string
-	done map[string]bool // services that ended well, and suites whose inputs are there
+	ansible *ansible
+	dir     string
+	done    map[string]bool // services that ended well, and suites whose inputs are there
 }
 
 func newBench(t *testing.T, profile string) *Bench {
@@ -91,6 +92,7 @@ func newBench(t *testing.T, profile string) *Bench {
 	if err := playbooks.Extract(b.Path("playbooks")); err != nil {
 		t.Fatal(err)
 	}
+	b.ansible = b.loadAnsible(t)
 	for _, h := range r.Hosts {
 		waitForPort(t, net.JoinHostPort(h.Address.String(), "22"))
 	}
@@ -241,19 +243,10 @@ func (b *Bench) Play(t *testing.T, service string, args ...string) ([]Event, err
 		}
 		words = append(words, name)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(environmentVariable), "bin", "ansible-playbook"), append(words, args...)...)
-	cmd.Dir = b.dir
-	cmd.Env = append(os.Environ(),
-		"ANSIBLE_COLLECTIONS_PATH="+b.Path("playbooks"), "ANSIBLE_HOME="+b.Path(".ansible"),
-		// Racks have the same addresses: without a folder of its own for each, one rack's connections would be taken for another's.
-		"ANSIBLE_SSH_CONTROL_PATH_DIR="+b.Path("cp"), "ANSIBLE_PIPELINING=True",
-		"ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3", "ANSIBLE_NOCOLOR=True", "ANSIBLE_SSH_ARGS="+strings.Join(b.sshOptions(), " "),
-		"ANSIBLE_CALLBACKS_ENABLED=osp.edpm.rackplane", "RACKPLANE_EVENTS="+b.Path("events"))
-	out, runErr := cmd.CombinedOutput()
-	b.Write(t, "output", out)
+	runErr := b.ansible.run(t, append(words, args...))
 	text, err := os.ReadFile(b.Path("events"))
 	if err != nil {
-		t.Fatalf("%s wrote no events: %v\n%s", service, err, out)
+		t.Fatalf("%s wrote no events: %v\n%s", service, err, b.Output(t))
 	}
 	var events []Event
 	lines := bufio.NewScanner(bytes.NewReader(text))
