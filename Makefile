@@ -5,9 +5,6 @@ export RACKPLANE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rackplane
 export CGO_ENABLED ?= 0
 TOOLS := $(RACKPLANE_CACHE)/tools
 GOFLAGS_BUILD := -trimpath
-# One cache per tree: golangci-lint keys findings by content but keeps the path they were found at, so a cache that two
-# clones share reports files of the other one, past every exclusion by path.
-LINT = GOLANGCI_LINT_CACHE=$(RACKPLANE_CACHE)/golangci-lint/$(firstword $(shell printf %s '$(CURDIR)' | cksum)) $(TOOLS)/golangci-lint
 # The pure packages; hack/pure says what that means.
 PURE := $(addprefix ./,$(shell sed '/^\#/d' hack/pure))
 BMO_API := github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1
@@ -61,13 +58,13 @@ image: ## The node image for servers, qcow2 and raw with checksums: Debian 13 an
 
 ##@ Test
 # The suites that mostly wait, for machines and for leases, the longest first. go test begins with what is named first, and
-# one more package at a time than there are cores leaves none of these idle meanwhile.
-WAITING := ./playbooks/onhosts ./test/e2e ./test/takeover
+# two more packages at a time than there are cores leave none of these idle meanwhile.
+WAITING := ./test/e2e ./playbooks/onhosts/compute ./playbooks/onhosts/system ./provisioner/ironic/conformance ./test/takeover ./test/rack
 
 .PHONY: test
-test: vet-modules test-deps build ## All tests: unit, API, crash, adapters and the demo itself on a real Ironic
-	@echo "services on hosts come first and take some twenty minutes; what is done beside them is told after them"
-	go test -timeout 40m -p $$(($$(nproc) + 1)) $(WAITING) ./...
+test: vet-modules test-deps ## All tests: unit, API, crash, adapters and the demo itself on a real Ironic
+	@echo "the demo and services on hosts come first and take a quarter of an hour; what is done beside them is told after them"
+	go test -timeout 40m -p $$(($$(nproc) + 2)) $(WAITING) ./...
 
 .PHONY: e2e-openstack
 e2e-openstack: demo-deps build ## Nodes become computes of a real OpenStack; takes about 16 minutes, the first time 10 more for images
@@ -119,11 +116,11 @@ fuzz: ## Every fuzz target for FUZZTIME (default 20s)
 ##@ Check
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## golangci-lint with kube-api-linter
-	$(LINT) run ./...
+	@hack/lint/run.sh run ./...
 
 .PHONY: lint-fix
 lint-fix: $(TOOLS)/golangci-lint ## The same, mending what it can
-	$(LINT) run --fix ./...
+	@hack/lint/run.sh run --fix ./...
 
 .PHONY: lint-playbooks
 lint-playbooks: ## ansible-lint at the production profile
@@ -131,7 +128,7 @@ lint-playbooks: ## ansible-lint at the production profile
 
 .PHONY: fmt
 fmt: $(TOOLS)/golangci-lint ## gofumpt and import order
-	$(LINT) fmt ./...
+	@hack/lint/run.sh fmt ./...
 
 .PHONY: generate
 generate: $(TOOLS)/controller-gen ## Deep copies, CRDs and RBAC

@@ -28,9 +28,7 @@ def run(argv, output):
     sys.exit("ansible-playbook's main returned")
 
 
-# What is loaded stays: looking through it for garbage, in every process of every task, would be an eighth of their time.
-gc.freeze()
-gc.set_threshold(20000, 50, 50)
+gc.freeze()  # so that runs do not copy what is loaded only because they look through it for garbage
 for line in sys.stdin:
     order = json.loads(line)
     pid = os.fork()
