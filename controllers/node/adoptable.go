@@ -23,12 +23,18 @@ const adoptPoll = time.Minute
 
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 
+// services is what runs on a node: whether anything may, and what has.
+type services struct {
+	*pass
+	login *login
+}
+
 // adoptable looks at a pre-provisioned node before the first service runs on it; nothing is due on a node while this is
 // False. Once a service has run there is nothing left to ask: what a look finds then is, or may be, our own doing, and a
 // run that failed half way is for its service to repeat. That a service has run is seen, never remembered: in the node's
 // results, in a run under way, or, should both be lost, in the name that bootstrap writes on the node first of all. Losing all three
 // means looking again.
-func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
+func (p *services) adoptable(ctx context.Context) (step.Outcome, error) {
 	if !p.set.Spec.PreProvisioned {
 		return step.Pass(v1alpha1.ReasonNotNeeded, ""), nil
 	}
@@ -46,7 +52,7 @@ func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	target := p.target()
+	target := p.login.target()
 	facts, err := p.Examiner.Examine(ctx, target, wanted.Question())
 	if fault.Is(err, fault.Transient) && p.looked() {
 		facts, err = p.Examiner.Examine(ctx, target, wanted.Question())
@@ -69,7 +75,7 @@ func (p *pass) adoptable(ctx context.Context) (step.Outcome, error) {
 const begun = "services of Rackplane have run on the node"
 
 // unseen is the outcome of a look that brought no facts.
-func (p *pass) unseen(ctx context.Context, t remote.Target, err error) (step.Outcome, error) {
+func (p *services) unseen(ctx context.Context, t remote.Target, err error) (step.Outcome, error) {
 	if ctx.Err() != nil {
 		return step.Outcome{}, ctx.Err()
 	}
@@ -87,7 +93,7 @@ func (p *pass) unseen(ctx context.Context, t remote.Target, err error) (step.Out
 }
 
 // looked reports whether the last look at the node, if there was one, was answered.
-func (p *pass) looked() bool {
+func (p *services) looked() bool {
 	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionAdoptable)
 	return before == nil || before.Reason != v1alpha1.ReasonWaitingForSSH
 }

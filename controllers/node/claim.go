@@ -15,6 +15,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
 	"github.com/rackplane/rackplane/provisioner/hardware"
@@ -57,8 +58,20 @@ func (p *pass) readSet(ctx context.Context, key types.NamespacedName) (*v1alpha1
 	return set, err
 }
 
+// machine is a node's server, until it is on with the node's image: its host, its host key, its network, and what it is given.
+type machine struct {
+	*pass
+	pinned   *corev1.Secret                          // by hostKey: the node's host key; nil when it is not there
+	host     *metal3v1alpha1.BareMetalHost           // by claimed; nil for a pre-provisioned node
+	site     network.Site                            // by addressed
+	rendered network.Rendered                        // by addressed
+	key      plan.SSHKey                             // by handOver
+	handed   map[types.NamespacedName]*corev1.Secret // by handOver: what it wrote for the host
+	note     string                                  // by handOver: what a user should know of a node that is deployed
+}
+
 // claimed takes the planned host by compare-and-swap, if every rule that planned it holds of the host that is swapped.
-func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
+func (p *machine) claimed(ctx context.Context) (step.Outcome, error) {
 	if p.set.Spec.PreProvisioned {
 		return step.Pass(v1alpha1.ReasonNotNeeded, ""), nil
 	}
@@ -96,7 +109,7 @@ func (p *pass) claimed(ctx context.Context) (step.Outcome, error) {
 
 // refused says why the node must not claim the planned host; "" when it may. Of a host of another namespace that is not
 // lent nothing is told, not even whether it is there.
-func (p *pass) refused(ctx context.Context) (string, error) {
+func (p *machine) refused(ctx context.Context) (string, error) {
 	ref, own := p.node.Spec.Host, p.node.Namespace
 	hosts, err := inputs.ReadHosts(ctx, p.Reader, ref.Namespace)
 	if err != nil {
@@ -118,7 +131,7 @@ func (p *pass) refused(ctx context.Context) (string, error) {
 
 // keeps tells of the claim that is held. It stays when it could not be made again: consent that is taken back, or another
 // selector, never cost a running node its server.
-func (p *pass) keeps(ctx context.Context) (step.Outcome, error) {
+func (p *machine) keeps(ctx context.Context) (step.Outcome, error) {
 	message := p.hostName()
 	if p.host.Namespace != p.node.Namespace {
 		var policies v1alpha1.HostClaimPolicyList
@@ -134,7 +147,7 @@ func (p *pass) keeps(ctx context.Context) (step.Outcome, error) {
 	return step.Pass(v1alpha1.ReasonDone, message), nil
 }
 
-func (p *pass) hostName() string {
+func (p *machine) hostName() string {
 	return fmt.Sprintf("BareMetalHost %s/%s", p.host.Namespace, p.host.Name)
 }
 
@@ -173,7 +186,7 @@ func (p *pass) handedOver(host *metal3v1alpha1.BareMetalHost) bool {
 
 // addressed checks that every wanted network has an address, and renders the network that was decided. What it is rendered
 // from may be newer than the decision: nothing acts on it then.
-func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
+func (p *machine) addressed(ctx context.Context) (step.Outcome, error) {
 	var err error
 	if p.site, err = inputs.Site(ctx, p.Reader, p.node.Namespace); err != nil {
 		return problem(err)
@@ -196,7 +209,7 @@ func (p *pass) addressed(ctx context.Context) (step.Outcome, error) {
 }
 
 // hardware is what is known of the claimed host; nil for a pre-provisioned node.
-func (p *pass) hardware(ctx context.Context) (*claim.Host, error) {
+func (p *machine) hardware(ctx context.Context) (*claim.Host, error) {
 	if p.host == nil {
 		return nil, nil
 	}

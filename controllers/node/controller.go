@@ -4,10 +4,7 @@ import (
 	"context"
 	"io"
 
-	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,9 +14,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
-	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/openstack"
-	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/remote"
 )
 
@@ -57,23 +52,12 @@ type Reconciler struct {
 	Workers int
 }
 
-// pass is what one pass over a node knows. Fields are filled by the steps in order.
+// pass is what all concerns of one pass over a node share. Each concern is a type of its own with the steps that are about it, and
+// takes from the others what their steps found before.
 type pass struct {
 	*Reconciler
 	node *v1alpha1.DataPlaneNode
-
-	set      *v1alpha1.NodeSet                       // by adopt
-	pinned   *corev1.Secret                          // by hostKey: the node's host key; nil when it is not there
-	host     *metal3v1alpha1.BareMetalHost           // by claimed; nil for a pre-provisioned node
-	site     network.Site                            // by addressed
-	rendered network.Rendered                        // by addressed
-	key      plan.SSHKey                             // by handOver
-	handed   map[types.NamespacedName]*corev1.Secret // by handOver: what it wrote for the host
-	note     string                                  // by handOver: what a user should know of a node that is deployed
-	seen     remote.Seen                             // by answers
-
-	kept  bool                           // by meant: the server outlives the node
-	hosts []metal3v1alpha1.BareMetalHost // by undeployed: those that carry the claim of a node that is being released
+	set  *v1alpha1.NodeSet // by adopt
 }
 
 // +kubebuilder:rbac:groups=dataplane.rackplane.dev,resources=dataplanenodes,verbs=get;list;watch;patch
@@ -105,26 +89,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		}
 	}
 	p := &pass{Reconciler: r, node: node}
-	steps := []step.Step{
-		{Run: p.adopt},
-		{Run: p.hostKey},
-		{Condition: v1alpha1.ConditionClaimed, Run: p.claimed},
-		{Condition: v1alpha1.ConditionAddressed, Run: p.addressed},
-		{Condition: v1alpha1.ConditionProvisioned, Run: p.handOver},
-		{Condition: v1alpha1.ConditionProvisioned, Run: p.provisioned},
-		{Condition: v1alpha1.ConditionProvisioned, Run: p.answers},
-		{Condition: v1alpha1.ConditionAdoptable, Run: p.adoptable},
-		{Condition: v1alpha1.ConditionNetworked, Run: p.networked},
-		{Condition: v1alpha1.ConditionConfigured, Run: p.configured},
-		{Condition: v1alpha1.ConditionJoined, Run: p.joined},
-		{Condition: v1alpha1.ConditionReady, Run: p.told},
-	}
+	steps := p.toReady()
 	if !node.DeletionTimestamp.IsZero() {
 		r.Answers.Forget(req.NamespacedName)
 		if !controllerutil.ContainsFinalizer(node, v1alpha1.Finalizer) {
 			return step.Answer(step.Outcome{}, nil)
 		}
-		steps = p.release()
+		steps = (&release{cloud: cloud{p}}).steps()
 	}
 	target := step.Target{
 		Object: node, Conditions: &node.Status.Conditions, ObservedGeneration: &node.Status.ObservedGeneration,
@@ -133,4 +104,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (step
 		Milestones: []string{v1alpha1.ConditionProvisioned, v1alpha1.ConditionReady}, // the claim is a condition, and on the host
 	}
 	return step.Run(ctx, step.Loop{Client: r.Client, Clock: r.Clock, Events: r.Events, Quiet: r.Quiet}, target, steps)
+}
+
+// toReady are the steps of a node's life until it is deleted.
+func (p *pass) toReady() []step.Step {
+	m := &machine{pass: p}
+	l := &login{pass: p, machine: m}
+	s := &services{pass: p, login: l}
+	c := &membership{cloud: cloud{p}, machine: m}
+	return []step.Step{
+		{Run: p.adopt},
+		{Run: m.hostKey},
+		{Condition: v1alpha1.ConditionClaimed, Run: m.claimed},
+		{Condition: v1alpha1.ConditionAddressed, Run: m.addressed},
+		{Condition: v1alpha1.ConditionProvisioned, Run: m.handOver},
+		{Condition: v1alpha1.ConditionProvisioned, Run: m.provisioned},
+		{Condition: v1alpha1.ConditionProvisioned, Run: l.answers},
+		{Condition: v1alpha1.ConditionAdoptable, Run: s.adoptable},
+		{Condition: v1alpha1.ConditionNetworked, Run: s.networked},
+		{Condition: v1alpha1.ConditionConfigured, Run: s.configured},
+		{Condition: v1alpha1.ConditionJoined, Run: c.joined},
+		{Condition: v1alpha1.ConditionReady, Run: s.told},
+	}
 }

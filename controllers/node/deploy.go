@@ -7,37 +7,24 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
-	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
-	"github.com/rackplane/rackplane/remote"
 )
 
-const (
-	// sshFresh is how old the good answer may be of a node that is not Ready.
-	sshFresh = 30 * time.Second
-	// sshExpected is how long a server may take from the end of imaging to answering SSH.
-	sshExpected = 15 * time.Minute
-	// watchPoll is how often a node that is well is looked at, and how old its answer may be.
-	watchPoll = 5 * time.Minute
-	// hostPoll is when to look at a host again; watches usually tell earlier.
-	hostPoll = 30 * time.Second
-)
+// hostPoll is when to look at a host again; watches usually tell earlier.
+const hostPoll = 30 * time.Second
 
 // handOver gives image, user data and network data to the host, once.
-func (p *pass) handOver(ctx context.Context) (step.Outcome, error) {
+func (p *machine) handOver(ctx context.Context) (step.Outcome, error) {
 	var err error
 	if p.key, err = inputs.ReadSSHKey(ctx, p.Reader, p.set); err != nil {
 		return problem(err)
@@ -69,7 +56,7 @@ func (p *pass) handOver(ctx context.Context) (step.Outcome, error) {
 }
 
 // writeData writes what the host reads, before it is told of it.
-func (p *pass) writeData(ctx context.Context) error {
+func (p *machine) writeData(ctx context.Context) error {
 	if p.pinned == nil {
 		var err error
 		if p.pinned, err = p.makeHostKey(ctx); err != nil { // lost with the host that had it
@@ -90,7 +77,7 @@ func (p *pass) writeData(ctx context.Context) error {
 }
 
 // given are the Secrets that the host reads: one, unless an earlier version handed the host over.
-func (p *pass) given() []types.NamespacedName {
+func (p *machine) given() []types.NamespacedName {
 	keys := []types.NamespacedName{p.dataName(p.host.Namespace, claim.UserData)}
 	if ref := p.host.Spec.NetworkData; ref != nil && ref.Name == p.dataName(p.host.Namespace, ownNetworkData).Name {
 		keys = append(keys, p.dataName(p.host.Namespace, ownNetworkData))
@@ -98,7 +85,7 @@ func (p *pass) given() []types.NamespacedName {
 	return keys
 }
 
-func (p *pass) setImage() {
+func (p *machine) setImage() {
 	namespace := p.host.Namespace
 	p.host.Spec.Image = p.wantedImage()
 	data := p.dataName(namespace, claim.UserData).Name // holds both: Metal3 looks for the key userData here, and for networkData there
@@ -107,7 +94,7 @@ func (p *pass) setImage() {
 	p.host.Spec.Online = true
 }
 
-func (p *pass) wantedImage() *metal3v1alpha1.Image {
+func (p *machine) wantedImage() *metal3v1alpha1.Image {
 	image := p.set.Spec.Image
 	if image == nil {
 		image = &v1alpha1.Image{}
@@ -121,7 +108,7 @@ func (p *pass) wantedImage() *metal3v1alpha1.Image {
 
 // recordHandOver identifies what the host was given, as it lies there. A Secret that is lost while the host may still
 // need it is written again.
-func (p *pass) recordHandOver(ctx context.Context) error {
+func (p *machine) recordHandOver(ctx context.Context) error {
 	record := struct {
 		Image *metal3v1alpha1.Image
 		Data  []map[string][]byte
@@ -152,7 +139,7 @@ func (p *pass) recordHandOver(ctx context.Context) error {
 }
 
 // provisioned waits for the host to have the image and be on.
-func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
+func (p *machine) provisioned(_ context.Context) (step.Outcome, error) {
 	if p.host == nil {
 		return step.Outcome{}, nil
 	}
@@ -173,89 +160,4 @@ func (p *pass) provisioned(_ context.Context) (step.Outcome, error) {
 	default:
 		return step.Waiting(v1alpha1.ReasonWaitingForHost, fmt.Sprintf("BareMetalHost %s is being provisioned: its status tells how far it is", name), hostPoll), nil
 	}
-}
-
-// answers tells whether the node answers a login with the pinned host key. Nothing here waits for the node: it is asked beside
-// the passes, and an answer that is another than before wakes the next one.
-func (p *pass) answers(_ context.Context) (step.Outcome, error) {
-	wanted := p.wanted()
-	if wanted.Address == "" {
-		p.Answers.Forget(wanted.Node)
-		return step.Hold(v1alpha1.ReasonInvalidInput, plan.NoLogin(p.set, p.node)), nil
-	}
-	var err error
-	p.seen, err = p.Answers.Last(wanted)
-	where := fmt.Sprintf("%s@%s port %d", wanted.User, wanted.Address, wanted.Port)
-	left := sshExpected - p.Clock.Since(p.upSince()).Abs() // one that far ahead is of a clock that was wrong
-	switch {
-	case err == nil:
-		return step.Pass(v1alpha1.ReasonDone, p.note).Again(watchPoll), nil
-	case fault.Is(err, fault.Busy) && p.asked():
-		return step.Pending(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error()), nil
-	case fault.Is(err, fault.Busy):
-		return step.Waiting(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error(), 0), nil
-	case fault.Is(err, fault.Rejected):
-		return step.Waiting(v1alpha1.ReasonHostKeyMismatch, where+": "+err.Error(), 0), nil
-	case left >= 0:
-		return step.Waiting(v1alpha1.ReasonWaitingForSSH, where+": "+err.Error(), left+step.Soon), nil
-	case fault.Is(err, fault.Denied):
-		return step.Waiting(v1alpha1.ReasonDenied, where+": "+err.Error(), 0), nil
-	default:
-		return step.Waiting(v1alpha1.ReasonSSHUnreachable, where+": "+err.Error(), 0), nil
-	}
-}
-
-// answered reports whether the node answered when it was last asked.
-func (p *pass) answered() bool {
-	return meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionProvisioned)
-}
-
-// asked reports whether the condition tells what came of asking the node before. While it is asked anew, by an engine that
-// has just started or after something was done on it, that is neither taken back nor told again.
-func (p *pass) asked() bool {
-	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionProvisioned)
-	return p.answered() || before != nil && slices.Contains([]string{
-		v1alpha1.ReasonWaitingForSSH, v1alpha1.ReasonSSHUnreachable, v1alpha1.ReasonDenied, v1alpha1.ReasonHostKeyMismatch,
-	}, before.Reason)
-}
-
-// target is where and how the node is logged in to; without an address while it has none.
-func (p *pass) target() remote.Target {
-	login, _ := plan.LoginOf(p.set, p.node, p.site)
-	return remote.Target{
-		Address: login.Address, Port: login.Port, User: login.User, PrivateKey: p.key.Private, HostKeys: plan.HostKeys(p.set, p.node),
-	}
-}
-
-// wanted is the answer that this pass needs: of the server as it was imaged last, after all that has run on it.
-func (p *pass) wanted() remote.Wanted {
-	w := remote.Wanted{Node: client.ObjectKeyFromObject(p.node), Target: p.target(), MaxAge: sshFresh, Answered: p.answered()}
-	if meta.IsStatusConditionTrue(p.node.Status.Conditions, v1alpha1.ConditionReady) {
-		w.MaxAge = watchPoll // the cloud is asked far more often, and nothing is waited for on the node
-	}
-	w.Of = fmt.Sprintf("%s %s %v", p.node.UID, p.node.Status.DeployedHash, p.node.Status.Services)
-	if p.host != nil {
-		w.Of += fmt.Sprintf(" %s %s", p.host.UID, p.host.Status.OperationHistory.Provision.End)
-	}
-	return w
-}
-
-// here is a time by the clock of the API server, or of the controllers beside it, by this machine's.
-func (p *pass) here(theirs time.Time) time.Time {
-	if p.ServerClock == nil || theirs.IsZero() {
-		return theirs
-	}
-	return p.Clock.Now().Add(-p.ServerClock.Since(theirs))
-}
-
-// upSince is when the node should have begun to boot: when its imaging ended, or when it was last seen to stop answering.
-func (p *pass) upSince() time.Time {
-	since := p.here(p.node.CreationTimestamp.Time)
-	if c := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionProvisioned); c != nil && c.LastTransitionTime.After(since) {
-		since = c.LastTransitionTime.Time
-	}
-	if p.host != nil && p.host.Status.OperationHistory.Provision.End.After(since) {
-		since = p.host.Status.OperationHistory.Provision.End.Time
-	}
-	return since
 }

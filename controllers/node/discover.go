@@ -33,7 +33,7 @@ const (
 
 // discover has the compute mapped into its cell. One Job maps every compute that is up, so all nodes share it: the next
 // one's name follows from the last one, and of two nodes that start it at once one finds it made.
-func (p *pass) discover(ctx context.Context, decision join.Decision) (step.Outcome, error) {
+func (p *membership) discover(ctx context.Context, decision join.Decision) (step.Outcome, error) {
 	why, err := p.discovered(ctx)
 	if apierrors.IsForbidden(err) {
 		// Jobs run with any rights that their namespace has to give: the engine has none of that unless somebody binds it.
@@ -47,7 +47,7 @@ func (p *pass) discover(ctx context.Context, decision join.Decision) (step.Outco
 }
 
 // discovered starts a discovery if one is due, and says what is waited for.
-func (p *pass) discovered(ctx context.Context) (string, error) {
+func (p *membership) discovered(ctx context.Context) (string, error) {
 	name := p.set.Spec.OpenStack.Discovery.CronJob
 	if name == "" {
 		return fmt.Sprintf("the scheduler's periodic discovery is waited for ([scheduler] discover_hosts_in_cells_interval in nova.conf, off by default); "+
@@ -103,7 +103,7 @@ func restAfter(jobs []batchv1.Job) time.Duration {
 }
 
 // discoveries are the Jobs made from the CronJob, as far as its history limits keep them, the youngest last.
-func (p *pass) discoveries(ctx context.Context, cronJob string) ([]batchv1.Job, error) {
+func (p *membership) discoveries(ctx context.Context, cronJob string) ([]batchv1.Job, error) {
 	var jobs batchv1.JobList
 	if err := p.Live.List(ctx, &jobs, client.InNamespace(p.node.Namespace), client.MatchingLabels{discoveryLabel: cronJob}); err != nil {
 		return nil, fmt.Errorf("list Jobs in %s: %w", p.node.Namespace, err)

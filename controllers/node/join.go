@@ -25,9 +25,18 @@ const (
 	joinedPoll = 30 * time.Second
 )
 
+// cloud asks the node's cloud, and changes it.
+type cloud struct{ *pass }
+
+// membership is a node's place in its cloud.
+type membership struct {
+	cloud
+	machine *machine
+}
+
 // joined asks the node's cloud whether the node is a compute there, and makes so what the set asks for beyond that.
 // A cloud that does not answer takes nothing back: a node that had joined is Unknown until the cloud answers again.
-func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
+func (p *membership) joined(ctx context.Context) (step.Outcome, error) {
 	if p.set.Spec.OpenStack == nil {
 		p.node.Status.OpenStack = nil
 		return step.Pass(v1alpha1.ReasonNotNeeded, ""), nil
@@ -43,7 +52,7 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 	if err := p.Reader.List(ctx, &services, client.InNamespace(p.node.Namespace)); err != nil {
 		return step.Outcome{}, fmt.Errorf("list DataPlaneServices in %s: %w", p.node.Namespace, err)
 	}
-	want := plan.WantJoined(p.set, p.node, p.site, plan.ServiceTypes(p.set, services.Items))
+	want := plan.WantJoined(p.set, p.node, p.machine.site, plan.ServiceTypes(p.set, services.Items))
 	decision, err := p.next(ctx, access, want)
 	if err == nil && len(decision.Actions) > 0 && !decision.Discover {
 		if out, err := p.place(ctx, access, decision); !out.IsDone() || err != nil {
@@ -68,7 +77,7 @@ func (p *pass) joined(ctx context.Context) (step.Outcome, error) {
 }
 
 // next looks at the cloud and returns what is to be done there.
-func (p *pass) next(ctx context.Context, access openstack.Access, want join.Want) (join.Decision, error) {
+func (p *membership) next(ctx context.Context, access openstack.Access, want join.Want) (join.Decision, error) {
 	seen, err := p.see(ctx, access, want.Host)
 	if err != nil {
 		return join.Decision{}, err
@@ -79,7 +88,7 @@ func (p *pass) next(ctx context.Context, access openstack.Access, want join.Want
 }
 
 // silent is what an error says of a node: that it waits, or that nobody knows whether it still is what it was.
-func (p *pass) silent(reason string, err error) step.Outcome {
+func (p *membership) silent(reason string, err error) step.Outcome {
 	before := meta.FindStatusCondition(p.node.Status.Conditions, v1alpha1.ConditionJoined)
 	if before == nil || before.Status == metav1.ConditionFalse || before.Reason == v1alpha1.ReasonNotNeeded {
 		return step.Waiting(reason, err.Error(), joinPoll)
@@ -88,7 +97,7 @@ func (p *pass) silent(reason string, err error) step.Outcome {
 }
 
 // recordCompute keeps what the cloud calls the node; what is not seen now is what it was last called.
-func (p *pass) recordCompute(now v1alpha1.ComputeStatus) {
+func (p cloud) recordCompute(now v1alpha1.ComputeStatus) {
 	if p.node.Status.OpenStack == nil {
 		if now == (v1alpha1.ComputeStatus{}) {
 			return
@@ -111,7 +120,7 @@ func (p *pass) recordCompute(now v1alpha1.ComputeStatus) {
 }
 
 // see looks at the cloud, twice if need be.
-func (p *pass) see(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
+func (p cloud) see(ctx context.Context, access openstack.Access, host openstack.Host) (openstack.Compute, error) {
 	seen, err := p.Cloud.See(ctx, access, host)
 	if p.isNoNews(err) {
 		seen, err = p.Cloud.See(ctx, access, host)
@@ -120,7 +129,7 @@ func (p *pass) see(ctx context.Context, access openstack.Access, host openstack.
 }
 
 // servers asks what is on a host, twice if need be.
-func (p *pass) servers(ctx context.Context, access openstack.Access, host string) ([]string, error) {
+func (p cloud) servers(ctx context.Context, access openstack.Access, host string) ([]string, error) {
 	names, err := p.Cloud.Servers(ctx, access, host)
 	if p.isNoNews(err) {
 		names, err = p.Cloud.Servers(ctx, access, host)
@@ -129,7 +138,7 @@ func (p *pass) servers(ctx context.Context, access openstack.Access, host string
 }
 
 // change does one thing in the cloud, twice if need be: every action may be asked for again.
-func (p *pass) change(ctx context.Context, access openstack.Access, action openstack.Action) error {
+func (p cloud) change(ctx context.Context, access openstack.Access, action openstack.Action) error {
 	err := p.Cloud.Do(ctx, access, action)
 	if p.isNoNews(err) {
 		err = p.Cloud.Do(ctx, access, action)
@@ -139,7 +148,7 @@ func (p *pass) change(ctx context.Context, access openstack.Access, action opens
 
 // isNoNews reports whether the cloud is to be asked again before anything is told: it answered when it was last asked about
 // the node and is silent once, or somebody changed there what it was asked to change.
-func (p *pass) isNoNews(err error) bool {
+func (p cloud) isNoNews(err error) bool {
 	if fault.Is(err, fault.Busy) {
 		return true
 	}
@@ -148,7 +157,7 @@ func (p *pass) isNoNews(err error) bool {
 }
 
 // place does what puts the compute where the set wants it. The outcome is empty when all was done.
-func (p *pass) place(ctx context.Context, access openstack.Access, decision join.Decision) (step.Outcome, error) {
+func (p *membership) place(ctx context.Context, access openstack.Access, decision join.Decision) (step.Outcome, error) {
 	for _, action := range decision.Actions {
 		err := p.change(ctx, access, action)
 		switch {

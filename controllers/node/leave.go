@@ -26,7 +26,7 @@ type farewell struct {
 
 // drained waits until nothing of the cloud's is on the host: switching it off is final for what runs on it. A node that
 // was there before Rackplane stays on, and is left to its cloud as it is.
-func (p *pass) drained(ctx context.Context) (step.Outcome, error) {
+func (p *release) drained(ctx context.Context) (step.Outcome, error) {
 	return p.leave(ctx, func(f *farewell, seen openstack.Compute) (step.Outcome, error) {
 		var servers []string
 		if host := f.Host(seen); host != "" {
@@ -51,7 +51,7 @@ func (p *pass) drained(ctx context.Context) (step.Outcome, error) {
 }
 
 // departed makes the cloud forget the host, now that it is off.
-func (p *pass) departed(ctx context.Context) (step.Outcome, error) {
+func (p *release) departed(ctx context.Context) (step.Outcome, error) {
 	if len(p.hosts) == 0 {
 		return step.Outcome{}, nil // nothing was switched off
 	}
@@ -61,7 +61,7 @@ func (p *pass) departed(ctx context.Context) (step.Outcome, error) {
 }
 
 // leave looks at the cloud and goes on from there; it is done when there is no leave to take.
-func (p *pass) leave(ctx context.Context, next func(*farewell, openstack.Compute) (step.Outcome, error)) (step.Outcome, error) {
+func (p *release) leave(ctx context.Context, next func(*farewell, openstack.Compute) (step.Outcome, error)) (step.Outcome, error) {
 	f, err := p.farewell(ctx)
 	switch {
 	case plan.IsProblem(err):
@@ -80,7 +80,7 @@ func (p *pass) leave(ctx context.Context, next func(*farewell, openstack.Compute
 	return next(f, seen)
 }
 
-func (p *pass) do(ctx context.Context, f *farewell, actions []openstack.Action) (step.Outcome, error) {
+func (p *release) do(ctx context.Context, f *farewell, actions []openstack.Action) (step.Outcome, error) {
 	for _, action := range actions {
 		if err := p.change(ctx, f.access, action); err != nil {
 			return p.unasked(ctx, err)
@@ -90,7 +90,7 @@ func (p *pass) do(ctx context.Context, f *farewell, actions []openstack.Action) 
 }
 
 // farewell reads what taking leave needs. The set may be gone, or have no cloud: then there is nothing to do.
-func (p *pass) farewell(ctx context.Context) (*farewell, error) {
+func (p *release) farewell(ctx context.Context) (*farewell, error) {
 	set := &v1alpha1.NodeSet{}
 	key := types.NamespacedName{Namespace: p.node.Namespace, Name: p.node.Labels[v1alpha1.NodeSetLabel]}
 	err := p.Live.Get(ctx, key, set)
@@ -124,7 +124,7 @@ func (p *pass) farewell(ctx context.Context) (*farewell, error) {
 
 // unasked is what it means that the cloud could not be asked: nothing for a node it never knew, else that nobody knows
 // what is on the host.
-func (p *pass) unasked(ctx context.Context, err error) (step.Outcome, error) {
+func (p *release) unasked(ctx context.Context, err error) (step.Outcome, error) {
 	switch {
 	case ctx.Err() != nil:
 		return step.Outcome{}, ctx.Err()

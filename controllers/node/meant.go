@@ -20,7 +20,7 @@ import (
 
 // meant decides what the node's deletion means for its server. That a kind or a namespace goes is no order to erase what
 // its objects stand for: everything in it is deleted at once, by somebody who may not know of servers.
-func (p *pass) meant(ctx context.Context) (step.Outcome, error) {
+func (p *release) meant(ctx context.Context) (step.Outcome, error) {
 	policy, said, err := p.deletionPolicy(ctx)
 	if err != nil {
 		return step.Outcome{}, err
@@ -51,7 +51,7 @@ func (p *pass) meant(ctx context.Context) (step.Outcome, error) {
 }
 
 // deletionPolicy is the node's, and whether the node itself says so; else its set's.
-func (p *pass) deletionPolicy(ctx context.Context) (policy v1alpha1.DeletionPolicy, said bool, err error) {
+func (p *release) deletionPolicy(ctx context.Context) (policy v1alpha1.DeletionPolicy, said bool, err error) {
 	if policy, said := p.node.Annotations[v1alpha1.DeletionPolicyAnnotation]; said {
 		return v1alpha1.DeletionPolicy(policy), true, nil
 	}
@@ -67,7 +67,7 @@ func (p *pass) deletionPolicy(ctx context.Context) (policy v1alpha1.DeletionPoli
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 
 // goingToo names what is deleted with everything in it: a kind or a namespace; "" when nothing is.
-func (p *pass) goingToo(ctx context.Context) (string, error) {
+func (p *release) goingToo(ctx context.Context) (string, error) {
 	group := v1alpha1.GroupVersion.Group
 	kind := schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 	for _, name := range []string{"dataplanenodes." + group, "nodesets." + group, "baremetalhosts.metal3.io"} {
@@ -82,7 +82,7 @@ func (p *pass) goingToo(ctx context.Context) (string, error) {
 }
 
 // terminating reports whether the object is being deleted. One that is not there is not.
-func (p *pass) terminating(ctx context.Context, kind schema.GroupVersionKind, name string) (bool, error) {
+func (p *release) terminating(ctx context.Context, kind schema.GroupVersionKind, name string) (bool, error) {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(kind)
 	err := p.Live.Get(ctx, types.NamespacedName{Name: name}, object)
@@ -97,7 +97,7 @@ func (p *pass) terminating(ctx context.Context, kind schema.GroupVersionKind, na
 
 // dropOrKeepHostKey drops the Secret with the node's host key, or lets it outlive the node whose server does: it is needed
 // to log in there again.
-func (p *pass) dropOrKeepHostKey(ctx context.Context) error {
+func (p *release) dropOrKeepHostKey(ctx context.Context) error {
 	if !p.kept {
 		return p.dropSecret(ctx, p.hostKeyName())
 	}

@@ -18,10 +18,17 @@ import (
 // runPoll is when to look again whether a run has ended.
 const runPoll = 5 * time.Second
 
+// release is what ends a node: its place in its cloud, its server, and the claim on it.
+type release struct {
+	cloud
+	kept  bool                           // by meant: the server outlives the node
+	hosts []metal3v1alpha1.BareMetalHost // by undeployed: those that carry the claim
+}
+
 // release hands back everything the node holds, the claim last. It asks for nothing but hosts that carry the claim:
 // NodeSet, Secrets and the planned host may be gone already. Only a node that its cloud has seen is not switched off before
 // the cloud says that nothing is on it.
-func (p *pass) release() []step.Step {
+func (p *release) steps() []step.Step {
 	return []step.Step{
 		{Run: p.unused},
 		{Run: p.meant},
@@ -35,7 +42,7 @@ func (p *pass) release() []step.Step {
 }
 
 // unlessKept leaves a step of the release out when the server is kept.
-func (p *pass) unlessKept(run func(context.Context) (step.Outcome, error)) func(context.Context) (step.Outcome, error) {
+func (p *release) unlessKept(run func(context.Context) (step.Outcome, error)) func(context.Context) (step.Outcome, error) {
 	return func(ctx context.Context) (step.Outcome, error) {
 		if p.kept {
 			return step.Outcome{}, nil
@@ -45,7 +52,7 @@ func (p *pass) unlessKept(run func(context.Context) (step.Outcome, error)) func(
 }
 
 // unused waits until no Ansible run uses the node, on whatever machine. No new run begins on a node that is being deleted.
-func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
+func (p *release) unused(ctx context.Context) (step.Outcome, error) {
 	run, left, err := p.running(ctx, p.Live)
 	if err != nil {
 		return step.Outcome{}, err
@@ -63,7 +70,7 @@ func (p *pass) unused(ctx context.Context) (step.Outcome, error) {
 // undeployed takes the node's image off every host that carries the claim, and waits until it is clean and off. A host that
 // was not handed over yet is left as it is: what runs there is somebody else's. The user data stays named until the claim
 // goes: it is the record of whose image was there, which no lost status takes along.
-func (p *pass) undeployed(ctx context.Context) (step.Outcome, error) {
+func (p *release) undeployed(ctx context.Context) (step.Outcome, error) {
 	var err error
 	if p.hosts, err = p.ourHosts(ctx); err != nil {
 		return step.Outcome{}, err
@@ -106,7 +113,7 @@ func unclean(host *metal3v1alpha1.BareMetalHost) string {
 }
 
 // dataDropped deletes what the hosts were given.
-func (p *pass) dataDropped(ctx context.Context) (step.Outcome, error) {
+func (p *release) dataDropped(ctx context.Context) (step.Outcome, error) {
 	var namespaces []string
 	for i := range p.hosts {
 		namespaces = append(namespaces, p.hosts[i].Namespace)
@@ -126,7 +133,7 @@ func (p *pass) dataDropped(ctx context.Context) (step.Outcome, error) {
 }
 
 // unclaimed gives up the claim by compare-and-swap.
-func (p *pass) unclaimed(ctx context.Context) (step.Outcome, error) {
+func (p *release) unclaimed(ctx context.Context) (step.Outcome, error) {
 	for i := range p.hosts {
 		host := &p.hosts[i]
 		ours := p.handedOver(host)
@@ -144,7 +151,7 @@ func (p *pass) unclaimed(ctx context.Context) (step.Outcome, error) {
 }
 
 // letGo lets the node go; with it its addresses are free.
-func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
+func (p *release) letGo(ctx context.Context) (step.Outcome, error) {
 	if err := p.dropOrKeepHostKey(ctx); err != nil {
 		return step.Outcome{}, err
 	}
@@ -158,7 +165,7 @@ func (p *pass) letGo(ctx context.Context) (step.Outcome, error) {
 }
 
 // ourHosts are the hosts that carry the node's claim, by name: usually the planned one, none once it is given up.
-func (p *pass) ourHosts(ctx context.Context) ([]metal3v1alpha1.BareMetalHost, error) {
+func (p *release) ourHosts(ctx context.Context) ([]metal3v1alpha1.BareMetalHost, error) {
 	var list metal3v1alpha1.BareMetalHostList
 	if err := p.Live.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list BareMetalHosts: %w", err)

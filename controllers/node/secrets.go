@@ -46,7 +46,7 @@ func (p *pass) dataName(hostNamespace, what string) types.NamespacedName {
 
 // hostKey makes the node's SSH host key before anything else, so that the known hosts of all nodes are complete early.
 // It is made once: a node that was deployed with it keeps it, whatever becomes of the Secret.
-func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
+func (p *machine) hostKey(ctx context.Context) (step.Outcome, error) {
 	if p.set.Spec.PreProvisioned {
 		p.node.Status.SSHHostKey = p.set.Spec.Nodes[p.node.Name].SSHHostKeys[0]
 		return step.Outcome{}, nil
@@ -68,7 +68,7 @@ func (p *pass) hostKey(ctx context.Context) (step.Outcome, error) {
 	return step.Outcome{}, nil
 }
 
-func (p *pass) makeHostKey(ctx context.Context) (*corev1.Secret, error) {
+func (p *machine) makeHostKey(ctx context.Context) (*corev1.Secret, error) {
 	if err := step.Current(ctx, p.Live, p.node); err != nil {
 		return nil, err // what is made for a node that is gone is never cleared away
 	}
@@ -139,7 +139,7 @@ func (p *pass) owned(key types.NamespacedName, secret *corev1.Secret, err error)
 }
 
 // putSecret makes a Secret of the node have the data.
-func (p *pass) putSecret(ctx context.Context, key types.NamespacedName, data map[string][]byte) error {
+func (p *machine) putSecret(ctx context.Context, key types.NamespacedName, data map[string][]byte) error {
 	secret, err := p.seenSecret(ctx, key)
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ func (p *pass) putSecret(ctx context.Context, key types.NamespacedName, data map
 }
 
 // hand remembers what is there for the host for the rest of the pass.
-func (p *pass) hand(key types.NamespacedName, secret *corev1.Secret, err error) error {
+func (p *machine) hand(key types.NamespacedName, secret *corev1.Secret, err error) error {
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ type cloudUser struct {
 }
 
 // userData makes the node known by its name, lets the set's key in and gives it the host key that is expected of it.
-func (p *pass) userData(hostKey *corev1.Secret) ([]byte, error) {
+func (p *machine) userData(hostKey *corev1.Secret) ([]byte, error) {
 	section := plan.Section(p.set, p.node.Name)
 	short, _, _ := strings.Cut(p.node.Spec.HostName, ".")
 	config := cloudConfig{
