@@ -247,7 +247,7 @@ func TestEveryFault(t *testing.T) {
 		}
 		w.bmc.ResetCounts()
 		w.clock.Step(time.Hour)
-		_, _ = w.door().Send(t.Context(), User, http.MethodPost, w.bmc.SystemPath()+"/Actions/ComputerSystem.Reset", nil, []byte(`{"ResetType":"ForceRestart"}`))
+		_, _ = w.door().Send(t.Context(), User, Change{Method: http.MethodPost, Path: w.bmc.SystemPath() + "/Actions/ComputerSystem.Reset", Body: []byte(`{"ResetType":"ForceRestart"}`)})
 		if got := w.bmc.Counts().Resets; got > 1 && kind != redfishtest.Duplicated {
 			t.Errorf("%s: the server was reset %d times", kind, got)
 		}
@@ -316,7 +316,7 @@ func TestNothingGoesToStrangers(t *testing.T) {
 	if err := w.get(User); !fault.Is(err, fault.Rejected) || !strings.Contains(err.Error(), "not followed") {
 		t.Error(err)
 	}
-	if _, err := w.door().Send(t.Context(), User, http.MethodPost, w.bmc.SystemPath()+"/x", nil, nil); !fault.Is(err, fault.Rejected) {
+	if _, err := w.door().Send(t.Context(), User, Change{Method: http.MethodPost, Path: w.bmc.SystemPath() + "/x", Body: nil}); !fault.Is(err, fault.Rejected) {
 		t.Error(err)
 	}
 	if got := other.bmc.Counts().Requests; got != 0 {
@@ -344,7 +344,7 @@ func TestETagsSaveBodiesUntilSomethingIsWritten(t *testing.T) {
 	if got := w.bmc.Counts().NotModified; got != 2 {
 		t.Errorf("%d answers without a body", got)
 	}
-	_, _ = w.door().Send(t.Context(), User, http.MethodPatch, w.bmc.SystemPath(), nil, []byte(`{"Boot":{}}`))
+	_, _ = w.door().Send(t.Context(), User, Change{Method: http.MethodPatch, Path: w.bmc.SystemPath(), Body: []byte(`{"Boot":{}}`)})
 	if err := w.get(Inventory); err != nil || w.bmc.Counts().NotModified != 2 {
 		t.Error(err, w.bmc.Counts())
 	}

@@ -181,10 +181,17 @@ func (d *Door) keep(path string, k kept) {
 	d.kept[path] = k
 }
 
+// Change is what a BMC is asked to do.
+type Change struct {
+	Method, Path string
+	Header       http.Header
+	Body         []byte
+}
+
 // Send changes something. It is never sent twice, but when the BMC has refused it for want of a login; what was kept of
 // this BMC is forgotten.
-func (d *Door) Send(ctx context.Context, c Class, method, path string, header http.Header, body []byte) (Answer, error) {
-	a, err := d.do(ctx, request{class: c, method: method, path: path, header: header, body: body})
+func (d *Door) Send(ctx context.Context, c Class, what Change) (Answer, error) {
+	a, err := d.do(ctx, request{class: c, method: what.Method, path: what.Path, header: what.Header, body: what.Body})
 	d.mu.Lock()
 	d.forget()
 	d.mu.Unlock()

@@ -56,5 +56,5 @@ func (t transport) answer(req *http.Request) (Answer, error) {
 			header.Set(name, value)
 		}
 	}
-	return t.door.Send(req.Context(), t.class, req.Method, path, header, body)
+	return t.door.Send(req.Context(), t.class, Change{Method: req.Method, Path: path, Header: header, Body: body})
 }
