@@ -21,6 +21,11 @@ func FuzzRender(f *testing.F) {
 		`{"bonds": [{"name": "bond0", "ports": [{"mac": "52:54:00:00:00:01"}, {"mac": "nic1"}], "mode": "802.3ad", "networks": ["ctlplane"], "vlans": ["internalapi"]}]}`,
 		`[{"network": "ctlplane", "subnet": "a", "address": "192.0.2.10", "defaultRoute": true}, {"network": "internalapi", "subnet": "a", "address": "2001:db8::10"}]`)
 	f.Add(`{"networks": [{"name": "ctlplane", "subnets": [{"name": "a", "cidr": "::/0"}]}]}`, `null`, `[{"network": "ctlplane", "subnet": "a", "address": "::ffff:1.2.3.4"}]`)
+	f.Add(`{"networks": [{"name": "ctlplane", "subnets": [{"name": "a", "cidr": "192.0.2.0/24", "gateway": "192.0.2.1", "vlan": 5}]}]}`,
+		`{"ethernets": [{"name": "eth1", "mac": "nic1", "ip": {"ipv6": "SLAAC"}}], "ovsBridges": [{"name": "br-ex", "ports": [{"name": "eth0", "mac": "nic0", "trunks": [5]}], "vlans": ["ctlplane"], "vlanNames": {"ctlplane": "cp"}}],
+		"dummies": [{"name": "lo", "ip": {"addresses": ["192.0.2.99/32"]}}], "vrfs": [{"name": "r", "table": 9, "ports": ["eth1"]}], "routes": [{"destination": "10.0.0.0/8", "nexthop": "192.0.2.7", "interface": "cp", "metric": 5}],
+		"rules": [{"from": "10.0.0.0/8", "priority": 5, "table": 9}], "ovsDPDK": {"socketMemory": [1024]}}`,
+		`[{"network": "ctlplane", "subnet": "a", "address": "192.0.2.10", "defaultRoute": true}]`)
 	f.Fuzz(func(t *testing.T, nets, config, addresses string) {
 		in := RenderInput{HostName: "n0", NICs: []hardware.NIC{{Name: "nic0", MAC: "52:54:00:00:00:01"}, {Name: "nic1", MAC: "52:54:00:00:00:02"}}}
 		var spec v1alpha1.NetConfigSpec

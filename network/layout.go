@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -16,12 +16,18 @@ import (
 // maxName is the length of a Linux interface name (IFNAMSIZ less the final zero, include/uapi/linux/if.h).
 const maxName = 15
 
+// deviceKind is nmstate's word for a kind of interface.
 type deviceKind string
 
 const (
-	kindEthernet deviceKind = "ethernet"
-	kindBond     deviceKind = "bond"
-	kindVLAN     deviceKind = "vlan"
+	kindEthernet     deviceKind = "ethernet"
+	kindBond         deviceKind = "bond"
+	kindOVSBridge    deviceKind = "ovs-bridge"
+	kindOVSInterface deviceKind = "ovs-interface"
+	kindVLAN         deviceKind = "vlan"
+	kindDummy        deviceKind = "dummy"
+	kindLoopback     deviceKind = "loopback"
+	kindVRF          deviceKind = "vrf"
 )
 
 // device is one interface of the node to be.
@@ -29,29 +35,45 @@ type device struct {
 	kind  deviceKind
 	name  string
 	mac   string // lower case; empty when not known
+	pci   string // of a card that is found by it
 	mtu   int32
+	asked int32 // the MTU that was asked for; 0 for the largest of what it carries
 	addrs []*attachment
+	own   []netip.Prefix // addresses beside those of networks
+	ip    v1alpha1.Addressing
+	vrf   *device // it belongs to
 
-	mode  string    // of a bond
-	ports []*device // of a bond
-	base  *device   // of a VLAN
-	tag   int32     // of a VLAN
+	mode    string                // of a bond
+	options *v1alpha1.BondOptions // of a bond
+	ports   []*device             // of a bond or VRF
+	base    *device               // of a VLAN
+	tag     int32                 // of a VLAN
+	sriov   *v1alpha1.SRIOV       // of a card
+	table   int64                 // of a VRF
+	bridge  *ovsBridge            // of an OVS bridge, or that an internal port belongs to
+	patch   string                // peer of a patch port
+	dpdk    *v1alpha1.DPDKPort
 }
 
 // layouter places attachments on devices.
 type layouter struct {
 	nics    []hardware.NIC
+	named   map[string]v1alpha1.NICReference // nicN of this node
+	active  bool                             // nicN counts as os-net-config does
 	bootMAC string
 	atts    []*attachment
 	devices []*device
 	usedBy  map[string]string // field that has a device name or MAC
 }
 
-// layOut returns the devices: ethernets, then bonds, then VLANs, each in the order of the layout.
+// layOut returns the devices by kind, each kind in the order of the layout.
 func layOut(in RenderInput, atts []*attachment) ([]*device, error) {
-	l := &layouter{nics: sortNICs(in.NICs), bootMAC: strings.ToLower(in.BootMAC), atts: atts, usedBy: map[string]string{}}
+	l := &layouter{
+		nics: sortNICs(in.NICs), named: in.NICNames, bootMAC: strings.ToLower(in.BootMAC), atts: atts, usedBy: map[string]string{},
+	}
 	place := l.byDefault
 	if in.Config != nil {
+		l.active = in.Config.NICNumbering == v1alpha1.NICsActive
 		place = func() error { return l.byConfig(in.Config) }
 	}
 	if err := place(); err != nil {
@@ -62,48 +84,73 @@ func layOut(in RenderInput, atts []*attachment) ([]*device, error) {
 			return nil, fmt.Errorf("networkConfig places network %s nowhere: add it to the networks or vlans of an ethernet or bond", a.subnet.Network.Name)
 		}
 	}
+	for _, d := range l.devices {
+		if err := d.addressed(); err != nil {
+			return nil, err
+		}
+	}
 	l.setMTUs()
 	slices.SortStableFunc(l.devices, func(a, b *device) int { return order(a) - order(b) })
 	return l.devices, nil
 }
 
 func order(d *device) int {
-	return slices.Index([]deviceKind{kindEthernet, kindBond, kindVLAN}, d.kind)
+	return slices.Index([]deviceKind{kindEthernet, kindBond, kindOVSBridge, kindOVSInterface, kindVLAN, kindDummy, kindLoopback, kindVRF}, d.kind)
 }
 
 func (l *layouter) byConfig(config *v1alpha1.NetworkConfig) error {
-	for _, e := range config.Ethernets {
-		field := fmt.Sprintf("networkConfig.ethernets[%s]", e.Name)
-		nic, err := l.ethernetNIC(e, field)
-		if err != nil {
-			return err
-		}
-		d, err := l.add(&device{kind: kindEthernet, name: e.Name, mac: nic.MAC}, field)
-		if err != nil {
-			return err
-		}
-		if err := l.carry(d, field, e.Networks, e.VLANs); err != nil {
+	for i := range config.Ethernets {
+		if err := l.ethernet(&config.Ethernets[i]); err != nil {
 			return err
 		}
 	}
-	for _, b := range config.Bonds {
-		if err := l.bond(b); err != nil {
+	for i := range config.Bonds {
+		if err := l.bond(&config.Bonds[i]); err != nil {
+			return err
+		}
+	}
+	for i := range config.OVSBridges {
+		if err := l.ovsBridge(&config.OVSBridges[i]); err != nil {
+			return err
+		}
+	}
+	for i := range config.Dummies {
+		if err := l.dummy(&config.Dummies[i]); err != nil {
+			return err
+		}
+	}
+	for i := range config.VRFs {
+		if err := l.vrf(&config.VRFs[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *layouter) bond(b v1alpha1.Bond) error {
+func (l *layouter) ethernet(e *v1alpha1.Ethernet) error {
+	field := fmt.Sprintf("networkConfig.ethernets[%s]", e.Name)
+	card, err := l.ethernetCard(e, field)
+	if err != nil {
+		return err
+	}
+	card.asked, card.sriov = e.MTU, e.SRIOV
+	d, err := l.add(card, field)
+	if err != nil {
+		return err
+	}
+	return l.carry(d, load{field: field, untagged: e.Networks, tagged: e.VLANs, names: e.VLANNames, ip: e.IP})
+}
+
+func (l *layouter) bond(b *v1alpha1.Bond) error {
 	field := fmt.Sprintf("networkConfig.bonds[%s]", b.Name)
-	bond := &device{kind: kindBond, name: b.Name, mode: cmp.Or(b.Mode, "active-backup")}
-	for i, port := range b.Ports {
+	bond := &device{kind: kindBond, name: b.Name, mode: cmp.Or(b.Mode, "active-backup"), options: b.Options, asked: b.MTU}
+	for i := range b.Ports {
 		portField := fmt.Sprintf("%s.ports[%d]", field, i)
-		nic, err := l.portNIC(port, portField)
+		card, err := l.portCard(b.Ports[i].Name, b.Ports[i].MAC, b.Ports[i].Card, portField)
 		if err != nil {
 			return err
 		}
-		d, err := l.add(&device{kind: kindEthernet, name: nic.Name, mac: nic.MAC}, portField)
+		d, err := l.add(card, portField)
 		if err != nil {
 			return err
 		}
@@ -115,7 +162,53 @@ func (l *layouter) bond(b v1alpha1.Bond) error {
 	if _, err := l.add(bond, field); err != nil {
 		return err
 	}
-	return l.carry(bond, field, b.Networks, b.VLANs)
+	return l.carry(bond, load{field: field, untagged: b.Networks, tagged: b.VLANs, names: b.VLANNames, ip: b.IP})
+}
+
+func (l *layouter) dummy(spec *v1alpha1.Dummy) error {
+	field := fmt.Sprintf("networkConfig.dummies[%s]", spec.Name)
+	d := &device{kind: kindDummy, name: spec.Name}
+	if spec.Name == "lo" {
+		d.kind, d.mtu, d.asked = kindLoopback, loopbackMTU, loopbackMTU
+		d.own = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("::1/128")}
+	}
+	if _, err := l.add(d, field); err != nil {
+		return err
+	}
+	ip := v1alpha1.Addressing{Prefix: v1alpha1.PrefixHost}
+	if spec.IP != nil {
+		ip = *spec.IP
+		ip.Prefix = cmp.Or(ip.Prefix, v1alpha1.PrefixHost)
+	}
+	return l.carry(d, load{field: field, untagged: spec.Networks, ip: &ip})
+}
+
+// loopbackMTU is what the kernel gives the loopback interface (drivers/net/loopback.c).
+const loopbackMTU = 65536
+
+func (l *layouter) vrf(spec *v1alpha1.VRF) error {
+	field := fmt.Sprintf("networkConfig.vrfs[%s]", spec.Name)
+	v := &device{kind: kindVRF, name: spec.Name, table: spec.Table}
+	for i, name := range spec.Ports {
+		port := l.called(name)
+		if port == nil {
+			return fmt.Errorf("%s.ports[%d] %s is no interface of the layout: add it there, or correct the name", field, i, name)
+		}
+		port.vrf = v
+		v.ports = append(v.ports, port)
+	}
+	_, err := l.add(v, field)
+	return err
+}
+
+// called finds the interface of that name that can carry addresses; nil when there is none.
+func (l *layouter) called(name string) *device {
+	for _, d := range l.devices {
+		if d.name == name && d.kind != kindOVSBridge {
+			return d
+		}
+	}
+	return nil
 }
 
 // byDefault puts ctlplane untagged on the card the host boots over, each network with a VLAN tagged on it, and each other
@@ -135,58 +228,26 @@ func (l *layouter) byDefault() error {
 	if err != nil {
 		return err
 	}
-	if err := l.carry(first, "the default layout", []string{l.atts[0].subnet.Network.Name}, nil); err != nil {
+	const field = "the default layout"
+	if err := l.carry(first, load{field: field, untagged: []string{l.atts[0].subnet.Network.Name}}); err != nil {
 		return err
 	}
 	for _, a := range l.atts[1:] {
-		on, networks, vlans := first, []string(nil), []string{a.subnet.Network.Name}
+		on, what := first, load{field: field, tagged: []string{a.subnet.Network.Name}}
 		if a.subnet.VLAN == 0 {
 			if on, err = l.nextNIC(a.subnet.Network.Name); err != nil {
 				return err
 			}
-			networks, vlans = vlans, nil
+			what.untagged, what.tagged = what.tagged, nil
 		}
-		if err := l.carry(on, "the default layout", networks, vlans); err != nil {
+		if err := l.carry(on, what); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// likeliestFirst puts cards with a link before those without, where links are known at all, and before the others of those the card
-// that reaches the control plane for certain: the one the host boots over, else the one it was inspected over.
-func (l *layouter) likeliestFirst() []hardware.NIC {
-	doubt := func(nic hardware.NIC) int {
-		switch {
-		case nic.SpeedGbps == 0 && slices.ContainsFunc(l.nics, func(o hardware.NIC) bool { return o.SpeedGbps > 0 }):
-			return 4
-		case nic.MAC != "" && nic.MAC == l.bootMAC:
-			return 0
-		case nic.Booted:
-			return 1
-		case nic.Addressed:
-			return 2
-		default:
-			return 3
-		}
-	}
-	sorted := slices.Clone(l.nics)
-	slices.SortStableFunc(sorted, func(a, b hardware.NIC) int { return doubt(a) - doubt(b) })
-	return sorted
-}
-
-// nextNIC adds the first interface that is not used yet.
-func (l *layouter) nextNIC(network string) (*device, error) {
-	for _, nic := range l.nics {
-		if l.usedBy[nic.Name] == "" {
-			return l.add(&device{kind: kindEthernet, name: nic.Name, mac: nic.MAC}, "the default layout")
-		}
-	}
-	return nil, fmt.Errorf("no interface is left for network %s, which has no vlan (the host has %s): give its subnet a vlan in the NetConfig, or set networkConfig",
-		network, names(l.nics, func(n hardware.NIC) string { return n.Name }))
-}
-
-// add registers a device under its name and, for hardware, its MAC.
+// add registers a device under its name and, for hardware, its MAC and PCI address.
 func (l *layouter) add(d *device, field string) (*device, error) {
 	if len(d.name) > maxName {
 		return nil, fmt.Errorf("%s: interface name %s is longer than %d characters: shorten the name it is made from", field, d.name, maxName)
@@ -194,6 +255,9 @@ func (l *layouter) add(d *device, field string) (*device, error) {
 	keys := []string{d.name}
 	if d.kind == kindEthernet && d.mac != "" {
 		keys = append(keys, d.mac)
+	}
+	if d.pci != "" {
+		keys = append(keys, d.pci)
 	}
 	for _, key := range keys {
 		if other := l.usedBy[key]; other != "" {
@@ -205,31 +269,68 @@ func (l *layouter) add(d *device, field string) (*device, error) {
 	return d, nil
 }
 
+// load is what goes on a device.
+type load struct {
+	field            string
+	untagged, tagged []string
+	names            map[string]v1alpha1.InterfaceName // of the tagged ones' interfaces
+	ip               *v1alpha1.Addressing
+}
+
 // carry puts networks on the device: untagged ones on itself, tagged ones on VLAN devices above it.
-func (l *layouter) carry(d *device, field string, untagged, tagged []string) error {
-	for _, name := range untagged {
-		if err := l.put(d, name, field+".networks"); err != nil {
+func (l *layouter) carry(d *device, c load) error {
+	if err := d.give(c.ip, c.field); err != nil {
+		return err
+	}
+	for _, name := range c.untagged {
+		if err := l.put(d, name, c.field+".networks"); err != nil {
 			return err
 		}
 	}
-	for _, name := range tagged {
-		a, err := l.attached(name, field+".vlans")
+	for name := range c.names {
+		if !slices.Contains(c.tagged, name) {
+			return fmt.Errorf("%s.vlanNames names %s, which is not among the vlans: add it there, or remove the name", c.field, name)
+		}
+	}
+	for _, name := range c.tagged {
+		a, err := l.attached(name, c.field+".vlans")
 		if err != nil {
 			return err
 		}
 		if a.subnet.VLAN == 0 {
-			return fmt.Errorf("%s.vlans lists %s, but %s has no vlan: set it in the NetConfig, or list it under networks", field, name, a.subnet)
+			return fmt.Errorf("%s.vlans lists %s, but %s has no vlan: set it in the NetConfig, or list it under networks", c.field, name, a.subnet)
 		}
-		tag := a.subnet.VLAN
-		vlan := &device{kind: kindVLAN, name: l.vlanName(d.name, tag), mac: d.mac, base: d, tag: tag}
-		if _, err := l.add(vlan, fmt.Sprintf("%s.vlans[%s]", field, name)); err != nil {
+		vlan, err := l.vlan(d, a.subnet.VLAN, string(c.names[name]), fmt.Sprintf("%s.vlans[%s]", c.field, name))
+		if err != nil {
 			return err
 		}
-		if err := l.put(vlan, name, field+".vlans"); err != nil {
+		if err := l.put(vlan, name, c.field+".vlans"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// vlan returns the device of that tag on base, which networks of one tag share: Linux allows one. name is the wanted one, if any.
+func (l *layouter) vlan(base *device, tag int32, name, field string) (*device, error) {
+	for _, d := range l.devices {
+		if d.tag != tag || (d.base != base && (d.bridge == nil || d.bridge != base.bridge)) {
+			continue
+		}
+		if name != "" && name != d.name {
+			return nil, fmt.Errorf("%s is called %s, but another network with tag %d on %s has called it %s: give both one name", field, name, tag, base.name, d.name)
+		}
+		return d, nil
+	}
+	name = cmp.Or(name, l.vlanName(base.name, tag))
+	if base.bridge != nil {
+		port, err := l.add(&device{kind: kindOVSInterface, name: name, bridge: base.bridge, tag: tag}, field)
+		if err == nil {
+			base.bridge.ports = append(base.bridge.ports, ovsPort{name: name, device: port, tag: tag})
+		}
+		return port, err
+	}
+	return l.add(&device{kind: kindVLAN, name: name, mac: base.mac, base: base, tag: tag}, field)
 }
 
 // longestTag is how much of a VLAN's name a dot and the longest tag take.
@@ -270,138 +371,32 @@ func (l *layouter) attached(network, field string) (*attachment, error) {
 	return nil, fmt.Errorf("%s lists %s, on which the node has no address: add it to networks, or remove it here", field, network)
 }
 
-// setMTUs gives each device the MTU of its networks; a base and a bond's ports must carry the largest above them.
+// setMTUs gives each device the MTU of its networks; what is below another must carry the largest above it.
 func (l *layouter) setMTUs() {
 	for _, d := range l.devices {
+		d.mtu = max(d.mtu, d.asked)
 		for _, a := range d.addrs {
-			d.mtu = max(d.mtu, a.subnet.Network.MTU)
+			if d.asked == 0 {
+				d.mtu = max(d.mtu, a.subnet.Network.MTU)
+			}
 		}
 	}
 	for _, d := range l.devices {
-		if d.base != nil {
+		if d.kind == kindOVSBridge {
+			d.bridge.setMTU()
+		}
+	}
+	for _, d := range l.devices {
+		if d.base != nil && d.base.asked == 0 {
 			d.base.mtu = max(d.base.mtu, d.mtu)
 		}
 	}
 	for _, d := range l.devices {
 		d.mtu = cmp.Or(d.mtu, DefaultMTU)
-		for _, port := range d.ports {
-			port.mtu = d.mtu
+		if d.kind == kindBond {
+			for _, port := range d.ports {
+				port.mtu = d.mtu
+			}
 		}
 	}
 }
-
-// ethernetNIC finds the inspected interface an ethernet means. Without a MAC it is picked by name, and need not be known.
-func (l *layouter) ethernetNIC(e v1alpha1.Ethernet, field string) (hardware.NIC, error) {
-	if e.MAC != "" {
-		return l.find(e.MAC, field+".mac")
-	}
-	for _, nic := range l.nics {
-		if nic.Name == e.Name {
-			return nic, nil
-		}
-	}
-	return hardware.NIC{Name: e.Name}, nil
-}
-
-// portNIC finds the interface of a bond's port. Where nothing was inspected, a port with a name is picked by it.
-func (l *layouter) portNIC(port v1alpha1.BondPort, field string) (hardware.NIC, error) {
-	if len(l.nics) == 0 && port.Name != "" && strings.HasPrefix(port.MAC, "nic") {
-		return hardware.NIC{Name: port.Name}, nil
-	}
-	nic, err := l.find(port.MAC, field+".mac")
-	if err != nil {
-		return nic, err
-	}
-	nic.Name = cmp.Or(port.Name, nic.Name)
-	if nic.Name == "" {
-		return nic, fmt.Errorf("%s.name is not set and the host's interfaces are not known: name the interface", field)
-	}
-	return nic, nil
-}
-
-// find picks an inspected interface by MAC or as nicN. A MAC is taken as written while nothing was inspected.
-func (l *layouter) find(ref, field string) (hardware.NIC, error) {
-	if index, ok := strings.CutPrefix(ref, "nic"); ok {
-		i, err := strconv.Atoi(index)
-		if err == nil && i >= 0 && i < len(l.nics) {
-			return l.nics[i], nil
-		}
-		if len(l.nics) == 0 {
-			return hardware.NIC{}, fmt.Errorf("%s %s: nothing is known of the node's interfaces: pick the interface by name or MAC address", field, ref)
-		}
-		return hardware.NIC{}, fmt.Errorf("%s %s: the host has %d interfaces, nic0 (%s) to nic%d (%s): use one of them",
-			field, ref, len(l.nics), l.nics[0].Name, len(l.nics)-1, l.nics[len(l.nics)-1].Name)
-	}
-	mac := strings.ToLower(ref)
-	for _, nic := range l.nics {
-		if nic.MAC == mac {
-			return nic, nil
-		}
-	}
-	if len(l.nics) == 0 {
-		return hardware.NIC{MAC: mac}, nil
-	}
-	return hardware.NIC{}, fmt.Errorf("%s %s: the host has no such interface (it has %s): correct it, or use nicN", field, ref,
-		names(l.nics, func(n hardware.NIC) string { return n.Name + " " + n.MAC }))
-}
-
-// sortNICs orders interfaces by name, numbers in names by value (eth2 before eth10), each once: Metal3 lists an
-// interface with an IPv4 and an IPv6 address twice.
-func sortNICs(nics []hardware.NIC) []hardware.NIC {
-	sorted := make([]hardware.NIC, len(nics))
-	for i, nic := range nics {
-		nic.MAC = strings.ToLower(nic.MAC)
-		sorted[i] = nic
-	}
-	slices.SortFunc(sorted, func(a, b hardware.NIC) int {
-		return cmp.Or(compareNatural(a.Name, b.Name), strings.Compare(a.MAC, b.MAC))
-	})
-	once := sorted[:0]
-	for _, nic := range sorted {
-		if last := len(once) - 1; last >= 0 && once[last].Name == nic.Name && once[last].MAC == nic.MAC {
-			once[last] = merged(once[last], nic)
-			continue
-		}
-		once = append(once, nic)
-	}
-	return once
-}
-
-// merged is one card of two entries: what is known of either is known of it.
-func merged(a, b hardware.NIC) hardware.NIC {
-	a.SpeedGbps = max(a.SpeedGbps, b.SpeedGbps)
-	a.Booted, a.Addressed = a.Booted || b.Booted, a.Addressed || b.Addressed
-	return a
-}
-
-func compareNatural(a, b string) int {
-	for a != "" && b != "" {
-		x, restA := chunk(a)
-		y, restB := chunk(b)
-		if c := compareChunks(x, y); c != 0 {
-			return c
-		}
-		a, b = restA, restB
-	}
-	return strings.Compare(a, b)
-}
-
-// chunk cuts the leading run of digits or of other characters off s, which is not empty.
-func chunk(s string) (head, rest string) {
-	digit := isDigit(s[0])
-	i := 1
-	for i < len(s) && isDigit(s[i]) == digit {
-		i++
-	}
-	return s[:i], s[i:]
-}
-
-func compareChunks(a, b string) int {
-	if isDigit(a[0]) && isDigit(b[0]) {
-		x, y := strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-		return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y), strings.Compare(a, b))
-	}
-	return strings.Compare(a, b)
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }

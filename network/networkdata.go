@@ -2,11 +2,8 @@ package network
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/netip"
-	"slices"
-	"strings"
 )
 
 // The types below are network_data.json. Names: nova doc/api_schemas/network_data.json (OpenStack 2024.1).
@@ -54,55 +51,31 @@ type metaService struct {
 	Address string `json:"address"`
 }
 
-// networkData renders network_data.json; nil when a MAC is missing.
-func networkData(devices []*device, atts []*attachment) ([]byte, error) {
+// networkData renders network_data.json; nil when a MAC is missing. whole reports whether it says all that the layout does.
+func networkData(devices []*device, atts []*attachment) (data []byte, whole bool, err error) {
 	out := metadata{Links: []metaLink{}, Networks: []metaNetwork{}, Services: []metaService{}}
-	ids := linkIDs(devices)
-	for _, d := range devices {
+	links, places, whole := firstBoot(devices, atts)
+	ids := linkIDs(links)
+	for _, d := range links {
 		if d.mac == "" {
-			return nil, nil
+			return nil, false, nil
 		}
-		if atFirstBoot(d, ids) {
-			out.Links = append(out.Links, linkOf(d, ids))
-		}
+		out.Links = append(out.Links, linkOf(d, ids))
 	}
 	for _, a := range atts {
-		if atFirstBoot(a.device, ids) {
-			out.Networks = append(out.Networks, networkOf(a, ids))
+		if on := places[a]; on != nil {
+			out.Networks = append(out.Networks, networkOf(a, ids[on]))
 		}
+	}
+	if !whole && len(out.Networks) == 0 && len(atts) > 0 {
+		return nil, false, nil
 	}
 	servers, _ := resolver(atts)
 	for _, s := range servers {
 		out.Services = append(out.Services, metaService{Type: "dns", Address: s})
 	}
-	return json.MarshalIndent(out, "", "  ")
-}
-
-// linkIDs are the links' names in the format. cloud-init makes a VLAN's name of its base's and the tag, so that the base of a
-// control plane whose VLAN has a shortened name is called by the short one: else the name would be too long for Linux, or
-// the VLAN that configure-network wants would be a second one of that tag, which Linux refuses.
-func linkIDs(devices []*device) map[*device]string {
-	ids := make(map[*device]string, len(devices))
-	for _, d := range devices {
-		ids[d] = d.name
-	}
-	for _, d := range devices {
-		if d.kind == kindVLAN && carriesCtlplane(d) {
-			if short, ok := strings.CutSuffix(d.name, fmt.Sprintf(".%d", d.tag)); ok {
-				ids[d.base] = short
-			}
-		}
-	}
-	return ids
-}
-
-// atFirstBoot leaves out a VLAN that cloud-init would call otherwise: configure-network makes it, under its name.
-func atFirstBoot(d *device, ids map[*device]string) bool {
-	return d.kind != kindVLAN || d.name == fmt.Sprintf("%s.%d", ids[d.base], d.tag) || carriesCtlplane(d)
-}
-
-func carriesCtlplane(d *device) bool {
-	return slices.ContainsFunc(d.addrs, func(a *attachment) bool { return a.subnet.Network.IsCtlplane() })
+	data, err = json.MarshalIndent(out, "", "  ")
+	return data, whole, err
 }
 
 func linkOf(d *device, ids map[*device]string) metaLink {
@@ -119,13 +92,14 @@ func linkOf(d *device, ids map[*device]string) metaLink {
 	case kindVLAN:
 		l.Type, l.VLANMAC = "vlan", d.mac
 		l.VLANLink, l.VLANID = ids[d.base], d.tag
+	case kindOVSBridge, kindOVSInterface, kindDummy, kindLoopback, kindVRF: // firstBoot leaves them out
 	}
 	return l
 }
 
-func networkOf(a *attachment, ids map[*device]string) metaNetwork {
+func networkOf(a *attachment, link string) metaNetwork {
 	n := metaNetwork{
-		ID: a.subnet.Network.Name, NetworkID: a.subnet.Network.Name, Link: ids[a.device], Type: "ipv4",
+		ID: a.subnet.Network.Name, NetworkID: a.subnet.Network.Name, Link: link, Type: "ipv4",
 		Address: a.address.String(), Netmask: netmask(a.subnet.Prefix), Routes: []metaRoute{},
 	}
 	if a.address.Is6() {

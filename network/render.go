@@ -27,6 +27,8 @@ type RenderInput struct {
 	NICs []hardware.NIC
 	// BootMAC of the card the host boots over, in lower case; empty when not known.
 	BootMAC string
+	// NICNames are the node's cards as the layout calls them, nicN to MAC or inspected name, before any that are counted.
+	NICNames map[string]v1alpha1.NICReference
 }
 
 // Rendered is a node's network.
@@ -37,6 +39,8 @@ type Rendered struct {
 	// of it (cloudinit/sources/helpers/openstack.py, convert_net_json). Nil when an interface's MAC is not known: the
 	// format finds interfaces by it.
 	NetworkData []byte
+	// AtFirstBoot reports whether NetworkData is the whole network, so that a server which was booted with it has it.
+	AtFirstBoot bool
 	// Hash identifies NMState: the first 16 hex characters of the SHA-256 of its JSON.
 	Hash string
 }
@@ -56,24 +60,39 @@ func render(in RenderInput) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	if err := askable(atts); err != nil {
-		return Rendered{}, err
+	if in.Config != nil && in.Config.NMState != nil {
+		doc, err := verbatim(in, atts)
+		if err != nil {
+			return Rendered{}, err
+		}
+		return finished(doc, Rendered{})
 	}
 	devices, err := layOut(in, atts)
 	if err != nil {
 		return Rendered{}, err
 	}
-	doc := nmstate(devices, atts)
+	if err := askable(devices, atts); err != nil {
+		return Rendered{}, err
+	}
+	var out Rendered
+	if out.NetworkData, out.AtFirstBoot, err = networkData(devices, atts); err != nil {
+		return Rendered{}, fmt.Errorf("network_data: %w", err)
+	}
+	return finished(nmstate(in.Config, devices, atts), out)
+}
+
+// finished checks the document and gives it its hash.
+func finished(doc map[string]any, out Rendered) (Rendered, error) {
+	if err := checkDocument(doc); err != nil {
+		return Rendered{}, fmt.Errorf("networkConfig: %w", err)
+	}
 	data, err := json.Marshal(doc)
 	if err != nil {
 		return Rendered{}, fmt.Errorf("network document: %w", err)
 	}
 	sum := sha256.Sum256(data)
-	networkData, err := networkData(devices, atts)
-	if err != nil {
-		return Rendered{}, fmt.Errorf("network_data: %w", err)
-	}
-	return Rendered{NMState: doc, NetworkData: networkData, Hash: hex.EncodeToString(sum[:])[:16]}, nil
+	out.NMState, out.Hash = doc, hex.EncodeToString(sum[:])[:16]
+	return out, nil
 }
 
 // attachment is one address with what its subnet says.
@@ -133,14 +152,13 @@ func attach(site Site, a v1alpha1.Address) (*attachment, error) {
 
 // askable refuses a nameserver of a family in which the node has no address: it could never be asked, and nmstate and
 // NetworkManager both refuse it on the node, when it is too late.
-func askable(atts []*attachment) error {
-	has := map[bool]bool{}
-	for _, a := range atts {
-		has[a.address.Is4()] = true
+func askable(devices []*device, atts []*attachment) error {
+	has := func(four bool) bool {
+		return slices.ContainsFunc(devices, func(d *device) bool { return d.kind != kindLoopback && (d.learns(four) || len(d.static(four)) > 0) })
 	}
 	for _, a := range atts {
 		for _, ns := range a.subnet.Nameservers {
-			if !has[ns.Is4()] {
+			if !has(ns.Is4()) {
 				return fmt.Errorf("nameserver %s of %s is %s, but none of the node's addresses is: take it out of the NetConfig, or give the node a network of that family",
 					ns, a.subnet, familyOf(ns))
 			}

@@ -164,14 +164,6 @@ func TestRenderRefuses(t *testing.T) {
 			"no interface is left for network storage, which has no vlan (the host has eno10): give its subnet a vlan in the NetConfig, or set networkConfig",
 		},
 		{
-			"same tag twice by default", func(in *RenderInput) {
-				other := site()
-				other.Networks[2].Subnets[0].VLAN = new(int32(20))
-				in.Site = read(other)
-			},
-			"the default layout.vlans[internalapi] and the default layout.vlans[tenant] both use interface eno1.20: remove one",
-		},
-		{
 			"nicN beyond", ethernets(v1alpha1.Ethernet{Name: "eth0", MAC: "nic4"}),
 			"networkConfig.ethernets[eth0].mac nic4: the host has 4 interfaces, nic0 (eno1) to nic3 (ens3f0np0): use one of them",
 		},

@@ -119,6 +119,7 @@ func (s *Set) network(node *v1alpha1.DataPlaneNode, host *claim.Host) (network.R
 func RenderNetwork(set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, site network.Site, host *claim.Host) (network.Rendered, error) {
 	in := network.RenderInput{
 		HostName: node.Spec.HostName, Config: Section(set, node.Name).NetworkConfig, Site: site, Addresses: node.Spec.Networks,
+		NICNames: set.Spec.Nodes[node.Name].NICs,
 	}
 	if host != nil && host.Hardware != nil {
 		in.NICs, in.BootMAC = host.Hardware.NICs, host.BootMAC

@@ -250,6 +250,11 @@ type NodeSection struct {
 	// networkConfig replaces nodeTemplate.networkConfig.
 	// +optional
 	NetworkConfig *NetworkConfig `json:"networkConfig,omitempty"`
+	// nics are the node's cards as the layout calls them: nic0 to nic99, each a MAC address or the name the card was inspected
+	// under. What is named here goes before what is counted, so that nodes which are cabled otherwise share a layout.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	NICs map[string]NICReference `json:"nics,omitempty"`
 	// ansible adds to and overrides nodeTemplate.ansible, variable by variable.
 	// +optional
 	Ansible AnsibleOptions `json:"ansible,omitempty,omitzero"`
@@ -263,6 +268,12 @@ type NodeSection struct {
 	// +kubebuilder:validation:items:Pattern=`^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}( [ -~]*)?$`
 	SSHHostKeys []string `json:"sshHostKeys,omitempty"`
 }
+
+// NICReference is a card's MAC address or name.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=17
+// +kubebuilder:validation:Pattern=`^(([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}|[a-z][a-z0-9_.-]{0,14})$`
+type NICReference string
 
 // AnsibleOptions are how Ansible logs in and the variables it gets.
 type AnsibleOptions struct {
@@ -312,97 +323,6 @@ type NodeNetwork struct {
 	// defaultRoute makes this subnet's gateway the node's default route.
 	// +optional
 	DefaultRoute bool `json:"defaultRoute,omitempty"`
-}
-
-// NetworkConfig lays networks out on interfaces. It is rendered to nmstate.
-type NetworkConfig struct {
-	// ethernets are plain interfaces.
-	// +optional
-	// +listType=map
-	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=16
-	Ethernets []Ethernet `json:"ethernets,omitempty"`
-	// bonds are aggregated interfaces.
-	// +optional
-	// +listType=map
-	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=8
-	Bonds []Bond `json:"bonds,omitempty"`
-}
-
-// Ethernet is one plain interface.
-type Ethernet struct {
-	// name of the interface on the node.
-	// +required
-	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
-	// +kubebuilder:validation:MaxLength=15
-	Name string `json:"name,omitempty"`
-	// mac is the interface's MAC address, or nicN for the N-th interface of the inspected host, ordered by name.
-	// +optional
-	// +kubebuilder:validation:Pattern=`^(nic[0-9]{1,2}|([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})$`
-	// +kubebuilder:validation:MaxLength=17
-	MAC string `json:"mac,omitempty"`
-	// networks carried untagged.
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=4
-	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
-	Networks []string `json:"networks,omitempty"`
-	// vlans are networks carried tagged with their NetConfig VLAN.
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
-	VLANs []string `json:"vlans,omitempty"`
-}
-
-// Bond is an aggregate of interfaces.
-type Bond struct {
-	// name of the bond on the node.
-	// +required
-	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
-	// +kubebuilder:validation:MaxLength=15
-	Name string `json:"name,omitempty"`
-	// ports are the interfaces in the bond.
-	// +required
-	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=8
-	Ports []BondPort `json:"ports,omitempty"`
-	// mode as the kernel names it; default active-backup.
-	// +optional
-	// +kubebuilder:validation:Enum=balance-rr;active-backup;balance-xor;broadcast;"802.3ad";balance-tlb;balance-alb
-	Mode string `json:"mode,omitempty"`
-	// networks carried untagged.
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=4
-	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
-	Networks []string `json:"networks,omitempty"`
-	// vlans are networks carried tagged with their NetConfig VLAN.
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z][a-zA-Z0-9_-]*$`
-	VLANs []string `json:"vlans,omitempty"`
-}
-
-// BondPort is one interface of a bond.
-type BondPort struct {
-	// name of the interface on the node; default the inspected one, else nicN as written.
-	// +optional
-	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_.-]{0,14}$`
-	// +kubebuilder:validation:MaxLength=15
-	Name string `json:"name,omitempty"`
-	// mac is the interface's MAC address, or nicN for the N-th interface of the inspected host, ordered by name.
-	// +required
-	// +kubebuilder:validation:Pattern=`^(nic[0-9]{1,2}|([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})$`
-	// +kubebuilder:validation:MaxLength=17
-	MAC string `json:"mac,omitempty"`
 }
 
 // NodeSetStatus is what the NodeSet controller last saw. Losing it is harmless.

@@ -56,9 +56,9 @@ func (p *machine) userData(hostKey *corev1.Secret) ([]byte, error) {
 			"ed25519_private": string(hostKey.Data[keyPrivate]), "ed25519_public": strings.TrimSpace(string(hostKey.Data[keyPublic])),
 		},
 	}
-	if section.NetworkConfig == nil || len(section.NetworkConfig.Bonds) == 0 {
+	if p.rendered.AtFirstBoot && (section.NetworkConfig == nil || len(section.NetworkConfig.Bonds) == 0) {
 		// What the config drive describes is the rendered network, and the node says so as configure-network would.
-		// Not with bonds: cloud-init 22.4 names them itself, so only the service makes the network what it should be.
+		// Not where it is a part of it, and not with bonds: cloud-init 22.4 names them itself, so only the service makes the network what it should be.
 		config.WriteFiles = []cloudFile{{Path: networkHashFile, Content: p.rendered.Hash, Permissions: "0644"}}
 	}
 	text, err := yaml.Marshal(config)

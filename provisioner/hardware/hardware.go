@@ -25,6 +25,8 @@ type Details struct {
 type NIC struct {
 	// Name as the inspection system saw it.
 	Name string
+	// Model as reported, usually vendor and device; empty when not known.
+	Model string
 	// MAC in lower case with colons.
 	MAC string
 	// SpeedGbps in Gbit/s; 0 means unknown, or no link.
@@ -41,7 +43,7 @@ func FromMetal3(d *metal3v1alpha1.HardwareDetails) *Details {
 	hw := &Details{Arch: d.CPU.Arch, CPUs: d.CPU.Count, MemoryMiB: d.RAMMebibytes}
 	for _, n := range d.NIC {
 		hw.NICs = append(hw.NICs, NIC{
-			Name: n.Name, MAC: strings.ToLower(n.MAC), SpeedGbps: n.SpeedGbps, Booted: n.PXE, Addressed: n.IP != "",
+			Name: n.Name, Model: n.Model, MAC: strings.ToLower(n.MAC), SpeedGbps: n.SpeedGbps, Booted: n.PXE, Addressed: n.IP != "",
 		})
 	}
 	for _, disk := range d.Storage {

@@ -3,6 +3,7 @@ package apivalidation
 import (
 	"maps"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -147,6 +148,9 @@ func TestAccepted(t *testing.T) {
 		"contents instead of playbook": {"DataPlaneService", "spec: {playbook: null, playbookContents: '- hosts: all'}"},
 		"data sources":                 {"DataPlaneService", "spec: {dataSources: [{secretRef: {name: a}}, {configMapRef: {name: b, optional: true}}]}"},
 	}
+	for name, fragment := range guideBlocks(t) {
+		cases["guide: "+name] = fragment
+	}
 	for name := range minimal {
 		cases["minimal "+name] = [2]string{name, ""}
 	}
@@ -157,6 +161,27 @@ func TestAccepted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// guideBlocks are the layouts that the user guide shows, and their site.
+func guideBlocks(t *testing.T) map[string][2]string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/guide.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][2]string{}
+	for _, m := range regexp.MustCompile("(?s)<!-- (site|layout: [a-z0-9-]+) -->\n```yaml\n(.*?)```\n").FindAllStringSubmatch(string(text), -1) {
+		fragment := "  " + strings.ReplaceAll(strings.TrimSpace(m[2]), "\n", "\n  ")
+		out[m[1]] = [2]string{"NodeSet", "spec:\n nodeTemplate:\n" + fragment}
+		if m[1] == "site" {
+			out[m[1]] = [2]string{"NetConfig", "spec:\n" + fragment}
+		}
+	}
+	if len(out) < 12 {
+		t.Fatalf("the guide shows %d layouts", len(out))
+	}
+	return out
 }
 
 // refusal is a change of a minimal object that must be refused with all these words.
@@ -227,6 +252,24 @@ func TestNodeSetRefused(t *testing.T) {
 		{"bond port name that is none", "NodeSet", `spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{name: "a/b", mac: nic0}]}]}}}`, []string{"ports[0].name", "should match"}},
 		{"MAC that is none", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: eth0, mac: first}]}}}", []string{"ethernets[0].mac", "should match"}},
 		{"bond port MAC that is none", "NodeSet", `spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{mac: "00:11"}]}]}}}`, []string{"ports[0].mac", "should match"}},
+		{"a document beside a layout", "NodeSet", "spec: {nodeTemplate: {networkConfig: {nmstate: {interfaces: []}, ethernets: [{name: eth0}]}}}", []string{"networkConfig.nmstate is the whole layout: remove the other fields"}},
+		{"card by two marks", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: eth0, mac: nic0, card: {model: x}}]}}}", []string{"an ethernet is picked by mac or by card: remove one"}},
+		{"card by nothing", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: eth0, card: {index: 1}}]}}}", []string{"a card is picked by pciAddress, or by model and minGbps"}},
+		{"PCI address that is none", "NodeSet", `spec: {nodeTemplate: {networkConfig: {ethernets: [{name: eth0, card: {pciAddress: "18:00.0"}}]}}}`, []string{"card.pciAddress", "should match"}},
+		{"port of nothing", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{name: eth0}]}]}}}", []string{"a port is picked by mac or by card: give one of the two"}},
+		{"bond option of no such value", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{mac: nic0}], options: {lacpRate: quick}}]}}}", []string{"options.lacpRate", `"slow", "fast"`}},
+		{"unknown bond option", "NodeSet", "spec: {nodeTemplate: {networkConfig: {bonds: [{name: b, ports: [{mac: nic0}], options: {speed: 1}}]}}}", []string{"unknown field", "options.speed"}},
+		{"OVS port of two kinds", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ovsBridges: [{name: br0, ports: [{name: p, mac: nic0, patch: {peer: q}}]}]}}}", []string{"a port is one of mac, card, bond, patch and dpdk"}},
+		{"OVS port with tag and trunks", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ovsBridges: [{name: br0, ports: [{name: p, tag: 5, trunks: [6]}]}]}}}", []string{"a port has a tag or trunks: remove one"}},
+		{"OVS bond of one port", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ovsBridges: [{name: br0, ports: [{name: p, bond: {ports: [{name: a, mac: nic0}]}}]}]}}}", []string{"bond.ports", "at least 2"}},
+		{"OVS bond port of two kinds", "NodeSet", `spec: {nodeTemplate: {networkConfig: {ovsBridges: [{name: br0, ports: [{name: p, bond: {ports: [{name: a}, {name: b, mac: nic1}]}}]}]}}}`, []string{"a port of a bond is one of mac, card and dpdk"}},
+		{"address without a prefix", "NodeSet", "spec: {nodeTemplate: {networkConfig: {dummies: [{name: lo, ip: {addresses: [10.0.0.1]}}]}}}", []string{"ip.addresses are written with their prefix length"}},
+		{"VRF in the main table", "NodeSet", "spec: {nodeTemplate: {networkConfig: {vrfs: [{name: r, table: 254, ports: [eth0]}]}}}", []string{"tables 253 to 255 are the system's"}},
+		{"route that leads nowhere and somewhere", "NodeSet", "spec: {nodeTemplate: {networkConfig: {routes: [{destination: 10.0.0.0/8, type: Blackhole, interface: eth0}]}}}", []string{"a route leads over an interface, or has a type that leads nowhere"}},
+		{"blackhole with a nexthop", "NodeSet", "spec: {nodeTemplate: {networkConfig: {routes: [{destination: 10.0.0.0/8, type: Blackhole, nexthop: 10.0.0.1}]}}}", []string{"a route that leads nowhere has neither nexthop nor weight"}},
+		{"rule about everything", "NodeSet", "spec: {nodeTemplate: {networkConfig: {rules: [{priority: 5, table: 9}]}}}", []string{"a rule needs from, to, fwMark or iif"}},
+		{"VLAN name that is none", "NodeSet", "spec: {nodeTemplate: {networkConfig: {ethernets: [{name: eth0, vlans: [a], vlanNames: {a: \"x y\"}}]}}}", []string{"vlanNames", "should match"}},
+		{"card of a node that is none", "NodeSet", `spec: {nodes: {gpu-0: {nics: {nic0: "52-54-00-00-00-01"}}}}`, []string{"nics.nic0", "should match"}},
 		{"misspelt field", "NodeSet", "spec: {replica: 1}", []string{`unknown field "spec.replica"`}},
 	})
 }

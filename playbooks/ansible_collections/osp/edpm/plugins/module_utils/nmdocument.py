@@ -86,6 +86,8 @@ def _rename(interface, names):
     for key in ("link-aggregation", "vrf"):
         if (interface.get(key) or {}).get("port"):
             interface[key]["port"] = [names.get(port, port) for port in interface[key]["port"]]
+    # nmstate is told to leave OVN's patch ports alone, and does not show that it was.
+    (interface.get("bridge") or {}).pop("allow-extra-patch-ports", None)
     for port in (interface.get("bridge") or {}).get("port") or []:
         port["name"] = names.get(port["name"], port["name"])
         for one in (port.get("link-aggregation") or {}).get("port") or []:

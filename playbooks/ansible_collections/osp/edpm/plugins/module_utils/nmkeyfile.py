@@ -24,6 +24,7 @@ IP_KEYS = {"enabled", "dhcp", "autoconf", "address", "auto-dns", "auto-routes", 
 ROUTE_KEYS = {"destination", "next-hop-address", "next-hop-interface", "metric", "table-id", "state"}
 
 
+BOND_NUMBERS = {("all_slaves_active", "dropped"): 0, ("all_slaves_active", "delivered"): 1}  # Words of nmstate that NetworkManager has as numbers.
 DNS_FIRST, DNS_SECOND = 40, 50  # The priorities that nmstate gives: the lower one is asked first.
 
 
@@ -257,7 +258,7 @@ def _bond(interface):
     if not section.get("mode"):
         raise Refused(f"{where}.mode is missing: set it, for example 802.3ad or active-backup")
     options = sorted((section.get("options") or {}).items())
-    return [("mode", section["mode"])] + [(key, _plain(value)) for key, value in options]
+    return [("mode", section["mode"])] + [(key, _plain(BOND_NUMBERS.get((key, value) if isinstance(value, str) else None, value))) for key, value in options]
 
 
 def _vlan(interface, found):
@@ -295,7 +296,8 @@ def _ip(profile, interface, version, routes, dns):
     automatic = bool(section.get("dhcp") or section.get("autoconf"))
     if version == 4 and not automatic and not addresses:
         raise Refused(f"{where} is enabled without addresses and without dhcp: give one or disable it")
-    pairs = [("method", "auto" if automatic else "manual" if addresses else "link-local")]
+    learns = "dhcp" if version == 6 and not section.get("autoconf") else "auto"
+    pairs = [("method", learns if automatic else "manual" if addresses else "link-local")]
     pairs += [(f"address{number}", text) for number, text in enumerate(addresses, 1)]
     profile.addresses += addresses
     for number, route in enumerate(routes, 1):
@@ -333,4 +335,6 @@ def _route(number, route):
 
 
 def _plain(value):
+    if isinstance(value, list):
+        return ",".join(str(one) for one in value)
     return str(int(value)) if isinstance(value, bool) else str(value)

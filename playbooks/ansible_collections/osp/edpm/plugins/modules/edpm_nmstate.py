@@ -164,7 +164,7 @@ def require_way_back(wanted, live, connection):
     if holder not in touched:
         return
     kept = {text.partition("/")[0] for profile in wanted for text in profile.addresses}
-    dynamic = any(("method", "auto") in pairs for profile in wanted if live.device(profile) == holder
+    dynamic = any({("method", "auto"), ("method", "dhcp")} & set(pairs) for profile in wanted if live.device(profile) == holder
                   for _title, pairs in profile.sections)
     if address.partition("%")[0] not in kept and not dynamic:
         raise NetworkError(f"edpm_network_config_nmstate takes {address} off {holder}, the address this run is connected to: "

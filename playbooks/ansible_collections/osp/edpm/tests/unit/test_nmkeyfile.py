@@ -135,6 +135,22 @@ class Names(unittest.TestCase):
                     "dns-resolver": {"config": {"server": [], "search": ["example.com"]}}}
         self.assertIn("dns-search=example.com;", profiles(document)[0].text().partition("[ipv6]")[2])
 
+    def test_learnt(self):
+        """DHCPv6 alone, and with what routers announce."""
+        def method(**fields):
+            return profiles({"interfaces": [{"name": "eth0", "ipv6": {"enabled": True, **fields}}]})[0].text().partition("[ipv6]")[2]
+
+        self.assertIn("method=dhcp\n", method(dhcp=True, autoconf=False))
+        self.assertIn("method=auto\n", method(dhcp=True, autoconf=True))
+
+    def test_bond_options(self):
+        """Words that are numbers to NetworkManager, lists and switches."""
+        bond = {"name": "bond0", "type": "bond", "link-aggregation": {"mode": "active-backup", "port": [], "options": {
+            "all_slaves_active": "delivered", "ns_ip6_target": ["fd00::1", "fd00::2"], "use_carrier": True, "arp_interval": 100}}}
+        text = profiles({"interfaces": [bond]})[0].text()
+        for line in ("all_slaves_active=1", "ns_ip6_target=fd00::1,fd00::2", "use_carrier=1", "arp_interval=100"):
+            self.assertIn(line + "\n", text)
+
     def test_set_mac(self):
         """A MAC finds the card, unless the document says that the name does."""
         found = {"name": "eth0", "mac-address": "52:54:00:00:00:01"}

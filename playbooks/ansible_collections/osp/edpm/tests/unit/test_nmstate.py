@@ -159,6 +159,13 @@ class ThroughNmstatectl(unittest.TestCase):
         learnt["address"] += [{"ip": "169.254.3.4", "prefix-length": 16}, {"ip": "192.0.2.77", "prefix-length": 24, "valid-life-time": "3600sec"}]
         self.assertTrue(as_wanted(resolved(self.wanted(), self.shown()), self.shown(card={"ipv4": learnt})))
 
+    def test_bridge_with_patch_ports(self):
+        """OVN's patch ports are nothing left over, and the word that keeps them is not shown."""
+        bridge = {"name": "br-ex", "type": "ovs-bridge", "state": "up", "bridge": {"allow-extra-patch-ports": True, "port": [{"name": "br-ex"}, {"name": "eno1"}]}}
+        own = {"name": "br-ex", "type": "ovs-interface", "state": "up"}
+        seen = {**bridge, "bridge": {"port": [{"name": "br-ex"}, {"name": "enp1s0"}, {"name": "patch-provnet-1"}]}}
+        self.assertIsNone(self.applied(self.wanted(bridge, own), self.shown(seen, own)))
+
     def test_bond_without_a_port(self):
         """A bond with a port more than wanted is not as wanted."""
         bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"mode": "active-backup", "port": ["eth0"]}}
