@@ -40,6 +40,8 @@ type Tenant struct {
 	UID  types.UID
 	// Has are the addresses in its spec as it was read, Wants those that were planned.
 	Has, Wants []v1alpha1.Address
+	// InForce means that a server may run with what it has: it keeps an address until it was seen without it.
+	InForce bool
 }
 
 // Identity tells a node from all others of its namespace, past ones included.

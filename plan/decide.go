@@ -113,9 +113,9 @@ func Few(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
-// inForce reports whether a server may run with the node's addresses. Only of a node that was looked at, and has neither run
+// InForce reports whether a server may run with the node's addresses. Only of a node that was looked at, and has neither run
 // nor been handed over its host, that is known not to be so: a status may be lost, and a file has none.
-func (w *World) inForce(node *v1alpha1.DataPlaneNode) bool {
+func (w *World) InForce(node *v1alpha1.DataPlaneNode) bool {
 	host := w.Host(node.Spec.Host)
 	return len(node.Status.Conditions) == 0 || HasRun(node) || (host != nil && host.HandedOverBy(OwnerOf(node)))
 }

@@ -180,7 +180,7 @@ func (s *space) holders(w *World, nodes []int) []network.Holder {
 	for _, i := range nodes {
 		node := &w.Nodes[i]
 		holder := network.Holder{
-			Node: OwnerOf(node).String(), Held: node.Spec.Networks, Planned: !w.inForce(node), Granted: granted[network.Identity{Node: node.Name, UID: node.UID}],
+			Node: OwnerOf(node).String(), Held: node.Spec.Networks, Planned: !w.InForce(node), Granted: granted[network.Identity{Node: node.Name, UID: node.UID}],
 		}
 		owner := w.SetOf(node)
 		if leaving := !node.DeletionTimestamp.IsZero() || owner == nil; leaving {

@@ -6,6 +6,8 @@
 //   - It leaves in three writes: the block says Leaving, then the node is written without it, then the entry goes. Whoever
 //     read the node before the second write loses against it; who read it later saw Leaving, since the block is read after
 //     the node.
+//   - A server that runs has its address until configure-network took it away, whatever its node says: the entry goes only after the
+//     node was seen with a network that has not got it. Meanwhile the node gets it back when its network is wanted again.
 //   - What a node held is free at once when the API server itself says that there is no node of that UID.
 package addresses
 
@@ -16,6 +18,8 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -122,8 +126,8 @@ func (k *Keeper) confirm(ctx context.Context, has, grants []v1alpha1.Address) er
 }
 
 // TakeBack frees the addresses that leave the tenants. written are the nodes that were written without them since Give; the others
-// are written now.
-func (k *Keeper) TakeBack(ctx context.Context, tenants []network.Tenant, written map[string]bool) error {
+// are written now. kept reports that some stay with servers that were not seen without them yet.
+func (k *Keeper) TakeBack(ctx context.Context, tenants []network.Tenant, written map[string]bool) (kept bool, err error) {
 	all := k.Leaving()
 	for i := range tenants {
 		who := network.Identity{Node: tenants[i].Node, UID: tenants[i].UID}
@@ -131,10 +135,20 @@ func (k *Keeper) TakeBack(ctx context.Context, tenants []network.Tenant, written
 		if len(leaving) == 0 {
 			continue
 		}
+		if tenants[i].InForce {
+			seen, err := k.seenWithout(ctx, who, leaving)
+			if err != nil {
+				return kept, err
+			}
+			if !seen {
+				kept = true
+				continue
+			}
+		}
 		if !written[who.Node] {
 			done, err := k.touch(ctx, who, leaving)
 			if err != nil {
-				return err
+				return kept, err
 			}
 			if !done {
 				continue
@@ -144,7 +158,31 @@ func (k *Keeper) TakeBack(ctx context.Context, tenants []network.Tenant, written
 			k.Free(a)
 		}
 	}
-	return k.write(ctx)
+	return kept, k.write(ctx)
+}
+
+// seenWithout asks the API server whether the node's server was seen with the network that follows from its present spec, and that has
+// none of the addresses. A network that was not rendered, and one that was seen before the spec changed, say nothing.
+func (k *Keeper) seenWithout(ctx context.Context, who network.Identity, leaving []netip.Addr) (bool, error) {
+	var node v1alpha1.DataPlaneNode
+	err := k.live.Get(ctx, types.NamespacedName{Namespace: k.namespace, Name: who.Node}, &node)
+	if apierrors.IsNotFound(err) || (err == nil && node.UID != who.UID) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read DataPlaneNode %s/%s: %w", k.namespace, who.Node, err)
+	}
+	seen := meta.FindStatusCondition(node.Status.Conditions, v1alpha1.ConditionNetworked)
+	return seen != nil && seen.Status == metav1.ConditionTrue && seen.ObservedGeneration == node.Generation && node.Spec.NetworkHash != "" &&
+		!has(&node, leaving), nil
+}
+
+// has reports whether the node's spec has one of the addresses.
+func has(node *v1alpha1.DataPlaneNode, addresses []netip.Addr) bool {
+	return slices.ContainsFunc(node.Spec.Networks, func(one v1alpha1.Address) bool {
+		a, err := netip.ParseAddr(one.Address)
+		return err == nil && slices.Contains(addresses, a)
+	})
 }
 
 // touch writes a node that has none of the addresses, so that whoever had read it before can write none of them into it
@@ -158,10 +196,8 @@ func (k *Keeper) touch(ctx context.Context, who network.Identity, leaving []neti
 	if err != nil {
 		return false, fmt.Errorf("read DataPlaneNode %s/%s: %w", k.namespace, who.Node, err)
 	}
-	for _, a := range node.Spec.Networks {
-		if has, err := netip.ParseAddr(a.Address); err == nil && slices.Contains(leaving, has) {
-			return false, nil
-		}
+	if has(&node, leaving) {
+		return false, nil
 	}
 	old := node.DeepCopy()
 	if node.Annotations == nil {

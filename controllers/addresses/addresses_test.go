@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -144,7 +145,7 @@ func TestTakenBack(t *testing.T) {
 	if err := r.Plain.Get(t.Context(), key, &before); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.TakeBack(t.Context(), leaving, nil); err != nil {
+	if _, err := k.TakeBack(t.Context(), leaving, nil); err != nil {
 		t.Fatal(err)
 	}
 	r.expect(b + " n1 Leaving")
@@ -152,6 +153,66 @@ func TestTakenBack(t *testing.T) {
 	if err := r.Plain.Update(t.Context(), &before); !apierrors.IsConflict(err) {
 		t.Errorf("who had read n0 before can still write %s into it: %v", a, err)
 	}
+}
+
+// TestKeptUntilSeenWithout: what leaves a server that runs stays its until the node was seen with a network that has not got it, and
+// is its again when it is wanted again.
+func TestKeptUntilSeenWithout(t *testing.T) {
+	n0 := node("n0", "")
+	n0.Generation, n0.Spec.NetworkHash = 3, "aa"
+	r := newRig(t, n0)
+	wants := func(address string) []network.Tenant {
+		one := tenant(n0, address)
+		one.InForce = true
+		return []network.Tenant{one}
+	}
+	pass := func(address string, seen *metav1.Condition) bool {
+		t.Helper()
+		live := node("n0", "")
+		if err := r.Plain.Get(t.Context(), client.ObjectKeyFromObject(n0), live); err != nil {
+			t.Fatal(err)
+		}
+		if live.Status.Conditions = nil; seen != nil {
+			seen.Type, seen.Reason, seen.LastTransitionTime = v1alpha1.ConditionNetworked, "Test", metav1.Now()
+			live.Status.Conditions = []metav1.Condition{*seen}
+		}
+		if err := r.Plain.Status().Update(t.Context(), live); err != nil {
+			t.Fatal(err)
+		}
+		k := r.open(wants(address)...)
+		if _, _, err := k.Give(t.Context(), wants(address)); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := k.TakeBack(t.Context(), wants(address), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kept
+	}
+	pass(a, nil)
+	generation := func() int64 {
+		live := node("n0", "")
+		if err := r.Plain.Get(t.Context(), client.ObjectKeyFromObject(n0), live); err != nil {
+			t.Fatal(err)
+		}
+		return live.Generation
+	}()
+	for name, seen := range map[string]*metav1.Condition{
+		"not looked at yet":        nil,
+		"has another network":      {Status: metav1.ConditionFalse, ObservedGeneration: generation},
+		"seen before it had to go": {Status: metav1.ConditionTrue, ObservedGeneration: generation - 1},
+	} {
+		if !pass("", seen) {
+			t.Errorf("%s: not kept", name)
+		}
+		r.expect(a + " n0 Leaving")
+	}
+	pass(a, nil)
+	r.expect(a + " n0 Held")
+	if pass("", &metav1.Condition{Status: metav1.ConditionTrue, ObservedGeneration: generation}) {
+		t.Error("kept although it was seen without")
+	}
+	r.expect()
 }
 
 // TestGoneIsAskedLive: what is missing in a cache is freed only when the API server itself does not have it.
@@ -194,7 +255,7 @@ func TestAtRestNothingIsWrittenOrRead(t *testing.T) {
 	if _, _, err := k.Give(t.Context(), tenants); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.TakeBack(t.Context(), tenants, nil); err != nil {
+	if _, err := k.TakeBack(t.Context(), tenants, nil); err != nil {
 		t.Fatal(err)
 	}
 	if w := r.Writes(); len(w) > 0 {

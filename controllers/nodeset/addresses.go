@@ -38,7 +38,7 @@ func (p *pass) give(ctx context.Context, specs map[string]v1alpha1.DataPlaneNode
 	var tenants []network.Tenant
 	for i := range p.members {
 		node := p.members[i]
-		tenants = append(tenants, network.Tenant{Node: node.Name, UID: node.UID, Has: node.Spec.Networks, Wants: specs[node.Name].Networks})
+		tenants = append(tenants, network.Tenant{Node: node.Name, UID: node.UID, Has: node.Spec.Networks, Wants: specs[node.Name].Networks, InForce: p.world.InForce(node)})
 	}
 	grants, waits, err := p.ledger.Give(ctx, tenants)
 	if err != nil {
@@ -54,13 +54,17 @@ func (p *pass) give(ctx context.Context, specs map[string]v1alpha1.DataPlaneNode
 	if err != nil {
 		return step.Outcome{}, err
 	}
-	if err := p.ledger.TakeBack(ctx, tenants, p.written); err != nil {
+	kept, err := p.ledger.TakeBack(ctx, tenants, p.written)
+	switch {
+	case err != nil:
 		return step.Outcome{}, err
-	}
-	if waits {
+	case waits:
 		return step.Outcome{}.Again(step.Soon), nil
+	case kept:
+		return step.Outcome{}.Again(releasePoll), nil
+	default:
+		return step.Outcome{}, nil
 	}
-	return step.Outcome{}, nil
 }
 
 // addressesFreed frees what the nodes held that are gone now: of the last set of a namespace nobody else would.
