@@ -23,6 +23,7 @@ import (
 	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/plan"
+	"github.com/rackplane/rackplane/playbooks"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/bmc"
 	"github.com/rackplane/rackplane/provisioner/claim"
@@ -51,6 +52,8 @@ type setPlan struct {
 	Nodes     []nodePlan `json:"nodes"`
 	// Problems are what a user has to put right.
 	Problems []string `json:"problems,omitempty"`
+	// Unread tells of variables that no playbook reads.
+	Unread string `json:"unread,omitempty"`
 	// Runs are the services to run on nodes that there are; nil while their inputs cannot be told.
 	Runs []dueRun `json:"runs,omitempty"`
 	// Others are the hosts no node of the set gets, by reason; the reason is empty for hosts that fit and stay free.
@@ -318,7 +321,7 @@ type past struct {
 
 func planSet(world plan.World, in plan.Set, before past) (setPlan, error) {
 	set := in.NodeSet
-	out := setPlan{Namespace: set.Namespace, Name: set.Name, inputs: in}
+	out := setPlan{Namespace: set.Namespace, Name: set.Name, inputs: in, Unread: in.Unread(playbooks.Collection())}
 	for _, problem := range in.Problems {
 		out.tell(problem.Error())
 	}

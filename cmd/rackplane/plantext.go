@@ -74,6 +74,9 @@ func (s setPlan) text(b *bytes.Buffer) error {
 	for _, problem := range s.Problems {
 		fmt.Fprintf(b, "! %s\n", line.Of(problem))
 	}
+	if s.Unread != "" {
+		fmt.Fprintf(b, "note: %s\n", line.Of(s.Unread))
+	}
 	return nil
 }
 

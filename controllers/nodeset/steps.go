@@ -80,7 +80,7 @@ func (p *pass) inputReady(context.Context) (step.Outcome, error) {
 	if len(problems) > 0 {
 		return step.Later(v1alpha1.ReasonInvalidInput, plan.Summary(problems), 0), nil
 	}
-	return step.Outcome{}, nil
+	return step.Pass(v1alpha1.ReasonDone, p.inputs.Unread(p.Collection)), nil
 }
 
 // find is a node of the set's namespace, whoever's it is; nil when there is none.
