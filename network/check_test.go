@@ -13,7 +13,7 @@ import (
 	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
-// document reads YAML as the renderer makes documents.
+// documentOf reads YAML as the renderer makes documents.
 func documentOf(t *testing.T, text string) map[string]any {
 	t.Helper()
 	var raw any
@@ -29,7 +29,8 @@ func documentOf(t *testing.T, text string) map[string]any {
 
 const static4 = "ipv4: {enabled: true, address: [{ip: 192.0.2.5, prefix-length: 24}]}"
 
-// Each document is accepted by nmstatectl gc of 2.2.62 unless it says otherwise, and none by the kernel, NetworkManager or Open vSwitch.
+// None of these documents is taken by the kernel, NetworkManager or Open vSwitch, or none as it is meant. About two thirds of them pass
+// nmstatectl gc of 2.2.62.
 func TestDocumentRefused(t *testing.T) {
 	cases := []struct{ name, document, want string }{
 		{"unknown part", "{interfaces: [], capture: {}}", "capture is no part of a network"},
@@ -289,7 +290,7 @@ func TestFirstBootUnderBridges(t *testing.T) {
 	}
 }
 
-// TestSystemPort: every option of a bond reaches the document under the kernel's name.
+// TestBondOptions: every option of a bond reaches the document under the kernel's name.
 func TestBondOptions(t *testing.T) {
 	n := func(v int32) *int32 { return &v }
 	options := v1alpha1.BondOptions{
@@ -318,7 +319,7 @@ func TestBondOptions(t *testing.T) {
 	}
 }
 
-// TestVerbatimNeverPanics renders documents of any shape.
+// FuzzVerbatim renders documents of any shape.
 func FuzzVerbatim(f *testing.F) {
 	f.Add(`{"interfaces": [{"name": "a", "type": "ethernet", "ipv4": {"enabled": true, "address": [{"ip": "$(ctlplane_ip)", "prefix-length": "$(ctlplane_cidr)"}]}}]}`)
 	f.Add(`{"interfaces": [{"name": "a", "type": "bond", "link-aggregation": {"port": [1, "a"], "options": []}}, {"name": "b", "type": "ovs-bridge", "bridge": {"port": [{"name": "b"}, 3]}}], "routes": {"config": [{"destination": "::/0"}]}}`)

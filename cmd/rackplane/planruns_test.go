@@ -171,6 +171,20 @@ func TestPlanOfOneVariable(t *testing.T) {
 	}
 }
 
+// TestPlanNamesWhatNothingReads: a mistyped variable is told with where it is set, and never its value; with a playbook that may read
+// any, nothing is told.
+func TestPlanNamesWhatNothingReads(t *testing.T) {
+	manifests, _ := configured(t, 1)
+	mistyped := strings.ReplaceAll(manifests, "timesync_ntp_servers", "timesync_ntp_server")
+	if out, _, _ := runPlan(t, mistyped, "-f", "-", "-f", services, "--summary"); strings.Contains(out, "note: no playbook") {
+		t.Errorf("audit may read any:\n%s", out)
+	}
+	out, _, _ := runPlan(t, strings.ReplaceAll(mistyped, ", audit]", "]"), "-f", "-", "-f", services, "--summary")
+	if !strings.Contains(out, "note: no playbook reads the variables timesync_ntp_server (spec.nodeTemplate)") || strings.Contains(out, "ntp.example.com") {
+		t.Errorf("the mistyped variable is not told:\n%s", out)
+	}
+}
+
 // TestPlanTellsWhatWaitsForAWave: what tells of all nodes runs on the old ones when no more come.
 func TestPlanTellsWhatWaitsForAWave(t *testing.T) {
 	manifests, nodes := configured(t, 2)

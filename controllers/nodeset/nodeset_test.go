@@ -454,6 +454,21 @@ func TestFewerHostsThanNodes(t *testing.T) {
 	r.expect(v1alpha1.ConditionPlanned, metav1.ConditionTrue, v1alpha1.ReasonDone)
 }
 
+// TestUnreadVariableIsTold: InputReady stays True, as nothing is wrong with the set, and names the variable.
+func TestUnreadVariableIsTold(t *testing.T) {
+	r := site(t, 1, 1)
+	playbooks := map[string]rollout.Playbook{}
+	for _, name := range r.set().Spec.Services {
+		playbooks["osp.edpm."+name] = rollout.Playbook{Version: "1", Reads: rollout.Reads{Names: []string{"timezone"}}}
+	}
+	r.controller.Collection = rollout.Collection{Version: "1", Playbooks: playbooks}
+	edit(r, r.set(), func(s *v1alpha1.NodeSet) {
+		s.Spec.NodeTemplate.Ansible.AnsibleVars = steptest.Vars(`{"timezone": "UTC", "timezon": "UTC"}`)
+	})
+	r.pass()
+	r.expect(v1alpha1.ConditionInputReady, metav1.ConditionTrue, v1alpha1.ReasonDone, "no playbook reads the variables timezon (spec.nodeTemplate)")
+}
+
 func TestNoAddressLeft(t *testing.T) {
 	nets := steptest.NetConfig()
 	nets.Spec.Networks[1].Subnets[0].AllocationRanges = []v1alpha1.AllocationRange{{Start: "172.17.0.10", End: "172.17.0.10"}}
