@@ -49,6 +49,9 @@ type Rendered struct {
 // must have an address. Errors name node, field and remedy.
 func Render(in RenderInput) (Rendered, error) {
 	r, err := render(in)
+	if named := onLinux(r.NMState, in.NICs, err); named != nil {
+		err = named
+	}
 	if err != nil {
 		return Rendered{}, fmt.Errorf("node %s: %w", in.HostName, err)
 	}

@@ -426,3 +426,29 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
+
+// TestNamesOfABMCStayThere: the name by which Redfish knows an interface is put on none of Linux.
+func TestNamesOfABMCStayThere(t *testing.T) {
+	in := RenderInput{
+		HostName: "n", Site: read(site()), Addresses: addresses()[1:2],
+		NICs: []hardware.NIC{{Name: "NIC.Integrated.1-1-1", MAC: "52:54:00:00:00:01"}, {Name: "NIC4", MAC: "52:54:00:00:00:02"}},
+	}
+	bond := func(name string) *v1alpha1.NetworkConfig {
+		return &v1alpha1.NetworkConfig{Bonds: []v1alpha1.Bond{{Name: "bond0", Ports: []v1alpha1.BondPort{{Name: name, MAC: "nic1"}}, Networks: []string{"ctlplane"}}}}
+	}
+	for _, config := range []*v1alpha1.NetworkConfig{nil, bond("")} {
+		in.Config = config
+		if _, err := Render(in); err == nil || !strings.Contains(err.Error(), "spec.inspectionMode: agent") || !strings.Contains(err.Error(), "networkConfig.ethernets") {
+			t.Errorf("the name of a BMC is refused with the remedy, not: %v", err)
+		}
+	}
+	in.Config = bond("eno2")
+	got, err := Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, _ := json.Marshal(got.NMState)
+	if text := string(doc); strings.Contains(text, "NIC") || !strings.Contains(text, "eno2") {
+		t.Errorf("the port has the name that the user gave it: %s", text)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
 )
 
@@ -30,7 +31,7 @@ func Desired(set *v1alpha1.NodeSet) []v1alpha1.DataPlaneNode {
 		node.Labels = map[string]string{v1alpha1.NodeSetLabel: set.Name}
 		nodes = append(nodes, node)
 	}
-	slices.SortFunc(nodes, func(a, b v1alpha1.DataPlaneNode) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(nodes, func(a, b v1alpha1.DataPlaneNode) int { return line.Natural(a.Name, b.Name) })
 	return nodes
 }
 

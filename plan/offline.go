@@ -12,9 +12,9 @@ import (
 // plenty is more than any requirement asks for.
 const plenty = 1 << 30
 
-// AssumeHardware lets hosts whose hardware the files do not tell meet every requirement but the architecture asked for
-// by name, which is taken from the sets.
-func (w *World) AssumeHardware() {
+// AssumeHardware lets hosts of which nothing is known (namespace/name) meet every requirement but the architecture asked for
+// by name, which is taken from the sets. One that has a status and was not inspected stays so: the engine would refuse it.
+func (w *World) AssumeHardware(unknown []string) {
 	arch := ""
 	for _, s := range w.NodeSets {
 		if s.Spec.Hosts.Requirements.CPU.Arch != "" {
@@ -22,7 +22,7 @@ func (w *World) AssumeHardware() {
 		}
 	}
 	for i := range w.Hosts {
-		if w.Hosts[i].Hardware != nil {
+		if ref := w.Hosts[i].Ref; w.Hosts[i].Hardware != nil || !slices.Contains(unknown, ref.Namespace+"/"+ref.Name) {
 			continue
 		}
 		hw := &hardware.Details{Arch: arch, CPUs: plenty, MemoryMiB: plenty << 10, LargestDiskGiB: plenty}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
@@ -125,7 +126,7 @@ func (w *World) hostIndex(ref *v1alpha1.HostReference) (int, bool) {
 }
 
 func byRef(a, b v1alpha1.HostReference) int {
-	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), line.Natural(a.Name, b.Name))
 }
 
 // IsProblem reports whether err is something a user has to put right, not a failure to read.

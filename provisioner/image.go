@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/rackplane/rackplane/line"
@@ -25,6 +26,19 @@ func CheckImage(image Image) error {
 	}
 	return nil
 }
+
+// CheckChecksum refuses MD5, which proves nothing of an image. An empty type is MD5 in Metal3's words.
+func CheckChecksum(checksum, kind string) error {
+	hex := md5Sum.MatchString(checksum)
+	if !strings.EqualFold(kind, "md5") && !hex {
+		return nil
+	}
+	return errors.New("image.checksum is an MD5 sum, which proves nothing: write the one of sha256sum or sha512sum, or the URL of a list of those, " +
+		"and sha256, sha512 or auto as image.checksumType")
+}
+
+// md5Sum is 128 bits.
+var md5Sum = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
 
 func checkURL(text string) error {
 	if line.HasLogin(text) {

@@ -149,8 +149,10 @@ const (
 	Repair Action = "Repair"
 	// SwitchOn powers on.
 	SwitchOn Action = "SwitchOn"
-	// SwitchOff powers off, hard.
+	// SwitchOff has the system that runs shut down. When it does not, Observation.LastError says so and CutPower is what is left.
 	SwitchOff Action = "SwitchOff"
+	// CutPower powers off, hard.
+	CutPower Action = "CutPower"
 	// Delete forgets the server, in whatever state it is.
 	Delete Action = "Delete"
 )
@@ -158,6 +160,6 @@ const (
 // Actions lists every action.
 func Actions() []Action {
 	return []Action{
-		Register, TakeOver, Manage, Inspect, Provide, Mark, Vacate, Deploy, Undeploy, Adopt, Abort, Repair, SwitchOn, SwitchOff, Delete,
+		Register, TakeOver, Manage, Inspect, Provide, Mark, Vacate, Deploy, Undeploy, Adopt, Abort, Repair, SwitchOn, SwitchOff, CutPower, Delete,
 	}
 }

@@ -69,7 +69,7 @@ func (a Action) states() (starts, already []NodeState) {
 		return set{
 			StateInspectWait, StateCleanWait, StateCleanHold, StateDeployWait, StateDeployHold, StateServiceWait, StateServiceHold,
 		}, set{StateInspectFail, StateCleanFail, StateDeployFail, StateServiceFail}
-	case Repair, SwitchOn, SwitchOff:
+	case Repair, SwitchOn, SwitchOff, CutPower:
 		return registered, nil
 	case Delete:
 		return registered, set{StateAbsent}

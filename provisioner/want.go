@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strings"
+	"time"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 	"k8s.io/apimachinery/pkg/types"
@@ -60,6 +61,15 @@ type Want struct {
 	SkipInspection, SkipCleaning bool
 	// DisablePowerOff forbids every power off.
 	DisablePowerOff bool
+	// Hard: a power off is a cut; otherwise the system is asked to shut down first.
+	Hard bool
+	// Fence names what keeps the server off although its user wants it on; empty when nothing does.
+	Fence string
+	// Reinspect: the hardware is to be found out anew, unless that was done after the time of the last inspection, Known.
+	Reinspect bool
+	Known     time.Time
+	// RamdiskNetwork is the network data of the deploy agent as JSON or YAML; empty leaves it to DHCP.
+	RamdiskNetwork secret.Value
 	// Online is the wanted power state. A server that is not wanted on is not imaged either (Metal3's rule).
 	Online bool
 	// External leaves the server's disk to someone else: it is only registered and powered.
@@ -79,8 +89,10 @@ type Want struct {
 	Deleting bool
 	// Retain: a deleted host leaves the server and its record as they are.
 	Retain bool
-	// Detached: a deleted host is forgotten as it runs, neither cleaned nor powered off.
-	Detached bool
+	// Detached: the server is forgotten as it runs, neither cleaned nor powered off; Forced even while something is under way.
+	Detached, Forced bool
+	// DeleteDelayed: a detached host that is deleted stays until it is attached again.
+	DeleteDelayed bool
 }
 
 // OnDisk is the image that an Adopt takes over: the one last seen, else the one wanted; nil on a host whose disk someone
@@ -110,14 +122,24 @@ func (w Want) Registration() string {
 		BootMAC, BootMode, Arch  string
 		Root                     *metal3v1alpha1.RootDeviceHints
 		SkipCleaning, NoPowerOff bool
+		RamdiskNetwork           string `json:",omitempty"`
 	}{
 		BMC: w.BMC, BootMAC: w.BootMAC, BootMode: string(w.BootMode), Arch: w.Architecture,
-		Root: w.RootDevice, SkipCleaning: w.SkipCleaning, NoPowerOff: w.DisablePowerOff,
+		Root: w.RootDevice, SkipCleaning: w.SkipCleaning, NoPowerOff: w.DisablePowerOff, RamdiskNetwork: digest(w.RamdiskNetwork),
 	}
 	raw, err := json.Marshal(said)
 	if err != nil { // strings, bools and integers always marshal
 		panic(err)
 	}
 	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
+}
+
+// digest identifies a value without telling it; empty stays empty.
+func digest(v secret.Value) string {
+	if v == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(v.Reveal()))
 	return hex.EncodeToString(sum[:8])
 }

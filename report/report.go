@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ func Lines(v View) []Line {
 		lines = append(lines, nodeLine(&v.Nodes[i], hosts, v.Deployments).shown())
 	}
 	slices.SortFunc(lines, func(a, b Line) int {
-		return strings.Compare(a.Namespace+"/"+a.NodeSet+"/"+a.Node, b.Namespace+"/"+b.NodeSet+"/"+b.Node)
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), line.Natural(a.NodeSet, b.NodeSet), line.Natural(a.Node, b.Node))
 	})
 	return lines
 }

@@ -155,7 +155,7 @@ func freeHosts(w io.Writer, hosts []metal3v1alpha1.BareMetalHost, st Style) erro
 	if len(free) == 0 {
 		return nil
 	}
-	slices.Sort(free)
+	slices.SortFunc(free, line.Natural)
 	_, err := fmt.Fprintln(w, "unclaimed hosts: "+strings.Join(free, ", "))
 	return err
 }

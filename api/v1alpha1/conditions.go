@@ -139,6 +139,12 @@ const (
 	// ReleaseAnnotation on a BareMetalHost orders that what is on the server may be erased although nothing else says so,
 	// as long as it is what the value names. `rackplane release --force` writes it, once.
 	ReleaseAnnotation = "dataplane.rackplane.dev/release"
+	// CordonAnnotation on a BareMetalHost keeps it from being given out; the value is the reason. A node that has it keeps it.
+	CordonAnnotation = "dataplane.rackplane.dev/cordon"
+	// MaintenanceAnnotation says the same of a server that somebody works on.
+	MaintenanceAnnotation = "dataplane.rackplane.dev/maintenance"
+	// QuarantineAnnotation says the same of a server that keeps failing.
+	QuarantineAnnotation = "dataplane.rackplane.dev/quarantine"
 	// HeldAnnotation on a BareMetalHost that is held names what is on its server, for ReleaseAnnotation.
 	HeldAnnotation = "dataplane.rackplane.dev/held"
 	// DeletionPolicyAnnotation on a BareMetalHost or DataPlaneNode is a DeletionPolicy; on a node it goes before its set's.

@@ -44,6 +44,8 @@ type preview struct {
 	Held []string `json:"heldHosts,omitempty"`
 	// Assumed are BareMetalHosts without status in the files: taken to be available and to fit.
 	Assumed []string `json:"assumedHosts,omitempty"`
+	// AssumedHardware are those with a status whose hardware is in no file: not inspected as far as is known, taken to fit.
+	AssumedHardware []string `json:"assumedHardware,omitempty"`
 }
 
 type setPlan struct {
@@ -134,6 +136,8 @@ refused is an error: 1, after everything was printed.`,
 type sources struct {
 	// now is what is planned for, before what there was when that is known.
 	now, before *manifest.Reader
+	// whole: what is planned for comes from a cluster, so that what it does not hold is not there.
+	whole bool
 	// paused says why the engine of the cluster is.
 	paused string
 }
@@ -145,6 +149,7 @@ func (f *planFlags) read(cmd *cobra.Command) (s sources, err error) {
 			return s, errors.New("--over without -f: name the files that are laid over it")
 		}
 		s.now, s.paused, err = f.cluster(cmd.Context())
+		s.whole = true
 		return s, err
 	}
 	if s.now, err = manifest.Read(newScheme(), cmd.InOrStdin(), f.namespace, f.files); err != nil || len(f.over) == 0 {
@@ -213,6 +218,9 @@ func (f *planFlags) run(cmd *cobra.Command) error {
 func makePlan(ctx context.Context, from sources) (preview, error) {
 	m := from.now
 	p := preview{Assumed: assumeHosts(m), HostProblems: hostProblems(m), Held: heldHosts(m)}
+	if !from.whole {
+		p.AssumedHardware = unknownHardware(m, p.Assumed)
+	}
 	world, err := inputs.Read(ctx, m)
 	if err != nil {
 		return preview{}, err
@@ -220,7 +228,7 @@ func makePlan(ctx context.Context, from sources) (preview, error) {
 	if len(world.NodeSets) == 0 {
 		return preview{}, errors.New("there is no NodeSet: there is nothing to plan (-f takes files and folders, without it the cluster is read)")
 	}
-	world.AssumeHardware()
+	world.AssumeHardware(slices.Concat(p.Assumed, p.AssumedHardware))
 	before := map[string]v1alpha1.DataPlaneNode{}
 	for _, n := range world.Nodes {
 		before[n.Namespace+"/"+n.Name] = n
@@ -278,6 +286,7 @@ func hostProblems(m *manifest.Reader) []string {
 		if !ok {
 			continue
 		}
+		problems = append(problems, specProblems(h)...)
 		if h.Spec.BMC.Address != "" {
 			if _, err := bmc.Parse(h.Spec.BMC.Address); err != nil {
 				problems = append(problems, fmt.Sprintf("BareMetalHost %s/%s: %v", h.Namespace, h.Name, err))
@@ -290,7 +299,7 @@ func hostProblems(m *manifest.Reader) []string {
 		}
 	}
 	slices.Sort(problems)
-	return problems
+	return slices.Compact(problems)
 }
 
 // assumeHosts takes hosts that have no status in the files to be available, and gives every host an identity.
@@ -311,6 +320,29 @@ func assumeHosts(m *manifest.Reader) []string {
 	}
 	slices.Sort(assumed)
 	return assumed
+}
+
+// unknownHardware are hosts with a status, beside those assumed, of which the files tell neither the hardware nor that it is
+// unknown: the engine has its inventory, or makes it.
+func unknownHardware(m *manifest.Reader, assumed []string) []string {
+	known := map[string]bool{}
+	for _, obj := range m.Objects() {
+		if data, ok := obj.(*metal3v1alpha1.HardwareData); ok && data.Spec.HardwareDetails != nil {
+			known[data.Namespace+"/"+data.Name] = true
+		}
+	}
+	var unknown []string
+	for _, obj := range m.Objects() {
+		h, ok := obj.(*metal3v1alpha1.BareMetalHost)
+		if !ok || h.Status.HardwareDetails != nil || h.InspectionDisabled() {
+			continue
+		}
+		if name := h.Namespace + "/" + h.Name; !known[name] && !slices.Contains(assumed, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
 }
 
 // past is what there was before what is planned.
@@ -360,6 +392,7 @@ func planSet(world plan.World, in plan.Set, before past) (setPlan, error) {
 		}
 		out.Nodes = append(out.Nodes, n)
 	}
+	slices.SortFunc(out.Nodes, func(a, b nodePlan) int { return line.Natural(a.Name, b.Name) })
 	if !set.Spec.PreProvisioned {
 		if out.Others, err = world.Others(set); err != nil {
 			return out, err

@@ -288,3 +288,31 @@ func TestPlanTellsOfAMalformedSelector(t *testing.T) {
 		t.Errorf("exit %d, %q\n%s", code, message, out)
 	}
 }
+
+// TestPlanInspectsNothing: a host that was never inspected is refused in the plan as by the engine, and what is only not in the
+// files is marked.
+func TestPlanInspectsNothing(t *testing.T) {
+	raw, err := os.ReadFile(rackSample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := "status: {errorCount: 0, errorMessage: \"\", operationalStatus: OK, poweredOn: false, provisioning: {ID: \"\", state: available, image: {url: \"\"}}}\n"
+	withStatus := func(mode string) string {
+		var docs []string
+		for _, doc := range strings.Split(string(raw), "\n---\n") {
+			if strings.Contains(doc, "kind: BareMetalHost") {
+				doc = strings.TrimRight(strings.Replace(doc, "spec:\n", "spec:\n  inspectionMode: "+mode+"\n", 1), "\n") + "\n" + status
+			}
+			docs = append(docs, doc)
+		}
+		return strings.Join(docs, "\n---\n")
+	}
+	out, _, message := runPlan(t, withStatus("disabled"), "-f", "-", "-f", services)
+	if !strings.Contains(out, "not inspected yet") || strings.Contains(out, "taken to fit") {
+		t.Errorf("the engine would refuse the hosts, and the plan says (%s):\n%s", message, out)
+	}
+	out, _, message = runPlan(t, withStatus("agent"), "-f", "-", "-f", services)
+	if !strings.Contains(out, "openstack/r7-u01") || !strings.Contains(out, "not inspected as far as the files tell: taken to fit") {
+		t.Errorf("an assumption is marked (%s):\n%s", message, out)
+	}
+}

@@ -44,12 +44,12 @@ func inputsBefore(ctx context.Context, m *manifest.Reader) (map[string]earlier, 
 		return nil, nil
 	}
 	m = m.Copy()
-	assumeHosts(m)
+	assumed := assumeHosts(m)
 	world, err := inputs.Read(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	world.AssumeHardware()
+	world.AssumeHardware(slices.Concat(assumed, unknownHardware(m, assumed)))
 	before := map[string]earlier{}
 	for i := range world.NodeSets {
 		set := &world.NodeSets[i]

@@ -47,6 +47,10 @@ func (p preview) text(w io.Writer, t planText) error {
 		fmt.Fprintf(&b, "note: %s without status in the files: taken to be available and to fit (add `kubectl get bmh,hardwaredata -o yaml` for what is known)\n",
 			strings.Join(p.Assumed, ", "))
 	}
+	if len(p.AssumedHardware) > 0 {
+		fmt.Fprintf(&b, "note: %s: not inspected as far as the files tell: taken to fit (add `kubectl get hardwaredata -o yaml` for what is known)\n",
+			strings.Join(p.AssumedHardware, ", "))
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }

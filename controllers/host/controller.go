@@ -46,6 +46,8 @@ type Reconciler struct {
 	Random io.Reader
 	// Workers is how many hosts are driven at once; 0 means 8.
 	Workers int
+
+	logins logins
 }
 
 const (
@@ -68,6 +70,9 @@ type pass struct {
 	wait time.Duration
 	// current: the host was written to in this pass, as it was read; nobody had changed it since.
 	current bool
+
+	// away: the host is detached, and the service has forgotten its server.
+	away bool
 
 	want provisioner.Want
 	seen provisioner.Observation
@@ -107,9 +112,10 @@ func (p *pass) run(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	if _, detached := p.host.Annotations[metal3v1alpha1.DetachedAnnotation]; detached && !deleting {
-		p.host.Status.OperationalStatus = metal3v1alpha1.OperationalStatusDetached
-		return 0, p.writeStatus(ctx)
+	if !deleting {
+		if restored, err := p.restore(ctx); err != nil || restored {
+			return busyPoll, err
+		}
 	}
 	if deleting {
 		if note, err := p.consumer(ctx); err != nil || note != "" {
@@ -137,9 +143,15 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 	if err != nil && !fault.Is(err, fault.Missing) {
 		return p.unreachable(ctx, err)
 	}
+	if err := p.answerRequests(ctx); err != nil {
+		return 0, err
+	}
 	d := lifecycle.Next(p.Provisioner.Words(), p.want, p.seen, p.past, p.now)
 	if d.Kind == lifecycle.Settled && p.want.Deleting {
 		return 0, p.release(ctx)
+	}
+	if p.away = d.Kind == lifecycle.Settled && p.want.Detached; p.away {
+		d.State = p.host.Status.Provisioning.State // the server is what it was, whoever knows of it
 	}
 	if err := p.keepInventory(ctx); err != nil {
 		if !fault.Classified(err) {
@@ -191,6 +203,9 @@ func (p *pass) act(ctx context.Context, d lifecycle.Decision) (time.Duration, er
 	failure := lifecycle.Refused(p.Provisioner.Words(), p.want, d, err.Error())
 	p.past = p.past.Count(failure, p.now)
 	p.showFailure(failure)
+	if failure.Type == metal3v1alpha1.ProvisionedRegistrationError {
+		return busyPoll, p.writeStatus(ctx) // what else is wanted of the server goes on
+	}
 	return lifecycle.Backoff(p.past.Failures), p.writeStatus(ctx)
 }
 

@@ -396,9 +396,9 @@ func TestMissingUserDataSecretStopsTheDeployment(t *testing.T) {
 	}
 }
 
-func TestPausedAndDetachedStandStill(t *testing.T) {
+func TestPausedStandsStill(t *testing.T) {
 	t.Parallel()
-	for _, annotation := range []string{metal3v1alpha1.PausedAnnotation, metal3v1alpha1.DetachedAnnotation} {
+	for _, annotation := range []string{metal3v1alpha1.PausedAnnotation} {
 		t.Run(annotation, func(t *testing.T) {
 			t.Parallel()
 			h := bmh()

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/provisioner/hostspec"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
 )
 
@@ -42,7 +43,8 @@ func minor(h *metal3v1alpha1.BareMetalHost, old *metal3v1alpha1.BareMetalHostSta
 	case old.Provisioning.State != now.Provisioning.State:
 		return slices.Contains(brief(), old.Provisioning.State) && slices.Contains(brief(), now.Provisioning.State)
 	}
-	awaited := h.Spec.ConsumerRef != nil && slices.Contains(settled(), now.Provisioning.State)
+	reboot, _ := hostspec.RebootOf(h)
+	awaited := (h.Spec.ConsumerRef != nil || reboot.Wanted()) && slices.Contains(settled(), now.Provisioning.State)
 	return old.PoweredOn == now.PoweredOn || !awaited
 }
 

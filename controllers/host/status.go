@@ -111,6 +111,8 @@ func (p *pass) showHealth(reason string) {
 	switch {
 	case s.ErrorType != "":
 		s.OperationalStatus = metal3v1alpha1.OperationalStatusError
+	case p.away:
+		s.OperationalStatus = metal3v1alpha1.OperationalStatusDetached
 	case s.Provisioning.State == metal3v1alpha1.StateUnmanaged:
 		s.OperationalStatus = metal3v1alpha1.OperationalStatusDiscovered
 	default:
@@ -163,6 +165,9 @@ func metricOf(s *metal3v1alpha1.BareMetalHostStatus, state metal3v1alpha1.Provis
 // keepInventory puts what inspection found into the status and the HardwareData of the same name. That one is read live
 // when there is something to put: a cache keeps of it only what is decided by.
 func (p *pass) keepInventory(ctx context.Context) error {
+	if supplied := p.supplied(); supplied != nil {
+		return p.supplyHardware(ctx, supplied)
+	}
 	if p.seen.Inspected.IsZero() || p.want.Deleting {
 		return nil
 	}

@@ -12,9 +12,9 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/fault"
-	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 	"github.com/rackplane/rackplane/provisioner/bmc"
+	"github.com/rackplane/rackplane/provisioner/hostspec"
 	"github.com/rackplane/rackplane/provisioner/lifecycle"
 	"github.com/rackplane/rackplane/secret"
 )
@@ -37,20 +37,19 @@ func (p *pass) gather(ctx context.Context) (problem, error) {
 	if p.want.Deleting {
 		return problem{}, nil // deleting needs no Secret
 	}
-	if what := loginShown(h); !what.isNone() {
-		return what, nil
+	if wrong := hostspec.Check(h); len(wrong) > 0 {
+		return problem{wrong[0].Kind, wrong[0].Message}, nil
 	}
-	if policy := v1alpha1.DeletionPolicy(h.Annotations[v1alpha1.DeletionPolicyAnnotation]); retained(h) && policy != v1alpha1.DeletionRetain {
-		return problem{metal3v1alpha1.PreparationError, fmt.Sprintf("BareMetalHost %s/%s: annotation %s: %q is not known: use %s or %s",
-			h.Namespace, h.Name, v1alpha1.DeletionPolicyAnnotation, policy, v1alpha1.DeletionRetain, v1alpha1.DeletionDelete)}, nil
-	}
-	if what := unsupported(h); what != "" {
-		return problem{metal3v1alpha1.PreparationError, what}, nil
+	if p.want.Detached {
+		return problem{}, nil // nothing more is asked of the server
 	}
 	if h.Spec.BMC.Address == "" {
 		return problem{}, nil // the lifecycle table says what that means
 	}
-	return p.credentials(ctx)
+	if what, err := p.credentials(ctx); err != nil || !what.isNone() {
+		return what, err
+	}
+	return p.ramdiskNetwork(ctx)
 }
 
 // credentials fills want.BMC from the Secret. That there is none is not believed of a cache: it would be told of as a failure.
@@ -80,6 +79,8 @@ func (p *pass) credentials(ctx context.Context) (problem, error) {
 		return bad("has no key password: add it")
 	}
 	p.want.BMC.Username, p.want.BMC.Password = secret.Value(user), secret.Value(password)
+	found = found.DeepCopy()
+	found.ResourceVersion = p.logins.version(found)
 	p.want.BMC.CredentialsVersion = found.ResourceVersion
 	p.past.Anew = p.past.Anew || !h.Status.TriedCredentials.Match(*found)
 	h.UpdateTriedCredentials(*found)
@@ -87,8 +88,10 @@ func (p *pass) credentials(ctx context.Context) (problem, error) {
 }
 
 func wantOf(h *metal3v1alpha1.BareMetalHost) provisioner.Want {
-	_, detached := h.Annotations[metal3v1alpha1.DetachedAnnotation]
-	return provisioner.Want{
+	detach, _ := hostspec.DetachOf(h) // what cannot be read was told
+	reboot, _ := hostspec.RebootOf(h)
+	again, known := reinspection(h)
+	w := provisioner.Want{
 		Host: provisioner.HostID{Namespace: h.Namespace, Name: h.Name, UID: h.UID},
 		BMC: bmc.Access{
 			Address: h.Spec.BMC.Address, CredentialsName: h.Spec.BMC.CredentialsName, Insecure: h.Spec.BMC.DisableCertificateVerification,
@@ -98,8 +101,14 @@ func wantOf(h *metal3v1alpha1.BareMetalHost) provisioner.Want {
 		DisablePowerOff: h.Spec.DisablePowerOff, Online: h.Spec.Online, External: h.Spec.ExternallyProvisioned,
 		Image: imageOf(h.Spec.Image), Installed: imageOf(&h.Status.Provisioning.Image),
 		Deployment: h.Annotations[v1alpha1.DeploymentAnnotation], GivenUp: h.Annotations[v1alpha1.ReleaseAnnotation],
-		Deleting: !h.DeletionTimestamp.IsZero(), Retain: retained(h), Detached: detached,
+		Deleting: !h.DeletionTimestamp.IsZero(), Retain: retained(h),
+		Detached: detach.Wanted, Forced: detach.Forced, DeleteDelayed: detach.Delays,
+		Reinspect: again, Known: known, Hard: reboot.Hard,
 	}
+	if reboot.Wanted() {
+		w.Online, w.Fence = false, reboot.Key()
+	}
+	return w
 }
 
 // retained reports whether the host's deletion leaves its server alone. A policy nobody knows does so too: unsupported
@@ -121,44 +130,6 @@ func imageOf(i *metal3v1alpha1.Image) *provisioner.Image {
 		image.Format = *i.DiskFormat
 	}
 	return &image
-}
-
-// loginShown is the problem of an address with a user name or password in it: everyone who may read hosts could read it, and
-// so could Ironic's users. It is told of at once, not when the address is used.
-func loginShown(h *metal3v1alpha1.BareMetalHost) problem {
-	kind, err := metal3v1alpha1.RegistrationError, error(nil)
-	if line.HasLogin(h.Spec.BMC.Address) {
-		_, err = bmc.Parse(h.Spec.BMC.Address)
-	}
-	if i := imageOf(h.Spec.Image); err == nil && i != nil && (line.HasLogin(i.URL) || line.HasLogin(i.Checksum)) {
-		kind, err = metal3v1alpha1.PreparationError, fmt.Errorf("spec.%w", provisioner.CheckImage(*i))
-	}
-	if err == nil {
-		return problem{}
-	}
-	return problem{kind, fmt.Sprintf("BareMetalHost %s/%s: %s", h.Namespace, h.Name, err)}
-}
-
-// unsupported names what the spec asks for and this backend does not do; empty when there is nothing.
-func unsupported(h *metal3v1alpha1.BareMetalHost) string {
-	var field string
-	switch s := &h.Spec; {
-	case s.ExternallyProvisioned:
-		return ""
-	case s.CustomDeploy != nil:
-		field = "spec.customDeploy"
-	case s.Image.IsLiveISO():
-		field = "spec.image.format: live-iso"
-	case s.Image != nil && s.Image.OCIAuthSecretName != nil:
-		field = "spec.image.ociAuthSecretName"
-	case s.RAID != nil:
-		field = "spec.raid"
-	case s.Firmware != nil: //nolint:staticcheck // deprecated, and so not done: say it
-		field = "spec.firmware"
-	default:
-		return ""
-	}
-	return fmt.Sprintf("BareMetalHost %s/%s: %s is not supported by the builtin host backend: remove it, or use --host-backend=metal3", h.Namespace, h.Name, field)
 }
 
 // fillDrive reads the Secrets the first boot needs, once the image is one that may be fetched; only a deployment needs them.

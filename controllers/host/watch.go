@@ -54,7 +54,7 @@ func uses(h *metal3v1alpha1.BareMetalHost, secret client.Object) bool {
 	if h.Namespace != secret.GetNamespace() {
 		return false
 	}
-	if h.Spec.BMC.CredentialsName == secret.GetName() {
+	if h.Spec.BMC.CredentialsName == secret.GetName() || h.Spec.PreprovisioningNetworkDataName == secret.GetName() {
 		return true
 	}
 	for _, ref := range []*corev1.SecretReference{h.Spec.UserData, h.Spec.NetworkData, h.Spec.MetaData} {

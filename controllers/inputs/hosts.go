@@ -11,7 +11,6 @@ import (
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/provisioner/claim"
-	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // ReadHosts reads the hosts of a namespace, or of all with "", with their hardware, whom they are lent to and which are one
@@ -62,7 +61,7 @@ func readHardware(ctx context.Context, r client.Reader, namespace string, hosts 
 func (i inspected) host(bmh *metal3v1alpha1.BareMetalHost) claim.Host {
 	h := claim.FromBareMetalHost(*bmh)
 	if data := i[client.ObjectKeyFromObject(bmh)]; h.Hardware == nil && data != nil {
-		h.Hardware = hardware.FromMetal3(data.Spec.HardwareDetails)
+		h.Inspected(data.Spec.HardwareDetails)
 	}
 	return h
 }

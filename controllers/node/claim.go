@@ -18,7 +18,6 @@ import (
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/plan"
 	"github.com/rackplane/rackplane/provisioner/claim"
-	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
 // adopt finds the node's set and puts the finalizer on before anything is made.
@@ -219,7 +218,7 @@ func (p *machine) hardware(ctx context.Context) (*claim.Host, error) {
 		if err := p.Reader.Get(ctx, client.ObjectKeyFromObject(p.host), data); client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("read HardwareData %s: %w", client.ObjectKeyFromObject(p.host), err)
 		}
-		host.Hardware = hardware.FromMetal3(data.Spec.HardwareDetails)
+		host.Inspected(data.Spec.HardwareDetails)
 	}
 	return &host, nil
 }

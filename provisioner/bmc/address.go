@@ -75,6 +75,9 @@ func (a Address) String() string {
 	return a.Scheme + transport + "://" + host + a.Path + query
 }
 
+// VirtualMedia reports whether the server boots from media that its BMC presents.
+func (a Address) VirtualMedia() bool { return strings.HasSuffix(a.Scheme, "-virtualmedia") }
+
 // Parse reads spec.bmc.address. Errors are fault.Rejected and say what is wrong with it, never what it holds
 // beside scheme and host: people put passwords into addresses.
 func Parse(address string) (Address, error) {

@@ -59,6 +59,10 @@ type Host struct {
 	Paused, Detached, Deleting, ExternallyProvisioned bool
 	// HasImage means spec.image or spec.customDeploy is set.
 	HasImage bool
+	// CustomDeploy means that spec.customDeploy is set.
+	CustomDeploy bool
+	// Marks say why the host is not to be given out, in words: cordoned, in maintenance, kept for others, unhealthy, held off.
+	Marks []string
 	// Error is the host's own error in one line; empty when it has none.
 	Error string
 	// Hardware is nil until the host has been inspected.

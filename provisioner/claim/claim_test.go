@@ -328,3 +328,32 @@ func TestFromBareMetalHost(t *testing.T) {
 		t.Error("customDeploy does not count as an image")
 	}
 }
+
+// TestNamesAreNumbered: node 2 gets host 2 and not host 10, whatever order they are told in.
+func TestNamesAreNumbered(t *testing.T) {
+	var hosts []Host
+	var needs []Need
+	for i := range 12 {
+		hosts = append(hosts, idle(fmt.Sprintf("compute-%d", 11-i)))
+	}
+	for i := range 11 {
+		needs = append(needs, need(fmt.Sprintf("n%d", i)))
+	}
+	for _, a := range makePlan(t, needs, hosts).Take {
+		if got, want := strings.TrimPrefix(a.Host.Name, "compute-"), strings.TrimPrefix(a.Node.Name, "n"); got != want {
+			t.Errorf("%s gets %s", a.Node.Name, a.Host.Name)
+		}
+	}
+}
+
+// TestRemedyNamesTheFieldThatHoldsTheHost.
+func TestRemedyNamesTheFieldThatHoldsTheHost(t *testing.T) {
+	bmh := metal3v1alpha1.BareMetalHost{}
+	bmh.Namespace, bmh.Status.Provisioning.State = "edpm", metal3v1alpha1.StateAvailable
+	bmh.Spec.CustomDeploy = &metal3v1alpha1.CustomDeploy{Method: "install_coreos"}
+	n := need("n0")
+	n.HostNamespace = "edpm"
+	if got, err := Refused(n, FromBareMetalHost(bmh)); err != nil || !strings.Contains(got, "clear spec.customDeploy") || strings.Contains(got, "image") {
+		t.Errorf("%q (%v)", got, err)
+	}
+}

@@ -12,8 +12,8 @@ import (
 )
 
 // FromBareMetalHost reads a host. Field and annotation names are those of baremetal-operator's
-// apis v0.13.1. Hardware comes from status.hardware; where that is empty, fill Host.Hardware with hardware.FromMetal3 of
-// the host's HardwareData.
+// apis v0.13.1. Hardware comes from status.hardware; where that is empty, call
+// Host.Inspected with the host's HardwareData.
 func FromBareMetalHost(bmh metal3v1alpha1.BareMetalHost) Host {
 	_, paused := bmh.Annotations[metal3v1alpha1.PausedAnnotation]
 	_, detached := bmh.Annotations[metal3v1alpha1.DetachedAnnotation]
@@ -26,16 +26,23 @@ func FromBareMetalHost(bmh metal3v1alpha1.BareMetalHost) Host {
 		Deleting:              !bmh.DeletionTimestamp.IsZero(),
 		ExternallyProvisioned: bmh.Spec.ExternallyProvisioned,
 		HasImage:              bmh.Spec.Image != nil || bmh.Spec.CustomDeploy != nil,
+		CustomDeploy:          bmh.Spec.CustomDeploy != nil,
 		Error:                 errorOf(bmh.Status),
-		Hardware:              hardware.FromMetal3(bmh.Status.HardwareDetails),
 		BMC:                   serverAt(bmh.Spec.BMC.Address),
 		BootMAC:               strings.ToLower(bmh.Spec.BootMACAddress),
 	}
 	if ref := bmh.Spec.UserData; ref != nil && (ref.Namespace == "" || ref.Namespace == bmh.Namespace) {
 		h.UserData = ref.Name
 	}
+	h.Inspected(bmh.Status.HardwareDetails)
+	h.Marks = marksOf(&bmh)
 	h.Consumer, h.ConsumerKind = consumerOf(bmh.Spec.ConsumerRef)
 	return h
+}
+
+// Inspected fills in what inspection found; nil is that there was none.
+func (h *Host) Inspected(found *metal3v1alpha1.HardwareDetails) {
+	h.Hardware = hardware.OfNode(found, h.BootMAC)
 }
 
 // serverAt is a BMC address without what may differ between two spellings of it: scheme, user and a last slash.

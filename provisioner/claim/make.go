@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 )
 
 // Make plans all needs over all hosts together.
@@ -17,7 +18,7 @@ import (
 // A held host stays while it exists under the same UID and carries the node's claim; one that was not claimed yet stays
 // while the node may have it. A node that holds nothing but is named by the consumerRef of a host where it looks for
 // hosts gets that host back. The remaining nodes are matched with the remaining
-// hosts; among equally good plans the one that serves nodes and hosts in the order of their names wins. The only error
+// hosts; among equally good plans the one that serves nodes and hosts in the order of their names, numbers by value, wins. The only error
 // is a malformed selector; it names the node and the field, and no plan is made, because any could be wrong.
 func Make(needs []Need, hosts []Host) (Plan, error) {
 	sorted := slices.SortedFunc(slices.Values(hosts), func(a, b Host) int { return compareHosts(a.Ref, b.Ref) })
@@ -25,7 +26,7 @@ func Make(needs []Need, hosts []Host) (Plan, error) {
 }
 
 // MakeAround plans as Make does where others hold hosts already, which nothing of these needs can change: holder is who, by index of
-// the host, nil where nobody does. The hosts are sorted by namespace, name and UID. It writes into holder who keeps a host, or takes one back.
+// the host, nil where nobody does. The hosts are sorted by namespace, name (numbers by value) and UID. It writes into holder who keeps a host, or takes one back.
 func MakeAround(needs []Need, hosts []Host, holder []*Owner) (Plan, error) {
 	p := planner{
 		needs: slices.SortedFunc(slices.Values(needs), func(a, b Need) int { return compareOwners(a.Node, b.Node) }),
@@ -239,9 +240,9 @@ func firstRefusal(rules []rule, c *class, h *Host) int {
 }
 
 func compareOwners(a, b Owner) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), line.Natural(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 }
 
 func compareHosts(a, b v1alpha1.HostReference) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), line.Natural(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 }

@@ -61,10 +61,11 @@ func freeRules() []rule {
 		{func(_ *class, h *Host) bool { return h.Consumer == nil }, claimedBy},
 		{func(_ *class, h *Host) bool { return !h.Deleting }, say("being deleted")},
 		{func(_ *class, h *Host) bool { return !h.ExternallyProvisioned }, say("externally provisioned")},
+		{func(_ *class, h *Host) bool { return len(h.Marks) == 0 }, func(_ *class, h *Host) string { return strings.Join(h.Marks, "; ") }},
 		{func(_ *class, h *Host) bool { return h.Error == "" }, func(_ *class, h *Host) string { return "host error: " + h.Error }},
 		{func(_ *class, h *Host) bool { return !h.Detached }, say("detached: remove annotation " + metal3v1alpha1.DetachedAnnotation)},
 		{func(_ *class, h *Host) bool { return !h.Paused }, say("paused: remove annotation " + metal3v1alpha1.PausedAnnotation)},
-		{func(_ *class, h *Host) bool { return !h.HasImage }, say("already has an image: clear spec.image to free it")},
+		{func(_ *class, h *Host) bool { return !h.HasImage }, hasImage},
 		{func(_ *class, h *Host) bool { return h.Twin == "" }, func(_ *class, h *Host) string { return h.Twin }},
 		{isAvailable, notAvailable},
 	}
@@ -95,6 +96,13 @@ func say(reason string) func(*class, *Host) string {
 }
 
 func inNamespace(c *class, h *Host) bool { return h.Ref.Namespace == c.place.namespace }
+
+func hasImage(_ *class, h *Host) string {
+	if h.CustomDeploy {
+		return "already deployed by spec.customDeploy: clear spec.customDeploy to free it"
+	}
+	return "already has an image: clear spec.image to free it"
+}
 
 func lent(c *class, h *Host) bool { return h.visibleTo(c.place.reader) }
 

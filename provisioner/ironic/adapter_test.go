@@ -161,6 +161,15 @@ func TestFaultKinds(t *testing.T) {
 		"moved on": {
 			saying(400, `The requested action "manage" can not be performed on node "n1" while it is in state "deploying".`), fault.Lost, "while it is in state",
 		},
+		"no lock":      {saying(409, "Node n1 can not have boot_interface updated unless it is in one of allowed (enroll, manageable) states or in maintenance mode."), fault.Rejected, "can not have boot_interface updated"},
+		"associated":   {saying(409, "Node n1 is associated with instance 5."), fault.Rejected, "associated with instance"},
+		"twice":        {saying(409, "A node with name metal~h1 already exists."), fault.Rejected, "already exists"},
+		"protected":    {saying(403, "Node n1 is protected and cannot be undeployed, rebuilt or deleted"), fault.Rejected, "--protected"},
+		"no conductor": {saying(404, "No valid host was found. Reason: No conductor service registered which supports driver redfish for conductor group ''."), fault.Rejected, "No conductor"},
+		"a proxy's":    {func() (int, string) { return 404, "<html>not here</html>" }, fault.Transient, "is not Ironic"},
+		"a gateway's":  {func() (int, string) { return 409, "" }, fault.Transient, "is not Ironic"},
+		"the limit":    {saying(503, "Unable to process request at this time. The concurrent limit of 250 for deployment has been reached."), fault.Transient, "at once"},
+		"in care":      {saying(400, "The provisioning operation can't be performed on node n1 because it's in maintenance mode."), fault.Rejected, "maintenance unset"},
 		"no workers":   {saying(503, "Requested action cannot be performed due to lack of free conductor workers."), fault.Transient, "lack of free"},
 		"broken":       {func() (int, string) { return 500, "<html>\n<body>oops" }, fault.Transient, "Internal Server Error"},
 		"gateway":      {func() (int, string) { return 502, "" }, fault.Transient, "Bad Gateway"},
@@ -678,4 +687,101 @@ func FuzzErrorAnswers(f *testing.F) {
 			t.Errorf("%q", shown)
 		}
 	})
+}
+
+// TestPowerOffIsGentle: a system that runs is asked to shut down, and only a server with nothing on it, or one that cannot be
+// asked, is cut.
+func TestPowerOffIsGentle(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state  provisioner.NodeState
+		action provisioner.Action
+		cannot bool
+		want   string
+	}{
+		"running":       {provisioner.StateActive, provisioner.SwitchOff, false, `{"target":"soft power off","timeout":180}`},
+		"cut":           {provisioner.StateActive, provisioner.CutPower, false, `{"target":"power off"}`},
+		"free":          {provisioner.StateAvailable, provisioner.SwitchOff, false, `{"target":"power off"}`},
+		"not supported": {provisioner.StateActive, provisioner.SwitchOff, true, `{"target":"power off"}`},
+	} {
+		s := newServer(t)
+		s.node = node(c.state)
+		s.node["power_state"] = "power on"
+		if c.cannot {
+			s.answers["PUT /nodes/n1/states/power"] = func() (int, string) {
+				delete(s.answers, "PUT /nodes/n1/states/power")
+				return 400, string(toJSON(said("Driver x does not support soft power off.")))
+			}
+		}
+		if err := s.client(t).Do(t.Context(), wanted(), c.action); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.bodies["PUT /nodes/n1/states/power"]; got != c.want {
+			t.Errorf("%s: Ironic is asked for %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestWhatOthersSetStays: keys of driver_info and capabilities that are not ours are not written, and ours that are no more go.
+func TestWhatOthersSetStays(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.node = node(provisioner.StateAvailable)
+	s.node["driver_info"] = map[string]any{"redfish_auth_type": "basic", "ipmi_address": "bmc0", "deploy_kernel": "file:///mine"}
+	s.node["properties"] = map[string]any{"capabilities": "boot_mode:bios,profile:compute, secure_boot:true"}
+	if err := s.client(t).Do(t.Context(), wanted(), provisioner.Register); err != nil {
+		t.Fatal(err)
+	}
+	patch := s.bodies["PATCH /nodes/n1"]
+	for text, there := range map[string]bool{
+		"redfish_auth_type": false, `"/driver_info"`: false, "deploy_kernel": false, "boot_mode:uefi,profile:compute": true,
+		`"/driver_info/redfish_password"`: true, `{"op":"remove","path":"/driver_info/ipmi_address"}`: true,
+	} {
+		if strings.Contains(patch, text) != there {
+			t.Errorf("%s: want %v in %s", text, there, patch)
+		}
+	}
+}
+
+// TestCorrectedBootMAC: the port of the MAC address that was wanted before goes, before the new one is made; others stay.
+func TestCorrectedBootMAC(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.node = node(provisioner.StateAvailable)
+	s.node["extra"] = map[string]any{extraHostUID: uid, extraServer: wanted().BMC.Address + " 52:54:00:aa:00:99"}
+	s.answers["GET /ports"] = func() (int, string) {
+		return 200, `{"ports": [{"uuid": "old", "address": "52:54:00:aa:00:99"}, {"uuid": "other", "address": "52:54:00:aa:00:77"}]}`
+	}
+	if err := s.client(t).Do(t.Context(), wanted(), provisioner.Register); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"DELETE /ports/old", "POST /ports", "PATCH /nodes/n1"}, s.log); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// TestRamdiskNetworkIsGivenAndTaken.
+func TestRamdiskNetworkIsGivenAndTaken(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.node = node(provisioner.StateAvailable)
+	want := wanted()
+	want.RamdiskNetwork = "links: []"
+	if err := s.client(t).Do(t.Context(), want, provisioner.Register); err != nil {
+		t.Fatal(err)
+	}
+	if patch := s.bodies["PATCH /nodes/n1"]; !strings.Contains(patch, `"path":"/network_data","value":{"links":[]}`) {
+		t.Errorf("patch %s", patch)
+	}
+	s.node["extra"] = map[string]any{extraHostUID: uid, extraRamdiskNetwork: "true"}
+	if err := s.client(t).Do(t.Context(), wanted(), provisioner.Register); err != nil {
+		t.Fatal(err)
+	}
+	if patch := s.bodies["PATCH /nodes/n1"]; !strings.Contains(patch, `"path":"/network_data","value":{}`) {
+		t.Errorf("patch %s", patch)
+	}
+	want.RamdiskNetwork = "- secret"
+	if err := s.client(t).Do(t.Context(), want, provisioner.Register); !fault.Is(err, fault.Rejected) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%v", err)
+	}
 }

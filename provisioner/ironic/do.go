@@ -2,6 +2,8 @@ package ironic
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
@@ -90,6 +92,8 @@ func (d call) start(ctx context.Context, action provisioner.Action) error {
 	case provisioner.SwitchOn:
 		return d.power(ctx, nodes.PowerOn)
 	case provisioner.SwitchOff:
+		return d.switchOff(ctx)
+	case provisioner.CutPower:
 		return d.power(ctx, nodes.PowerOff)
 	case provisioner.Delete:
 		return d.forget(ctx)
@@ -140,6 +144,30 @@ func (d call) power(ctx context.Context, target nodes.TargetPowerState) error {
 		return nil
 	}
 	return d.classify(nodes.ChangePowerState(ctx, d.api, d.node.UUID, nodes.PowerStateOpts{Target: target}).ExtractErr())
+}
+
+// softOff is how long a system may take to shut down; Metal3 gives it as long (baremetal-operator v0.13.1,
+// pkg/provisioner/ironic: softPowerOffTimeout).
+const softOff = 3 * time.Minute
+
+// switchOff asks the system that runs to shut down; Ironic tells in last_error when it does not. A server with nothing on its
+// disks has no system to ask, and some BMCs cannot ask.
+func (d call) switchOff(ctx context.Context) error {
+	switch provisioner.NodeState(d.node.ProvisionState) {
+	case provisioner.StateEnroll, provisioner.StateManageable, provisioner.StateAvailable:
+		if text(d.node.Extra, extraDeployment) == "" {
+			return d.power(ctx, nodes.PowerOff)
+		}
+	}
+	if now := d.node; now.TargetPowerState != "" || now.PowerState == string(nodes.PowerOff) {
+		return nil
+	}
+	opts := nodes.PowerStateOpts{Target: nodes.SoftPowerOff, Timeout: int(softOff.Seconds())}
+	err := d.classify(nodes.ChangePowerState(ctx, d.api, d.node.UUID, opts).ExtractErr())
+	if fault.Is(err, fault.Rejected) && strings.Contains(err.Error(), "soft power off") {
+		return d.power(ctx, nodes.PowerOff)
+	}
+	return err
 }
 
 // forget deletes the node. Maintenance lets Ironic delete it whatever its state (ironic 39.0.0,

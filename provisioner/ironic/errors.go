@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"strings"
+	"slices"
 
 	"github.com/gophercloud/gophercloud/v2"
 
@@ -30,21 +30,64 @@ func (c *Client) classify(err error) error {
 	}
 	said := faultString(answer.Body)
 	if said == "" {
-		said = http.StatusText(answer.Actual)
+		return fault.New(fault.Transient, "what answers at %s is not Ironic, or not all of it (%d %s): see what is before it, or correct --ironic-url",
+			c.config.Endpoint, answer.Actual, http.StatusText(answer.Actual))
+	}
+	for _, a := range answers() {
+		if slices.Contains(a.codes, answer.Actual) && (a.says == nil || a.says.MatchString(said)) {
+			return fault.New(a.kind, a.text, said)
+		}
 	}
 	switch {
-	case answer.Actual == http.StatusConflict:
-		return fault.New(fault.Busy, "Ironic is busy: %s", said)
-	case answer.Actual == http.StatusUnauthorized, answer.Actual == http.StatusForbidden:
-		return fault.New(fault.Denied, "Ironic at %s refuses our credentials: %s", c.config.Endpoint, said)
-	case answer.Actual == http.StatusNotFound:
-		return fault.New(fault.Missing, "Ironic: %s", said)
-	case answer.Actual >= http.StatusInternalServerError || answer.Actual == http.StatusTooManyRequests:
+	case answer.Actual >= http.StatusInternalServerError || answer.Actual == http.StatusTooManyRequests || answer.Actual == http.StatusRequestTimeout:
 		return fault.New(fault.Transient, "Ironic at %s fails: %s", c.config.Endpoint, said)
-	case wrongState.MatchString(said):
-		return fault.New(fault.Lost, "Ironic: %s", said)
+	case answer.Actual == http.StatusUnauthorized || answer.Actual == http.StatusForbidden:
+		return fault.New(fault.Denied, "Ironic at %s refuses our credentials: %s", c.config.Endpoint, said)
+	case answer.Actual == http.StatusNotAcceptable:
+		c.forgetVersion()
+		return fault.New(fault.Rejected, "Ironic rejects it: %s", said)
 	default:
 		return fault.New(fault.Rejected, "Ironic rejects it: %s", said)
+	}
+}
+
+// forgetVersion has Ironic asked again what it speaks: it may have been taken back to an older release.
+func (c *Client) forgetVersion() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.minor = 0
+}
+
+// meaning is what an answer says, told by its words: Ironic has one status code for many things.
+type meaning struct {
+	codes []int
+	says  *regexp.Regexp
+	kind  fault.Kind
+	text  string
+}
+
+var (
+	isLocked     = regexp.MustCompile(`is locked by|[Nn]ode .* is being (deployed|cleaned)|reservation`)
+	isProtected  = regexp.MustCompile(`is protected`)
+	isNoNode     = regexp.MustCompile(`(?i)no valid host|conductor|driver|hardware type`)
+	isAtItsLimit = regexp.MustCompile(`lack of free conductor workers|concurrent limit`)
+	isInCare     = regexp.MustCompile(`maintenance mode`)
+)
+
+// answers are Ironic's (ironic 39.0.0, ironic/common/exception.py), the first that fits counts: NodeLocked among the
+// conflicts, where InvalidState, InstanceAssociated, NodeAssociated and the already existing ones end by no waiting;
+// InvalidStateRequested; NodeProtected, which is no matter of credentials; NoValidHost, which is a 404 like a node that is gone.
+func answers() []meaning {
+	conflict, invalid, missing := []int{http.StatusConflict}, []int{http.StatusBadRequest}, []int{http.StatusNotFound}
+	return []meaning{
+		{conflict, isLocked, fault.Busy, "Ironic is busy: %s"},
+		{conflict, nil, fault.Rejected, "Ironic refuses it as it stands: %s"},
+		{invalid, wrongState, fault.Lost, "Ironic: %s"},
+		{invalid, isInCare, fault.Rejected, "Ironic refuses it: %s: end it with `baremetal node maintenance unset`"},
+		{[]int{http.StatusForbidden}, isProtected, fault.Rejected, "Ironic refuses it: %s: `baremetal node unset --protected` allows it"},
+		{missing, isNoNode, fault.Rejected, "Ironic cannot do it: %s"},
+		{missing, nil, fault.Missing, "Ironic: %s"},
+		{[]int{http.StatusServiceUnavailable}, isAtItsLimit, fault.Transient, "Ironic does as much as it may at once: %s"},
 	}
 }
 
@@ -93,9 +136,3 @@ const longestLine = 500
 
 // oneLine makes text fit for a status.
 func oneLine(text string) string { return line.Short(text, longestLine) }
-
-// nodeLocked tells a lock (ironic 39.0.0, ironic/common/exception.py: NodeLocked) from the other conflicts.
-func nodeLocked(err error) bool {
-	var answer gophercloud.ErrUnexpectedResponseCode
-	return errors.As(err, &answer) && strings.Contains(faultString(answer.Body), "is locked by")
-}

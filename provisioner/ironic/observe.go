@@ -21,6 +21,8 @@ const (
 	extraDeployment   = "rackplane_deployment"
 	extraNotOurs      = "rackplane_not_ours"
 	infoImage         = "rackplane_image"
+
+	extraRamdiskNetwork = "rackplane_ramdisk_network"
 )
 
 // Observe implements provisioner.Provisioner.

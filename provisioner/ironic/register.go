@@ -3,6 +3,7 @@ package ironic
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -41,11 +42,15 @@ func (d call) register(ctx context.Context) error {
 	if err := d.ensurePort(ctx); err != nil {
 		return err
 	}
-	patch := []nodes.Patch{
+	ramdisk, err := d.ramdiskNetwork()
+	if err != nil {
+		return err
+	}
+	patch := append(ramdisk, []nodes.Patch{
 		set("/extra/"+extraHostUID, string(d.want.Host.UID)),
 		set("/extra/"+extraRegistration, d.want.Registration()),
 		set("/extra/"+extraServer, d.want.Server()),
-	}
+	}...)
 	if !fresh {
 		patch = append(d.settings(a), patch...)
 	}
@@ -83,7 +88,7 @@ const inspectInterface = "agent"
 // settings brings an existing node up to date.
 func (d call) settings(a access) []nodes.Patch {
 	patch := []nodes.Patch{
-		set("/driver", a.driver), set("/driver_info", d.driverInfo(a)), set("/automated_clean", !d.want.SkipCleaning),
+		set("/driver", a.driver), set("/automated_clean", !d.want.SkipCleaning),
 		set("/inspect_interface", inspectInterface), set("/boot_interface", a.iface.boot),
 	}
 	for name, value := range map[string]string{
@@ -96,7 +101,11 @@ func (d call) settings(a access) []nodes.Patch {
 	if d.minorVersion() >= disableOffIn {
 		patch = append(patch, set("/disable_power_off", d.want.DisablePowerOff))
 	}
+	patch = append(patch, d.access(a)...)
 	properties := d.properties()
+	if caps, ours := d.node.Properties["capabilities"].(string); ours {
+		properties["capabilities"] = mergeCapabilities(caps, capabilities(d.want.BootMode))
+	}
 	for _, key := range []string{"capabilities", "cpu_arch", "root_device"} {
 		if value, wanted := properties[key]; wanted {
 			patch = append(patch, set("/properties/"+key, value))
@@ -105,6 +114,55 @@ func (d call) settings(a access) []nodes.Patch {
 		}
 	}
 	return patch
+}
+
+// ownKeys are those of driver_info that come of the BMC's address and login. All others are the operator's, and stay.
+func ownKeys() []string {
+	return []string{
+		"ipmi_address", "ipmi_port", "ipmi_priv_level", "ipmi_username", "ipmi_password",
+		"redfish_address", "redfish_system_id", "redfish_username", "redfish_password", "redfish_verify_ca",
+	}
+}
+
+// access brings the node's driver_info up to date, key by key.
+func (d call) access(a access) []nodes.Patch {
+	var patch []nodes.Patch
+	want := d.driverInfo(a)
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		patch = append(patch, set("/driver_info/"+key, want[key]))
+	}
+	for _, key := range ownKeys() {
+		_, wanted := want[key]
+		if _, has := d.node.DriverInfo[key]; has && !wanted {
+			patch = append(patch, nodes.UpdateOperation{Op: nodes.RemoveOp, Path: "/driver_info/" + key})
+		}
+	}
+	return patch
+}
+
+// mergeCapabilities is what a node's capabilities (key:value, with commas) are with ours: the boot mode is, all others stay.
+func mergeCapabilities(has, ours string) string {
+	kept := slices.DeleteFunc(strings.Split(has, ","), func(c string) bool {
+		key, _, _ := strings.Cut(strings.TrimSpace(c), ":")
+		return key == "" || key == "boot_mode" || key == "secure_boot"
+	})
+	return strings.Join(append([]string{ours}, kept...), ",")
+}
+
+// ramdiskNetwork gives the deploy agent its network, or takes away what was given it: on virtual media Ironic puts it beside
+// the agent (microversion 1.66).
+func (d call) ramdiskNetwork() ([]nodes.Patch, error) {
+	data, err := object("spec.preprovisioningNetworkDataName", d.want.RamdiskNetwork)
+	switch {
+	case err != nil:
+		return nil, err
+	case data != nil:
+		return []nodes.Patch{set("/network_data", data), set("/extra/"+extraRamdiskNetwork, "true")}, nil
+	case text(d.node.Extra, extraRamdiskNetwork) != "":
+		return []nodes.Patch{set("/network_data", map[string]any{}), set("/extra/"+extraRamdiskNetwork, "")}, nil
+	default:
+		return nil, nil
+	}
 }
 
 func (d call) driverInfo(a access) map[string]any {
@@ -175,11 +233,9 @@ func rootDevice(h *metal3v1alpha1.RootDeviceHints) map[string]any {
 	return hints
 }
 
-// ensurePort makes the port the host boots from. Ports that inspection found are left alone.
+// ensurePort makes the port the host boots from, and takes away the one of the MAC address that was wanted before: another
+// host may be waiting for it. Ports that inspection found are left alone.
 func (d call) ensurePort(ctx context.Context) error {
-	if d.want.BootMAC == "" {
-		return nil
-	}
 	page, err := ports.List(d.api, ports.ListOpts{NodeUUID: d.node.UUID}).AllPages(ctx)
 	if err != nil {
 		return d.classify(err)
@@ -188,14 +244,22 @@ func (d call) ensurePort(ctx context.Context) error {
 	if err != nil {
 		return d.classify(err)
 	}
-	if slices.ContainsFunc(known, func(p ports.Port) bool { return strings.EqualFold(p.Address, d.want.BootMAC) }) {
+	_, before, _ := strings.Cut(text(d.node.Extra, extraServer), " ")
+	for _, port := range known {
+		if before != "" && strings.EqualFold(port.Address, before) && !strings.EqualFold(before, d.want.BootMAC) {
+			if err := d.classify(ports.Delete(ctx, d.api, port.UUID).ExtractErr()); err != nil && !fault.Is(err, fault.Missing) {
+				return err
+			}
+		}
+	}
+	if d.want.BootMAC == "" || slices.ContainsFunc(known, func(p ports.Port) bool { return strings.EqualFold(p.Address, d.want.BootMAC) }) {
 		return nil
 	}
 	enabled := true
 	_, err = ports.Create(ctx, d.api, ports.CreateOpts{
 		NodeUUID: d.node.UUID, Address: strings.ToLower(d.want.BootMAC), PXEEnabled: &enabled,
 	}).Extract()
-	if gophercloud.ResponseCodeIs(err, http.StatusConflict) && !nodeLocked(err) {
+	if gophercloud.ResponseCodeIs(err, http.StatusConflict) && !fault.Is(d.classify(err), fault.Busy) {
 		return fault.New(fault.Rejected, "spec.bootMACAddress %s belongs to another Ironic node: give each host its own", d.want.BootMAC)
 	}
 	return d.classify(err)

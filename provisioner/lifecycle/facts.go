@@ -18,17 +18,18 @@ type facts struct {
 	want  provisioner.Want
 	seen  provisioner.Observation
 	past  Past
-	// now by the service's clock.
-	now time.Time
+	// now by the service's clock, callerNow by that of Past.
+	now, callerNow time.Time
 	// answers holds the answer to every condition.
 	answers map[condition]bool
 }
 
 func gather(want provisioner.Want, seen provisioner.Observation, past Past, now time.Time) facts {
+	callerNow := now
 	if !seen.Now.IsZero() {
 		now = seen.Now
 	}
-	f := facts{want: want, seen: seen, past: past, now: now, answers: map[condition]bool{}}
+	f := facts{want: want, seen: seen, past: past, now: now, callerNow: callerNow, answers: map[condition]bool{}}
 	for c, ask := range questions() {
 		f.answers[c] = ask(f)
 	}
@@ -73,6 +74,12 @@ const (
 	isOff        condition = "off, wanted on"
 	isOn         condition = "on, wanted off"
 	isFresh      condition = "inspected just now"
+	softFailed   condition = "did not shut down"
+	cut          condition = "power to be cut"
+	fenced       condition = "held off"
+	forced       condition = "forced"
+	delayed      condition = "deletion delayed"
+	refused      condition = "registration refused just now"
 )
 
 const negation = "not "
@@ -118,15 +125,30 @@ func holdingQuestions() map[condition]func(facts) bool {
 
 func (f facts) onSameServer() bool { return f.seen.Server == f.want.Server() }
 
-func (f facts) mustInspect() bool { return !f.want.SkipInspection && f.seen.Inspected.IsZero() }
+func (f facts) mustInspect() bool {
+	again := f.want.Reinspect && f.want.Image == nil && f.seen.Inspected.Equal(f.want.Known)
+	return !f.want.SkipInspection && (f.seen.Inspected.IsZero() || again)
+}
+
+// registrationRefused reports whether the service would not take changed settings a short while ago. The rest of the server's life
+// goes on meanwhile.
+func (f facts) registrationRefused() bool {
+	return f.past.Error == metal3v1alpha1.ProvisionedRegistrationError && f.past.due(f.callerNow) > 0
+}
 
 func (f facts) mayDeploy() bool { return f.want.Image != nil && f.want.Online }
 
 func stateQuestions() map[condition]func(facts) bool {
 	return map[condition]func(facts) bool{
-		deleting:  func(f facts) bool { return f.want.Deleting },
-		detached:  func(f facts) bool { return f.want.Detached },
-		unmanaged: func(f facts) bool { return f.want.BMC.Address == "" },
+		deleting:   func(f facts) bool { return f.want.Deleting },
+		detached:   func(f facts) bool { return f.want.Detached },
+		forced:     func(f facts) bool { return f.want.Forced },
+		delayed:    func(f facts) bool { return f.want.DeleteDelayed },
+		fenced:     func(f facts) bool { return f.want.Fence != "" },
+		cut:        func(f facts) bool { return f.want.Hard },
+		refused:    facts.registrationRefused,
+		softFailed: func(f facts) bool { return strings.Contains(strings.ToLower(f.seen.LastError), "soft power off") },
+		unmanaged:  func(f facts) bool { return f.want.BMC.Address == "" },
 		foreign: func(f facts) bool {
 			return f.seen.HostUID != "" && f.seen.HostUID != f.want.Host.UID
 		},

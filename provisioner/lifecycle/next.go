@@ -9,7 +9,6 @@ import (
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
 
-	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner"
 )
 
@@ -45,6 +44,7 @@ func (f facts) tell(text string) string {
 		"{recorded}", cmp.Or(f.seen.Deployment, "none"),
 		"{owner}", string(f.seen.HostUID),
 		"{node}", f.seen.ID,
+		"{fence}", f.want.Fence,
 		"{host}", "-n "+f.want.Host.Namespace+" "+f.want.Host.Name,
 	).Replace(spoken(f.words, text))
 }
@@ -81,7 +81,7 @@ func (r row) decide(f facts, now time.Time) Decision {
 	case r.uncounted(f):
 		d.Kind, d.Reason, d.Poll = Wait, "it failed; tried again after a while", Backoff(1)
 		d.Failure = r.failure(f, f.seen.LastError)
-	case r.do != "" && !r.soon && f.past.due(now) > 0:
+	case r.do != "" && !r.soon && f.past.due(now) > 0 && !f.answers[refused]:
 		d.Kind, d.Reason, d.Poll = Wait, "it failed; tried again after a while", f.past.due(now)
 	case r.do != "":
 		d.Kind, d.Action, d.Reason, d.Poll = Act, r.do, f.tell(r.why), pollAct
@@ -163,34 +163,8 @@ func errorOf(s metal3v1alpha1.ProvisioningState) metal3v1alpha1.ErrorType {
 // Refused is the failure of an action the service would not start, for the caller to count. cause is one line.
 func Refused(words provisioner.Words, want provisioner.Want, d Decision, cause string) Failure {
 	t := errorOf(d.State)
-	if d.Action == provisioner.SwitchOn || d.Action == provisioner.SwitchOff {
+	if slices.Contains([]provisioner.Action{provisioner.SwitchOn, provisioner.SwitchOff, provisioner.CutPower}, d.Action) {
 		t = metal3v1alpha1.PowerManagementError
 	}
 	return Failure{Type: t, Message: Explain(words, want, t, cause)}
-}
-
-// Explain puts object, field and remedy to a cause. Addresses are shown without logins.
-func Explain(words provisioner.Words, want provisioner.Want, t metal3v1alpha1.ErrorType, cause string) string {
-	var remedy string
-	switch t {
-	case metal3v1alpha1.RegistrationError, metal3v1alpha1.ProvisionedRegistrationError:
-		remedy = fmt.Sprintf("check spec.bmc.address (%s) and the username and password in Secret %s/%s (spec.bmc.credentialsName)",
-			line.Address(want.BMC.Address), want.Host.Namespace, want.BMC.CredentialsName)
-	case metal3v1alpha1.InspectionError:
-		remedy = "check that the host can boot the agent (spec.bootMACAddress, its console); spec.inspectionMode: disabled goes without"
-	case metal3v1alpha1.PreparationError:
-		remedy = "check the host's disks and console; spec.automatedCleaningMode: disabled goes without cleaning"
-	case metal3v1alpha1.ProvisioningError:
-		remedy = "check spec.image"
-		if want.Image != nil {
-			remedy = fmt.Sprintf("check spec.image.url (%s) and spec.image.checksum", line.Address(want.Image.URL))
-		}
-	case metal3v1alpha1.PowerManagementError:
-		remedy = fmt.Sprintf("check that the BMC at spec.bmc.address (%s) answers", line.Address(want.BMC.Address))
-	case metal3v1alpha1.DetachError, metal3v1alpha1.ServicingError:
-	}
-	if cause == "" {
-		cause = words.Service + " gave no reason"
-	}
-	return fmt.Sprintf("BareMetalHost %s: %s: %s", want.Host, line.Of(cause), remedy)
 }

@@ -97,7 +97,7 @@ func mustBeAllowed(tb errorer, want provisioner.Want, seen provisioner.Observati
 		allowed = (matches && !seen.NotOurs) || givenUp
 	case provisioner.Provide, provisioner.Inspect:
 		allowed = matches || givenUp || empty
-	case provisioner.SwitchOff:
+	case provisioner.SwitchOff, provisioner.CutPower:
 		allowed = matches || givenUp || empty || free
 	case provisioner.Deploy:
 		allowed = free && want.Deployment != ""
@@ -250,7 +250,7 @@ func TestConverges(t *testing.T) {
 		waits := slices.Contains([]provisioner.NodeState{
 			provisioner.StateCleanWait, provisioner.StateInspectWait, provisioner.StateDeployWait,
 		}, seen.State)
-		if heldByPeople(seen) || (waits && seen.HostUID == provisionertest.AnyUID(2)) { // Ironic ends its own waits
+		if heldByPeople(seen) || (waits && (seen.HostUID == provisionertest.AnyUID(2) || w.want.Detached)) { // Ironic ends its own waits
 			return
 		}
 		d := w.settle(rt)
@@ -333,6 +333,11 @@ func checkEnd(rt *rapid.T, w *world, d lifecycle.Decision) {
 		if found && n.HostUID == w.want.Host.UID {
 			rt.Fatalf("deleted host is still registered: %+v", n)
 		}
+	case w.want.Detached:
+		if found && n.HostUID == w.want.Host.UID {
+			rt.Fatalf("detached host is still registered: %+v", n)
+		}
+		return
 	case w.want.External:
 		if d.State != metal3v1alpha1.StateExternallyProvisioned {
 			rt.Fatalf("external host ended as %s", d.State)

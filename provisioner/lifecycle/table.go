@@ -78,6 +78,7 @@ const (
 
 const (
 	whyDeleted = "the host is deleted"
+	whySoft    = "the system did not shut down when asked: its power is cut"
 	whyChanged = "the registration settings changed"
 	whyImage   = "another image or none is wanted"
 	whyGaveUp  = "the host is deleted and was tried long enough: let go as it is"
@@ -95,21 +96,24 @@ const (
 	holdOwner = "{service}'s node was made for an earlier host of this name (UID {owner}) and holds deployment {recorded}, and this host's record is {decided}" + untouched + wayOn
 	holdAlien = "{service}'s node was made for another host of this name (UID {owner}), with another BMC or boot MAC address" + untouched +
 		": if that host is gone, `{delete}`, else give this host another name"
-	holdDelete = "the host is deleted and its image (spec.image) was never taken off" + untouched + wayOn
-	holdTheirs = "someone else put on the server what is there, before it was externally provisioned" + untouched +
+	holdDelayed = "the host is deleted and detached with deleteAction delay: it goes once annotation baremetalhost.metal3.io/detached is removed"
+	holdDelete  = "the host is deleted and its image (spec.image) was never taken off" + untouched + wayOn
+	holdTheirs  = "someone else put on the server what is there, before it was externally provisioned" + untouched +
 		": set spec.externallyProvisioned to true again; if what is on it may be erased, `rackplane release --force {host}`"
 )
 
 // table is the whole behaviour: the first row that fits decides.
 func table() []row {
-	return slices.Concat(absentRows(), ownerRows(), registerRows(), healthRows(), guardRows(), adoptRows(), inspectRows(), cleanRows(),
+	return slices.Concat(absentRows(), ownerRows(), detachRows(), registerRows(), healthRows(), guardRows(), adoptRows(), inspectRows(), cleanRows(),
 		deployRows(), undeployRows(), foreignRows(), deleteRows(), freeRows(), ladderRows(), powerRows(), restRows())
 }
 
 func absentRows() []row {
 	absent := in{provisioner.StateAbsent}
 	return []row{
+		{in: absent, when: when{deleting, detached, delayed}, show: deletingState, hold: holdDelayed},
 		{in: absent, when: when{deleting}, show: deletingState, done: "nothing is registered any more"},
+		{in: absent, when: when{detached}, done: "the host is detached: {service} knows nothing of its server"},
 		{in: absent, when: when{unmanaged}, show: metal3v1alpha1.StateUnmanaged, hold: "spec.bmc names no address: set spec.bmc.address and spec.bmc.credentialsName"},
 		{in: absent, show: registering, do: provisioner.Register, why: "the host is not registered"},
 	}
@@ -133,13 +137,27 @@ func ownerRows() []row {
 	}
 }
 
-func registerRows() []row {
+// detachRows: the service forgets the server as it is, whatever else is wanted of it. What is under way ends first, unless forced.
+func detachRows() []row {
+	moving := in{
+		provisioner.StateVerifying, provisioner.StateInspecting, provisioner.StateInspectWait, provisioner.StateCleaning, provisioner.StateCleanWait,
+		provisioner.StateDeploying, deployWait, provisioner.StateDeployDone, provisioner.StateDeleting, provisioner.StateDeleted,
+		provisioner.StateAdopting, provisioner.StateRescuing, provisioner.StateRescueWait, provisioner.StateUnrescuing,
+		provisioner.StateServicing, provisioner.StateServiceWait,
+	}
 	return []row{
 		{when: when{deleting, retained, recorded}, show: deletingState, done: "the server and its {service} node stay as they are"},
+		{when: when{deleting, detached, delayed}, show: deletingState, hold: holdDelayed},
 		{when: when{deleting, detached}, show: deletingState, do: provisioner.Delete, why: "the detached host is deleted", soon: true},
+		{in: moving, when: when{detached, not(forced)}, wait: "what is under way on the server ends before it is detached", poll: pollSlow},
+		{when: when{detached}, do: provisioner.Delete, why: "the host is detached", soon: true},
+	}
+}
 
+func registerRows() []row {
+	return []row{
 		{in: in{enroll, manageable}, when: when{not(deleting), changed}, show: registering, do: provisioner.Register, why: whyChanged},
-		{in: in{available, active, cleanFail, adoptFail, inspectFail, deployFail}, when: when{not(deleting), changed}, do: provisioner.Register, why: whyChanged},
+		{in: in{available, active, cleanFail, adoptFail, inspectFail, deployFail}, when: when{not(deleting), changed, not(refused)}, do: provisioner.Register, why: whyChanged},
 		{in: in{enroll}, when: when{not(deleting), failed}, show: registering, fails: registration, do: provisioner.Manage, why: "try the BMC again"},
 		{in: in{enroll}, when: when{not(deleting)}, show: registering, do: provisioner.Manage, why: "the BMC access is not verified"},
 		{in: in{provisioner.StateVerifying}, show: registering, wait: "{service} verifies the BMC access", within: quickWithin, poll: pollQuick},
@@ -275,7 +293,8 @@ func deleteRows() []row {
 		{in: running, when: when{deleting, gaveUp}, show: deletingState, do: provisioner.Delete, why: whyGaveUp, soon: true},
 		{in: in{manageable}, when: when{deleting, recorded}, show: deprovisioning, do: provisioner.Provide, why: "the disks are not cleaned yet"},
 		{in: in{manageable}, when: when{deleting, kept}, show: deprovisioning, do: provisioner.Provide, why: "the disks are not cleaned yet"},
-		{in: running, when: when{deleting, mayRun, mayPowerOff, failed}, show: poweringOff, fails: powerManagement, do: provisioner.SwitchOff, why: "try to power off again"},
+		{in: running, when: when{deleting, mayRun, mayPowerOff, softFailed}, show: poweringOff, do: provisioner.CutPower, why: whySoft, soon: true},
+		{in: running, when: when{deleting, mayRun, mayPowerOff, failed}, show: poweringOff, fails: powerManagement, do: provisioner.CutPower, why: "try to power off again"},
 		{in: running, when: when{deleting, mayRun, mayPowerOff}, show: poweringOff, do: provisioner.SwitchOff, why: whyDeleted},
 		{in: slices.Concat(running, in{enroll, inspectFail, adoptFail}), when: when{deleting}, show: deletingState, do: provisioner.Delete, why: whyDeleted},
 	}
@@ -314,14 +333,18 @@ func powerRows() []row {
 		{in: powered, when: when{powerUnknown}, wait: "the power state is not known yet"},
 		{in: powered, when: when{isOff, failed}, fails: powerManagement, do: provisioner.SwitchOn, why: "try to power on again"},
 		{in: powered, when: when{isOff}, do: provisioner.SwitchOn, why: "the host is wanted on"},
-		{in: in{available}, when: when{isOn, isFresh}, wait: "the agent stays on for a while: an image may be wanted soon", poll: pollSlow},
-		{in: powered, when: when{isOn, mayPowerOff, failed}, fails: powerManagement, do: provisioner.SwitchOff, why: "try to power off again"},
+		{in: in{available}, when: when{isOn, isFresh, not(fenced)}, wait: "the agent stays on for a while: an image may be wanted soon", poll: pollSlow},
+		{in: powered, when: when{isOn, mayPowerOff, softFailed}, do: provisioner.CutPower, why: whySoft, soon: true},
+		{in: powered, when: when{isOn, mayPowerOff, failed}, fails: powerManagement, do: provisioner.CutPower, why: "try to power off again"},
+		{in: powered, when: when{isOn, mayPowerOff, cut}, do: provisioner.CutPower, why: "the power is to be cut"},
 		{in: powered, when: when{isOn, mayPowerOff}, do: provisioner.SwitchOff, why: "the host is wanted off"},
 	}
 }
 
 func restRows() []row {
 	return []row{
+		{in: in{active, available}, when: when{not(deleting), changed}, wait: "{service} refused the changed settings: tried again after a while", poll: pollSlow},
+		{in: in{active, available}, when: when{fenced}, done: "the server is held off by annotation {fence}"},
 		{in: in{active}, when: when{external}, done: "the host runs what someone else put on it"},
 		{in: in{active}, done: "the wanted image is on the host"},
 		{in: in{available}, done: "the host is free"},

@@ -18,6 +18,8 @@ const (
 	FailUndeploy = "tear down fails"
 	FailAdopt    = "adoption fails"
 	FailPower    = "power change fails"
+	// FailShutdown: the system does not shut down when it is asked to.
+	FailShutdown = "soft power off fails"
 )
 
 // ChecksumMismatch is what Ironic says when the image is not what its checksum promised (ironic 39.0.0,

@@ -39,7 +39,7 @@ func (s *Simulator) begin(n *node, want provisioner.Want, action provisioner.Act
 		}
 	case provisioner.Abort:
 		t.abort()
-	case provisioner.Register, provisioner.TakeOver, provisioner.Mark, provisioner.Vacate, provisioner.Repair, provisioner.SwitchOn, provisioner.SwitchOff, provisioner.Delete:
+	case provisioner.Register, provisioner.TakeOver, provisioner.Mark, provisioner.Vacate, provisioner.Repair, provisioner.SwitchOn, provisioner.SwitchOff, provisioner.CutPower, provisioner.Delete:
 	}
 }
 

@@ -310,9 +310,9 @@ func (s *Simulator) start(n *node, want provisioner.Want, action provisioner.Act
 		n.Maintenance, n.Fault, n.MaintenanceReason = false, "", ""
 		return had
 	case provisioner.SwitchOn:
-		return s.power(n, provisioner.PowerOn)
-	case provisioner.SwitchOff:
-		return s.power(n, provisioner.PowerOff)
+		return s.power(n, provisioner.PowerOn, action)
+	case provisioner.SwitchOff, provisioner.CutPower:
+		return s.power(n, provisioner.PowerOff, action)
 	case provisioner.Manage, provisioner.Inspect, provisioner.Provide, provisioner.Deploy, provisioner.Undeploy, provisioner.Adopt,
 		provisioner.Abort:
 		n.LastError = ""
@@ -339,12 +339,15 @@ func (s *Simulator) register(n *node, want provisioner.Want) bool {
 	return changed
 }
 
-func (s *Simulator) power(n *node, to provisioner.Power) bool {
+func (s *Simulator) power(n *node, to provisioner.Power, by provisioner.Action) bool {
 	if n.Power == to && n.PowerTarget == "" || n.PowerTarget == to {
 		return false
 	}
 	n.LastError, n.PowerTarget = "", to
 	message := s.outcome(n, FailPower)
+	if by == provisioner.SwitchOff && message == "" {
+		message = s.outcome(n, FailShutdown)
+	}
 	if message == "" && !s.admits(n.want.BMC) {
 		message = "Failed to reach the BMC"
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -157,6 +158,23 @@ func withoutComments(doc string) string {
 	return strings.Join(lines, "\n")
 }
 
+// withoutText returns the error, unless the document may be a Secret and the words are a parser's, which quotes what it stumbled
+// over. Errors that name fields are shown.
+func withoutText(doc []byte, err error) error {
+	if runtime.IsStrictDecodingError(err) || !mayBeSecret.Match(doc) {
+		return err
+	}
+	if at := lineNumber.FindString(err.Error()); at != "" {
+		return fmt.Errorf("a Secret that is no valid YAML or JSON, at %s: its text is not shown", at)
+	}
+	return errors.New("a Secret that is no valid YAML or JSON, or whose values are not what a Secret has (data in base64, stringData as text): its text is not shown")
+}
+
+var (
+	mayBeSecret = regexp.MustCompile(`\bSecret\b|stringData`)
+	lineNumber  = regexp.MustCompile(`\bline [0-9]+`)
+)
+
 // add decodes strictly: an unknown field is an error here as it is with kubectl, not silently lost.
 func (r *Reader) add(doc []byte) error {
 	decoder := serializer.NewCodecFactory(r.scheme, serializer.EnableStrict).UniversalDeserializer()
@@ -166,13 +184,29 @@ func (r *Reader) add(doc []byte) error {
 		// The decoder's own words are the whole document, which may be a Secret.
 		return errors.New("kind or apiVersion is missing: say what the object is, as apiVersion: v1 and kind: Secret do")
 	case err != nil:
-		return err
+		return withoutText(doc, err)
+	}
+	if list, ok := decoded.(*corev1.List); ok {
+		return r.addItems(list)
 	}
 	if meta.IsListType(decoded) {
 		return meta.EachListItem(decoded, r.keep)
 	}
 	decoded.GetObjectKind().SetGroupVersionKind(*gvk)
 	return r.keep(decoded)
+}
+
+// addItems decodes the items of a v1 List, which is what kubectl get -o yaml prints.
+func (r *Reader) addItems(list *corev1.List) error {
+	for i := range list.Items {
+		if len(list.Items[i].Raw) == 0 || string(list.Items[i].Raw) == "null" {
+			return fmt.Errorf("items[%d] is empty", i)
+		}
+		if err := r.add(list.Items[i].Raw); err != nil {
+			return fmt.Errorf("items[%d]: %w", i, err)
+		}
+	}
+	return nil
 }
 
 func (r *Reader) keep(decoded runtime.Object) error {
