@@ -170,15 +170,7 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// shown is how many names a finding lists before it counts the rest.
-const shown = 4
-
 // list is a sorted enumeration of the first few.
 func list(names []string) string {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	text := strings.Join(names[:min(shown, len(names))], ", ")
-	if rest := len(names) - shown; rest > 0 {
-		text += fmt.Sprintf(" and %d more", rest)
-	}
-	return text
+	return line.Few(slices.Compact(slices.Sorted(slices.Values(names))))
 }

@@ -9,6 +9,7 @@
 package line
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
@@ -61,6 +62,15 @@ func Short(text string, bytes int) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:max(0, bytes-len(cut))], "") + cut
+}
+
+// Few names the first of many things, such as nodes, and counts the rest.
+func Few(names []string) string {
+	const shown = 5
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 // Address returns an address without what may be secret in it: user name and password, and signatures and tokens of its

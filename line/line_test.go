@@ -102,3 +102,14 @@ func FuzzAddress(f *testing.F) {
 		}
 	})
 }
+
+func TestFew(t *testing.T) {
+	t.Parallel()
+	for want, names := range map[string][]string{
+		"": nil, "a": {"a"}, "a, b, c, d, e": {"a", "b", "c", "d", "e"}, "a, b, c, d, e and 2 more": {"a", "b", "c", "d", "e", "f", "g"},
+	} {
+		if got := line.Few(names); got != want {
+			t.Errorf("%v: %q, want %q", names, got, want)
+		}
+	}
+}

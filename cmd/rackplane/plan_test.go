@@ -181,7 +181,7 @@ func TestPlanTellsWhatIsWrongWithTheCloud(t *testing.T) {
 	}
 	joining := strings.Replace(string(data), "  replicas: 2", "  openstack: {cloudsSecret: cloud-admin, southbound: {endpoints: [\"tcp:192.0.2.1:6642\"]}}\n  replicas: 2", 1)
 	out, code, message := runPlan(t, joining, "-f", "-", "-f", services, "--summary")
-	if code != exitChanges || !strings.Contains(out, "Secret openstack/cloud-admin (spec.openstack.cloudsSecret of NodeSet rack7) does not exist: create it with the keys clouds.yaml") {
+	if code != exitChanges || !strings.Contains(out, "Secret openstack/cloud-admin (spec.openstack.cloudsSecret of NodeSet rack7) does not exist: create it with the key clouds.yaml") {
 		t.Errorf("exit %d, want the Secret that is missing:\n%s%s", code, out, message)
 	}
 	secret := `

@@ -158,7 +158,7 @@ func (r reasons) why(service string, old *v1alpha1.DataPlaneNode, n *nodePlan) s
 		due.Why = "what it got before is not what it ran with"
 	}
 	if len(due.Changed) > 0 {
-		due.Why = "changed: " + plan.Few(due.Changed)
+		due.Why = "changed: " + line.Few(due.Changed)
 	}
 	if r.coming && result.Result == v1alpha1.ServiceSucceeded && slices.Contains(r.global, service) {
 		due.Why += "; runs once no more nodes come"

@@ -22,6 +22,7 @@ import (
 	"github.com/rackplane/rackplane/controllers/leases"
 	"github.com/rackplane/rackplane/controllers/step"
 	"github.com/rackplane/rackplane/fault"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/plan"
 )
 
@@ -385,14 +386,7 @@ func (p *pass) ended() step.Outcome {
 		}
 	}
 	if len(failed) > 0 {
-		rest := ""
-		if more := len(failed) - shown; more > 0 {
-			failed, rest = failed[:shown], fmt.Sprintf(" and %d more", more)
-		}
-		return step.Hold(v1alpha1.ReasonFailed, "failed: "+strings.Join(failed, ", ")+rest)
+		return step.Hold(v1alpha1.ReasonFailed, "failed: "+line.Few(failed))
 	}
 	return step.Pass(v1alpha1.ReasonDone, fmt.Sprintf("%d services on %d nodes", len(p.snapshot.Services), len(p.snapshot.Nodes)))
 }
-
-// shown is how many failures a message lists before it counts the rest.
-const shown = 5

@@ -20,6 +20,7 @@ import (
 	"github.com/rackplane/rackplane/api/v1alpha1"
 	"github.com/rackplane/rackplane/controllers/inputs"
 	"github.com/rackplane/rackplane/controllers/step"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/plan"
 )
 
@@ -165,7 +166,7 @@ func (p *pass) take(ctx context.Context) (step.Outcome, error) {
 	hashes := plan.NewHashes(inv.Inventory, set.Services, p.Collection)
 	if late := hashes.Undecided(p.set, members, inv); len(late) > 0 {
 		return step.Waiting(v1alpha1.ReasonWaitingForPlan, fmt.Sprintf("what services get on %s is another by what there is now than was decided: NodeSet %s decides anew",
-			plan.Few(late), p.set.Name), queuePoll), nil
+			line.Few(late), p.set.Name), queuePoll), nil
 	}
 	if out := p.choose(members, inv, hashes); !out.IsDone() {
 		return out, nil

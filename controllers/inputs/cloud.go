@@ -98,17 +98,25 @@ type secretField struct {
 	keys        []string
 }
 
+// wanted names the keys for a message.
+func (f secretField) wanted() string {
+	if len(f.keys) == 1 {
+		return "the key " + f.keys[0]
+	}
+	return "the keys " + strings.Join(f.keys, ", ")
+}
+
 // readSecret reads a Secret of the set's namespace; where names it for messages.
 func readSecret(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet, f secretField) (data map[string][]byte, where string, err error) {
 	where = fmt.Sprintf("Secret %s/%s (%s of NodeSet %s)", set.Namespace, f.name, f.field, set.Name)
 	if f.name == "" {
-		return nil, where, fault.New(fault.Missing, "%s of NodeSet %s/%s is not set: name the Secret with the keys %s", f.field, set.Namespace, set.Name, strings.Join(f.keys, ", "))
+		return nil, where, fault.New(fault.Missing, "%s of NodeSet %s/%s is not set: name the Secret with %s", f.field, set.Namespace, set.Name, f.wanted())
 	}
 	var found corev1.Secret
 	err = r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: f.name}, &found)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, where, fault.New(fault.Missing, "%s does not exist: create it with the keys %s", where, strings.Join(f.keys, ", "))
+		return nil, where, fault.New(fault.Missing, "%s does not exist: create it with %s", where, f.wanted())
 	case err != nil:
 		return nil, where, fmt.Errorf("read %s: %w", where, err)
 	}

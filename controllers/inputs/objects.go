@@ -59,31 +59,23 @@ const (
 // ReadSSHKey reads the login key of a set.
 func ReadSSHKey(ctx context.Context, r client.Reader, set *v1alpha1.NodeSet) (plan.SSHKey, error) {
 	name := set.Spec.NodeTemplate.AnsibleSSHPrivateKeySecret
-	where := fmt.Sprintf("Secret %s/%s (spec.nodeTemplate.ansibleSSHPrivateKeySecret of NodeSet %s)", set.Namespace, name, set.Name)
-	var secret corev1.Secret
-	err := r.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: name}, &secret)
-	switch {
-	case apierrors.IsNotFound(err):
-		return plan.SSHKey{}, fault.New(fault.Missing, "%s does not exist: create it with the key %s", where, keyPrivate)
-	case err != nil:
-		return plan.SSHKey{}, fmt.Errorf("read %s: %w", where, err)
+	data, where, err := readSecret(ctx, r, set, secretField{name, "spec.nodeTemplate.ansibleSSHPrivateKeySecret", []string{keyPrivate}})
+	if err != nil {
+		return plan.SSHKey{}, err
 	}
-	private := secret.Data[keyPrivate]
-	if len(private) == 0 {
-		return plan.SSHKey{}, fault.New(fault.Missing, "%s has no key %s: add the private key that logs in to the nodes", where, keyPrivate)
-	}
+	private := data[keyPrivate]
 	signer, err := ssh.ParsePrivateKey(private)
 	if err != nil {
 		// The parser's own words may quote the key: they are left out.
 		return plan.SSHKey{}, fault.New(fault.Rejected,
 			"%s: key %s is not an unencrypted private key in OpenSSH or PEM form: replace it", where, keyPrivate)
 	}
-	return plan.SSHKey{Private: private, Authorized: authorized(&secret, signer)}, nil
+	return plan.SSHKey{Private: private, Authorized: authorized(data, signer)}, nil
 }
 
-func authorized(secret *corev1.Secret, signer ssh.Signer) []string {
+func authorized(data map[string][]byte, signer ssh.Signer) []string {
 	for _, key := range []string{keyAuthorized, keyPublic} {
-		if lines := nonEmptyLines(string(secret.Data[key])); len(lines) > 0 {
+		if lines := nonEmptyLines(string(data[key])); len(lines) > 0 {
 			return lines
 		}
 	}

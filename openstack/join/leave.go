@@ -2,10 +2,9 @@ package join
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/openstack"
 )
 
@@ -53,7 +52,7 @@ func Drain(l Leaving, seen openstack.Compute, servers []string) Decision {
 	case len(servers) > 0:
 		out.Reason = v1alpha1.ReasonReleasing
 		out.Message = fmt.Sprintf("servers are on host %s (%s): move or delete them (openstack server list --all-projects --host %s); nothing new is scheduled to it",
-			s.Host, some(servers), s.Host)
+			s.Host, line.Few(servers), s.Host)
 	}
 	return out
 }
@@ -76,13 +75,3 @@ func Depart(l Leaving, seen openstack.Compute) []openstack.Action {
 
 // ovnController is the agent that stands for the chassis.
 const ovnController = "ovn-controller"
-
-// shown is how many names a message lists.
-const shown = 3
-
-func some(names []string) string {
-	if len(names) <= shown {
-		return strings.Join(names, ", ")
-	}
-	return strings.Join(slices.Clone(names[:shown]), ", ") + ", ..."
-}

@@ -18,8 +18,8 @@ func TestDrain(t *testing.T) {
 	if got := join.Drain(leaving(), seen, nil); got.Reason != "" || cmp.Diff(disable, got.Actions) != "" {
 		t.Errorf("%+v, want it disabled", got)
 	}
-	got := join.Drain(leaving(), seen, []string{"a", "b", "c", "d"})
-	if got.Reason == "" || !strings.Contains(got.Message, "(a, b, c, ...)") || cmp.Diff(disable, got.Actions) != "" {
+	got := join.Drain(leaving(), seen, []string{"a", "b", "c", "d", "e", "f"})
+	if got.Reason == "" || !strings.Contains(got.Message, "(a, b, c, d, e and 1 more)") || cmp.Diff(disable, got.Actions) != "" {
 		t.Errorf("%+v, want it disabled and held", got)
 	}
 	seen.Services[0].Disabled = true

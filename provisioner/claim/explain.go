@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// shown is how many names a message lists before it counts the rest.
-const shown = 5
+	"github.com/rackplane/rackplane/line"
+)
 
 // explain says of every slot without a host why it has none. Slots of one class share the explanation.
 func (p *planner) explain(g *graph) {
@@ -155,11 +154,11 @@ func (u Unmet) rivals() string {
 	}
 	switch foreign := len(u.Blocking) - len(names); {
 	case foreign == 0:
-		return list(names)
+		return line.Few(names)
 	case len(names) == 0:
 		return fmt.Sprintf("%d of other namespaces", foreign)
 	default:
-		return fmt.Sprintf("%s and %d of other namespaces", list(names), foreign)
+		return fmt.Sprintf("%s and %d of other namespaces", line.Few(names), foreign)
 	}
 }
 
@@ -173,13 +172,6 @@ func (r Refusal) String() string {
 	case len(r.Hosts) == 0:
 		return r.Reason
 	default:
-		return r.Reason + ": " + list(r.Hosts)
+		return r.Reason + ": " + line.Few(r.Hosts)
 	}
-}
-
-func list(names []string) string {
-	if len(names) <= shown {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }

@@ -1,9 +1,6 @@
 package ironic
 
 import (
-	"net"
-	"strings"
-
 	"github.com/rackplane/rackplane/provisioner/bmc"
 )
 
@@ -57,19 +54,8 @@ func (a access) driverInfo(b bmc.Access) map[string]any {
 			"ipmi_username": b.Username.Reveal(), "ipmi_password": b.Password.Reveal(),
 		}
 	}
-	protocol := "http"
-	if a.TLS {
-		protocol = "https"
-	}
-	host := a.Host
-	switch {
-	case a.Port != "":
-		host = net.JoinHostPort(a.Host, a.Port)
-	case strings.Contains(a.Host, ":"):
-		host = "[" + a.Host + "]"
-	}
 	info := map[string]any{
-		"redfish_address":  protocol + "://" + host,
+		"redfish_address":  a.Endpoint(),
 		"redfish_username": b.Username.Reveal(), "redfish_password": b.Password.Reveal(),
 		"redfish_verify_ca": !b.Insecure,
 	}
