@@ -124,3 +124,18 @@ func TestNamesStandOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestReadingRunsTakesNoMorePiecesOfMemory on 5,000 nodes than on 100: a pass reads all runs, every second.
+func TestReadingRunsTakesNoMorePiecesOfMemory(t *testing.T) {
+	pieces := func(nodes int) float64 {
+		d := &v1alpha1.DataPlaneDeployment{}
+		for i := range nodes {
+			d.Status.Nodes = append(d.Status.Nodes, fmt.Sprintf("n%04d", i))
+		}
+		Record(d, []Run{{Nodes: d.Status.Nodes, LeftNodes: d.Status.Nodes[:nodes/2]}, {Nodes: d.Status.Nodes[:nodes/2], FailedNodes: d.Status.Nodes[3:9]}})
+		return testing.AllocsPerRun(10, func() { Runs(d) })
+	}
+	if few, many := pieces(100), pieces(5000); many > few {
+		t.Errorf("%.0f allocations for 100 nodes, %.0f for 5,000", few, many)
+	}
+}

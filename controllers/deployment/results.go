@@ -119,6 +119,7 @@ func (p *pass) deliver(ctx context.Context, chosen func(node string) bool) error
 	var known map[string]*v1alpha1.DataPlaneNode
 	var failures []error
 	unwritten, whole := map[string]bool{}, true
+	ended := p.endedRuns()
 	for _, t := range p.snapshot.Nodes {
 		if !chosen(t.Name) {
 			whole = false
@@ -130,7 +131,7 @@ func (p *pass) deliver(ctx context.Context, chosen func(node string) bool) error
 				return err
 			}
 		}
-		if err := p.record(ctx, t, known[t.Name]); err != nil {
+		if err := p.record(ctx, t, known[t.Name], ended[t.Name]); err != nil {
 			unwritten[t.Name] = true
 			failures = append(failures, err)
 		}
@@ -166,8 +167,7 @@ const attempts = 5
 // record writes a node's results, which the node controller writes to as well: hence the compare-and-swap. node is what is
 // known of it. Where that is too old to be written, or does not show the node at all, it is read again: a result that is not
 // written would make its service run again.
-func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNode) error {
-	ended := p.endedOn(t.Name)
+func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNode, ended []*rollout.Run) error {
 	if len(ended) == 0 {
 		return nil
 	}
@@ -192,16 +192,28 @@ func (p *pass) record(ctx context.Context, t target, node *v1alpha1.DataPlaneNod
 	return err
 }
 
-// endedOn are the runs that have ended on the node, in the order in which they were decided.
-func (p *pass) endedOn(node string) (runs []*rollout.Run) {
+// endedRuns are by node the runs that have ended on it, in the order in which they were decided.
+func (p *pass) endedRuns() map[string][]*rollout.Run {
+	ended := map[string][]*rollout.Run{}
 	for i := range p.runs {
 		run := &p.runs[i]
-		_, now := p.ending(run, node)
-		if now || (run.State == v1alpha1.RunRunning && slices.Contains(run.LeftNodes, node)) || (run.State != v1alpha1.RunRunning && slices.Contains(run.Nodes, node)) {
-			runs = append(runs, run)
+		over := run.LeftNodes
+		if run.State != v1alpha1.RunRunning {
+			over = run.Nodes
+		}
+		for _, n := range over {
+			ended[n] = append(ended[n], run)
+		}
+		for _, e := range p.endings {
+			if e.run != run {
+				continue
+			}
+			for n := range e.results {
+				ended[n] = append(ended[n], run)
+			}
 		}
 	}
-	return runs
+	return ended
 }
 
 // ending returns what this pass found the run to have ended with on the node.

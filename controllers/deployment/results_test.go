@@ -21,13 +21,14 @@ import (
 	"github.com/rackplane/rackplane/controllers/step/steptest"
 )
 
-// nodeReads counts what is read of nodes.
+// nodeReads counts what is read of nodes, and all reads.
 type nodeReads struct {
 	client.Reader
-	gets, lists, metadata int
+	gets, lists, metadata, all int
 }
 
 func (c *nodeReads) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	c.all++
 	switch o := obj.(type) {
 	case *v1alpha1.DataPlaneNode:
 		c.gets++
@@ -40,6 +41,7 @@ func (c *nodeReads) Get(ctx context.Context, key client.ObjectKey, obj client.Ob
 }
 
 func (c *nodeReads) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	c.all++
 	switch o := list.(type) {
 	case *v1alpha1.DataPlaneNodeList:
 		c.lists++
@@ -54,8 +56,14 @@ func (c *nodeReads) List(ctx context.Context, list client.ObjectList, opts ...cl
 // twelve is a site with twelve nodes; the world and what is read live are counted apart.
 func twelve(t *testing.T) (r *rig, world, live *nodeReads) {
 	t.Helper()
+	return counted(t, 12)
+}
+
+// counted is a site with so many nodes, three at least.
+func counted(t *testing.T, nodes int) (r *rig, world, live *nodeReads) {
+	t.Helper()
 	var more []client.Object
-	for i := 3; i < 12; i++ {
+	for i := 3; i < nodes; i++ {
 		more = append(more, nodeOf(i), steptest.Host(fmt.Sprintf("h%d", i)))
 	}
 	r = site(t, newDeployment(), more...)
@@ -91,6 +99,35 @@ func TestResultsAreOneListAndOneWritePerNode(t *testing.T) {
 		}
 	}
 	r.expect(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonDone, "3 services on 12 nodes")
+}
+
+// TestRunCostsTheSameOnManyNodes: beside the results of each node, a run in a row costs as many calls on 60 nodes as on 12.
+func TestRunCostsTheSameOnManyNodes(t *testing.T) {
+	cost := func(nodes int) map[string]int {
+		r, world, live := counted(t, nodes)
+		r.until(func() bool { return len(r.deployment().Status.Runs) == 2 })
+		r.Writes()
+		*world, *live = nodeReads{Reader: r.Reader}, nodeReads{Reader: r.Reader}
+		passes := r.until(func() bool { return len(r.deployment().Status.Runs) == 3 })
+		calls := map[string]int{"passes": passes, "reads of the world": world.all, "live reads": live.all, "results": 0}
+		for _, w := range r.Writes() {
+			if strings.HasPrefix(w, "patch status DataPlaneNode ") {
+				calls["results"]++
+				continue
+			}
+			calls[w]++
+		}
+		if calls["results"] != nodes {
+			t.Errorf("%d writes of results of %d nodes", calls["results"], nodes)
+		}
+		delete(calls, "results")
+		return calls
+	}
+	few := cost(12)
+	t.Logf("a run in a row: %v", few)
+	if diff := cmp.Diff(few, cost(60)); diff != "" {
+		t.Errorf("on 12 nodes and on 60 (-12 +60):\n%s", diff)
+	}
 }
 
 // TestOneNodeThatFailsKeepsItsRunOpen: a result that tells something is in its node before its run is closed; of plain good

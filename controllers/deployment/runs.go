@@ -217,7 +217,7 @@ func (p *pass) claim(run *rollout.Run) leases.Claim {
 	}
 	nodes := run.Staying()
 	for _, t := range p.snapshot.Nodes {
-		if slices.Contains(nodes, t.Name) {
+		if _, is := slices.BinarySearch(nodes, t.Name); is {
 			claim.Nodes = append(claim.Nodes, refer("DataPlaneNode", t.Name, t.UID))
 		}
 	}
