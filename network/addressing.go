@@ -26,8 +26,8 @@ func (d *device) give(ip *v1alpha1.Addressing, field string) error {
 
 // addressed refuses static addresses of a family that is to have none, and a default route that cannot be reached.
 func (d *device) addressed() error {
-	for _, four := range []bool{true, false} {
-		if static := d.static(four); d.method(four) == v1alpha1.AddressNone && len(static) > 0 {
+	for _, f := range []family{ipv4, ipv6} {
+		if static := d.static(f); d.method(f) == v1alpha1.AddressNone && len(static) > 0 {
 			return fmt.Errorf("interface %s is to have no addresses of %s, but has %s: remove ip's None, or the network", d.name, familyOf(static[0].Addr()), static[0])
 		}
 	}
@@ -42,18 +42,33 @@ func (d *device) addressed() error {
 	return nil
 }
 
-func (d *device) method(four bool) v1alpha1.AddressMethod {
-	if four {
+// family is nmstate's word for a family of addresses.
+type family string
+
+const (
+	ipv4 family = "ipv4"
+	ipv6 family = "ipv6"
+)
+
+func familyIn(a netip.Addr) family {
+	if a.Is4() {
+		return ipv4
+	}
+	return ipv6
+}
+
+func (d *device) method(f family) v1alpha1.AddressMethod {
+	if f == ipv4 {
 		return d.ip.IPv4
 	}
 	return d.ip.IPv6
 }
 
 // static are the device's static addresses of a family.
-func (d *device) static(four bool) []netip.Prefix {
+func (d *device) static(f family) []netip.Prefix {
 	var all []netip.Prefix
 	for _, a := range d.addrs {
-		if a.address.Is4() != four {
+		if familyIn(a.address) != f {
 			continue
 		}
 		bits := a.subnet.Prefix.Bits()
@@ -63,7 +78,7 @@ func (d *device) static(four bool) []netip.Prefix {
 		all = append(all, netip.PrefixFrom(a.address, bits))
 	}
 	for _, p := range d.own {
-		if p.Addr().Is4() == four {
+		if familyIn(p.Addr()) == f {
 			all = append(all, p)
 		}
 	}
@@ -71,30 +86,30 @@ func (d *device) static(four bool) []netip.Prefix {
 }
 
 // learns reports whether the device gets addresses of a family from the network.
-func (d *device) learns(four bool) bool {
-	m := d.method(four)
+func (d *device) learns(f family) bool {
+	m := d.method(f)
 	return m == v1alpha1.AddressDHCP || m == v1alpha1.AddressSLAAC
 }
 
 // nmAddresses is the device's ipv4 or ipv6 section. What a network offers beside addresses is taken only where the layout says so.
 // none is that of a family without addresses, which most are.
-func nmAddresses(d *device, four bool, none map[string]any) map[string]any {
+func nmAddresses(d *device, f family, none map[string]any) map[string]any {
 	var list []any
-	for _, p := range d.static(four) {
+	for _, p := range d.static(f) {
 		list = append(list, map[string]any{"ip": p.Addr().String(), "prefix-length": int64(p.Bits())})
 	}
-	if !d.learns(four) && len(list) == 0 {
+	if !d.learns(f) && len(list) == 0 {
 		return none
 	}
 	// nmstate refuses autoconf without DHCP; what routers announce says whether DHCPv6 is asked.
-	out := map[string]any{"enabled": true, "dhcp": d.learns(four)}
+	out := map[string]any{"enabled": true, "dhcp": d.learns(f)}
 	if len(list) > 0 {
 		out["address"] = list
 	}
-	if !four {
-		out["autoconf"] = d.method(four) == v1alpha1.AddressSLAAC
+	if f == ipv6 {
+		out["autoconf"] = d.method(f) == v1alpha1.AddressSLAAC
 	}
-	if d.learns(four) {
+	if d.learns(f) {
 		out["auto-routes"], out["auto-gateway"], out["auto-dns"] = true, d.ip.DefaultRoute == v1alpha1.Learnt, d.ip.Nameservers == v1alpha1.Learnt
 	}
 	return out

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -66,7 +67,7 @@ func (d *document) checkShape() error {
 		}
 	}
 	if all, ok := d.root["interfaces"].([]any); !ok || len(all) != len(d.interfaces) {
-		return fmt.Errorf("interfaces is no list of mappings: write each interface as one")
+		return errors.New("interfaces is no list of mappings: write each interface as one")
 	}
 	for i, one := range d.interfaces {
 		if text(one, "name") == "" {

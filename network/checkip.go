@@ -149,14 +149,18 @@ func (d *document) checkRoute(r route, all []route) error {
 			return fmt.Errorf("%s has the node's own address %s as nexthop: name the router", r.field, r.nexthop)
 		}
 	}
-	onLink := slices.ContainsFunc(d.prefixes, func(p interfacePrefix) bool { return p.name == r.over && p.prefix.Contains(r.nexthop) }) ||
-		slices.ContainsFunc(all, func(o route) bool {
-			return o.over == r.over && !o.nexthop.IsValid() && o.leadsAway && o.destination.Contains(r.nexthop)
-		})
-	if !onLink {
+	if !d.onLink(r, all) {
 		return fmt.Errorf("%s: nexthop %s is on no network of %s, and the kernel refuses it: correct it, or add a route to it without nexthop", r.field, r.nexthop, r.over)
 	}
 	return nil
+}
+
+// onLink reports whether the nexthop is on a network of the interface, or on its link by a route of its own.
+func (d *document) onLink(r route, all []route) bool {
+	return slices.ContainsFunc(d.prefixes, func(p interfacePrefix) bool { return p.name == r.over && p.prefix.Contains(r.nexthop) }) ||
+		slices.ContainsFunc(all, func(o route) bool {
+			return o.over == r.over && !o.nexthop.IsValid() && o.leadsAway && o.destination.Contains(r.nexthop)
+		})
 }
 
 // checkDefaultRoutes proves that each family has one default route at most in each table: several decide by chance which way a
@@ -170,8 +174,7 @@ func (d *document) checkDefaultRoutes() error {
 	for _, one := range d.interfaces {
 		for _, family := range []string{"ipv4", "ipv6"} {
 			ip := section(one, family)
-			learns := ip["enabled"] == true && (ip["dhcp"] == true || ip["autoconf"] == true) && ip["auto-routes"] != false && ip["auto-gateway"] != false
-			if !learns {
+			if !learnsDefault(ip) {
 				continue
 			}
 			key := fmt.Sprintf("%t %d %d", family == "ipv4", mainTable, -1)
@@ -193,6 +196,11 @@ func (d *document) checkDefaultRoutes() error {
 		seen[key] = r
 	}
 	return nil
+}
+
+// learnsDefault reports whether an interface takes the default route that the network offers.
+func learnsDefault(ip map[string]any) bool {
+	return ip["enabled"] == true && (ip["dhcp"] == true || ip["autoconf"] == true) && ip["auto-routes"] != false && ip["auto-gateway"] != false
 }
 
 func twoDefaults(a, b string) error {

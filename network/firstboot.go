@@ -49,7 +49,7 @@ func firstBoot(devices []*device, atts []*attachment) (links []*device, places m
 func beyondFirstBoot(d *device) bool {
 	switch d.kind {
 	case kindEthernet, kindBond, kindVLAN:
-		return d.learns(true) || d.learns(false) || len(d.own) > 0 || d.vrf != nil || d.sriov != nil || d.options != nil || d.pci != ""
+		return d.learns(ipv4) || d.learns(ipv6) || len(d.own) > 0 || d.vrf != nil || d.sriov != nil || d.options != nil || d.pci != ""
 	default:
 		return true
 	}

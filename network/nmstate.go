@@ -48,7 +48,7 @@ func nmInterface(d *device, none map[string]any) map[string]any {
 		out["patch"] = map[string]any{"peer": d.patch}
 		return out
 	}
-	out["mtu"], out["ipv4"], out["ipv6"] = int64(d.mtu), nmAddresses(d, true, none), nmAddresses(d, false, none)
+	out["mtu"], out["ipv4"], out["ipv6"] = int64(d.mtu), nmAddresses(d, ipv4, none), nmAddresses(d, ipv6, none)
 	switch d.kind {
 	case kindEthernet:
 		nmCard(out, d)

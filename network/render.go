@@ -156,12 +156,12 @@ func attach(site Site, a v1alpha1.Address) (*attachment, error) {
 // askable refuses a nameserver of a family in which the node has no address: it could never be asked, and nmstate and
 // NetworkManager both refuse it on the node, when it is too late.
 func askable(devices []*device, atts []*attachment) error {
-	has := func(four bool) bool {
-		return slices.ContainsFunc(devices, func(d *device) bool { return d.kind != kindLoopback && (d.learns(four) || len(d.static(four)) > 0) })
+	has := func(f family) bool {
+		return slices.ContainsFunc(devices, func(d *device) bool { return d.kind != kindLoopback && (d.learns(f) || len(d.static(f)) > 0) })
 	}
 	for _, a := range atts {
 		for _, ns := range a.subnet.Nameservers {
-			if !has(ns.Is4()) {
+			if !has(familyIn(ns)) {
 				return fmt.Errorf("nameserver %s of %s is %s, but none of the node's addresses is: take it out of the NetConfig, or give the node a network of that family",
 					ns, a.subnet, familyOf(ns))
 			}
