@@ -24,7 +24,11 @@ func documentOf(t *testing.T, text string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filled.(map[string]any)
+	doc, ok := filled.(map[string]any)
+	if !ok {
+		t.Fatalf("%v is no document", filled)
+	}
+	return doc
 }
 
 const static4 = "ipv4: {enabled: true, address: [{ip: 192.0.2.5, prefix-length: 24}]}"

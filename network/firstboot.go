@@ -50,9 +50,10 @@ func beyondFirstBoot(d *device) bool {
 	switch d.kind {
 	case kindEthernet, kindBond, kindVLAN:
 		return d.learns(ipv4) || d.learns(ipv6) || len(d.own) > 0 || d.vrf != nil || d.sriov != nil || d.options != nil || d.pci != ""
-	default:
+	case kindOVSBridge, kindOVSInterface, kindDummy, kindLoopback, kindVRF:
 		return true
 	}
+	return true
 }
 
 // lowest is the card, bond or VLAN that an interface's frames leave over; nil when there is none that the kernel drives. A VLAN

@@ -270,9 +270,9 @@ func TestFirstCard(t *testing.T) {
 
 // bearer is the interface that carries an address.
 func bearer(r Rendered, address string) string {
-	for _, one := range r.NMState["interfaces"].([]any) {
-		if data, err := json.Marshal(one); err == nil && strings.Contains(string(data), `"ip":"`+address+`"`) {
-			return one.(map[string]any)["name"].(string)
+	for _, one := range readDocument(r.NMState).prefixes {
+		if one.prefix.Addr().String() == address {
+			return one.name
 		}
 	}
 	return ""
@@ -340,7 +340,7 @@ func TestServersByFamily(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []any{"192.168.122.80", "192.168.122.81", "192.168.122.90", "fd00:22::53", "fd00:22::54"}
-	if diff := cmp.Diff(want, got.NMState["dns-resolver"].(map[string]any)["config"].(map[string]any)["server"]); diff != "" {
+	if diff := cmp.Diff(want, section(section(got.NMState, "dns-resolver"), "config")["server"]); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -187,7 +187,7 @@ type Ethernet struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	VLANNames map[string]InterfaceName `json:"vlanNames,omitempty"`
-	// mtu; default the largest of what it carries.
+	// mtu of the interface; default the largest of what it carries.
 	// +optional
 	// +kubebuilder:validation:Minimum=1280
 	// +kubebuilder:validation:Maximum=9216
@@ -303,7 +303,7 @@ type Bond struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	VLANNames map[string]InterfaceName `json:"vlanNames,omitempty"`
-	// mtu; default the largest of what it carries.
+	// mtu of the interface; default the largest of what it carries.
 	// +optional
 	// +kubebuilder:validation:Minimum=1280
 	// +kubebuilder:validation:Maximum=9216
@@ -500,7 +500,7 @@ type OVSBridge struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	VLANNames map[string]InterfaceName `json:"vlanNames,omitempty"`
-	// mtu; default the largest of what it carries.
+	// mtu of the interface; default the largest of what it carries.
 	// +optional
 	// +kubebuilder:validation:Minimum=1280
 	// +kubebuilder:validation:Maximum=9216
@@ -733,12 +733,12 @@ type InterfaceRoute struct {
 	// +optional
 	// +kubebuilder:validation:Enum=Blackhole;Unreachable;Prohibit
 	Type RouteType `json:"type,omitempty"`
-	// metric: the lowest wins.
+	// metric of the route: the lowest wins.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=4294967295
 	Metric *int64 `json:"metric,omitempty"`
-	// table; default the main one.
+	// table of the route; default the main one.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
@@ -784,7 +784,7 @@ type RouteRule struct {
 	// +optional
 	// +kubebuilder:validation:Enum=IPv4;IPv6
 	Family string `json:"family,omitempty"`
-	// priority: the lowest is asked first.
+	// priority of the rule: the lowest is asked first.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=32765
