@@ -23,6 +23,8 @@ type ending struct {
 	run *rollout.Run
 	// results by node.
 	results map[string]ansible.NodeResult
+	// parting: the nodes leave a run that goes on for others. An engine after this one may ask for that run before it tells of them.
+	parting bool
 	// settle writes the end down in the deployment's status. It must only be called once the results that tell something are in
 	// the nodes': a pass that dies in between finds the run as it was, and records the same results again.
 	settle func()
@@ -55,7 +57,7 @@ func (p *pass) part(run *rollout.Run, status ansible.Status) {
 	if len(leaving) == 0 || !rollout.MayPart(p.services(), p.nodes(), p.runs) {
 		return
 	}
-	e := ending{run: run, results: map[string]ansible.NodeResult{}}
+	e := ending{run: run, results: map[string]ansible.NodeResult{}, parting: true}
 	for _, name := range leaving {
 		e.results[name] = status.Nodes[name]
 	}
@@ -93,7 +95,7 @@ func (p *pass) settle(ctx context.Context) error {
 	telling := map[string]bool{}
 	for _, e := range p.endings {
 		for name, result := range e.results {
-			telling[name] = telling[name] || tells(result)
+			telling[name] = telling[name] || e.parting || tells(result)
 		}
 	}
 	return p.deliver(ctx, func(name string) bool { return telling[name] })
@@ -137,7 +139,7 @@ func (p *pass) deliver(ctx context.Context, chosen func(node string) bool) error
 		}
 	}
 	for _, e := range p.endings {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(e.results)), func(n string) bool { return unwritten[n] && tells(e.results[n]) }) {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(e.results)), func(n string) bool { return unwritten[n] && (e.parting || tells(e.results[n])) }) {
 			e.settle()
 		}
 	}
