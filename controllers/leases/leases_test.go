@@ -175,7 +175,11 @@ func (r *reads) List(ctx context.Context, list client.ObjectList, opts ...client
 	asked := client.ListOptions{}
 	asked.ApplyOptions(opts)
 	r.lists = append(r.lists, asked.Namespace+"/"+asked.Continue)
-	all, page := &coordinationv1.LeaseList{}, list.(*coordinationv1.LeaseList)
+	page, ok := list.(*coordinationv1.LeaseList)
+	if !ok {
+		return fmt.Errorf("list of %T", list)
+	}
+	all := &coordinationv1.LeaseList{}
 	if err := r.Reader.List(ctx, all, client.InNamespace(asked.Namespace)); err != nil {
 		return err
 	}

@@ -101,14 +101,7 @@ func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait
 		return 0, fmt.Errorf("status of %s: %w", client.ObjectKeyFromObject(t.Object), err)
 	}
 	if string(patch) != "{}" && !onlyGenerations(patch, old, *t.Conditions, t.Versioned) {
-		if t.Object.GetDeletionTimestamp().IsZero() && t.isMinor(patch, old) {
-			hush := Hush
-			if len(old) == 0 {
-				hush /= 2
-			}
-			wait = l.Quiet.Left(t.Object.GetUID(), l.Clock, hush)
-		}
-		if wait > 0 {
+		if wait := l.left(t, patch, old); wait > 0 {
 			return wait, nil
 		}
 		if err := patchStatus(ctx, l.Client, t.Object, patch); err != nil {
@@ -120,6 +113,18 @@ func (p *pass) write(ctx context.Context, l Loop, t Target, before []byte) (wait
 	}
 	l.Quiet.Told(t.Object.GetUID())
 	return 0, nil
+}
+
+// left is how much longer the change of a status may wait.
+func (l Loop) left(t Target, patch []byte, old []metav1.Condition) time.Duration {
+	if !t.Object.GetDeletionTimestamp().IsZero() || !t.isMinor(patch, old) {
+		return 0
+	}
+	hush := Hush
+	if len(old) == 0 {
+		hush /= 2
+	}
+	return l.Quiet.Left(t.Object.GetUID(), l.Clock, hush)
 }
 
 // pass collects what the steps of one pass saw.
