@@ -447,7 +447,10 @@ func TestNamesOfABMCStayThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, _ := json.Marshal(got.NMState)
+	doc, err := json.Marshal(got.NMState)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if text := string(doc); strings.Contains(text, "NIC") || !strings.Contains(text, "eno2") {
 		t.Errorf("the port has the name that the user gave it: %s", text)
 	}

@@ -46,20 +46,20 @@ func (m *Memory) Decide(w World, set *v1alpha1.NodeSet, site network.Site) (Deci
 			d.NoHost = append(d.NoHost, u)
 		}
 	}
-	m.decide(&d, &w, set, site, hosts, m.planAddresses(&d, &w, set, site, hosts))
+	m.decide(&d, question{&w, set, site}, hosts, m.planAddresses(&d, &w, set, site, hosts))
 	return d, nil
 }
 
 // render decides the network that follows from a node's host and addresses. What keeps it from being rendered is told
 // where the inventory is made, and by the node.
-func (d *Decision) render(w *World, set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, spec *v1alpha1.DataPlaneNodeSpec, site network.Site) {
+func (d *Decision) render(q question, node *v1alpha1.DataPlaneNode, spec *v1alpha1.DataPlaneNodeSpec) {
 	spec.NetworkHash = ""
 	planned := v1alpha1.DataPlaneNode{ObjectMeta: node.ObjectMeta, Spec: *spec}
-	host := w.Host(spec.Host)
-	if len(Unaddressed(set, &planned)) > 0 || (host == nil && !set.Spec.PreProvisioned) {
+	host := q.world.Host(spec.Host)
+	if len(Unaddressed(q.set, &planned)) > 0 || (host == nil && !q.set.Spec.PreProvisioned) {
 		return
 	}
-	if rendered, err := RenderNetwork(set, &planned, site, host); err == nil {
+	if rendered, err := RenderNetwork(q.set, &planned, q.site, host); err == nil {
 		rendered.NetworkData = nil
 		spec.NetworkHash, d.Rendered[node.Name] = rendered.Hash, rendered
 	}

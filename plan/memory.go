@@ -246,14 +246,21 @@ func (r *remembered) nameless(w *World, set *v1alpha1.NodeSet, site network.Site
 	return w.Nameless(set, site)
 }
 
+// question is what a decision is about.
+type question struct {
+	world *World
+	set   *v1alpha1.NodeSet
+	site  network.Site
+}
+
 // decide decides the specs of the set's nodes.
-func (m *Memory) decide(d *Decision, w *World, set *v1alpha1.NodeSet, site network.Site, hosts hostPlan, on *space) {
-	r := m.recall(w, set, site)
-	nameless := r.nameless(w, set, site)
+func (m *Memory) decide(d *Decision, q question, hosts hostPlan, on *space) {
+	r := m.recall(q.world, q.set, q.site)
+	nameless := r.nameless(q.world, q.set, q.site)
 	members := 0
-	for i := range w.Nodes {
-		node := &w.Nodes[i]
-		if !IsMember(node, set) || !node.DeletionTimestamp.IsZero() {
+	for i := range q.world.Nodes {
+		node := &q.world.Nodes[i]
+		if !IsMember(node, q.set) || !node.DeletionTimestamp.IsZero() {
 			continue
 		}
 		members++
@@ -273,12 +280,12 @@ func (m *Memory) decide(d *Decision, w *World, set *v1alpha1.NodeSet, site netwo
 		}
 		if on != nil {
 			spec.Networks = on.given(node)
-			m.render(d, r, w, set, node, &spec)
+			m.render(d, q, r, node, &spec)
 		}
 		r.nodes[node.Name], r.marks[node.UID] = spec, &nodeMark{version: node.ResourceVersion, seen: m.pass, on: on.mark(node)}
 	}
 	if len(r.marks) != members || len(r.nodes) != members {
-		r.forget(w, set, m.pass)
+		r.forget(q.world, q.set, m.pass)
 	}
 	r.pass, d.Nodes = m.pass, r.nodes
 }
@@ -290,7 +297,7 @@ func (m *Memory) same(r *remembered, mark *nodeMark, node *v1alpha1.DataPlaneNod
 }
 
 // render decides the network of a node, as it was decided the last time if what it follows from is the same.
-func (m *Memory) render(d *Decision, r *remembered, w *World, set *v1alpha1.NodeSet, node *v1alpha1.DataPlaneNode, spec *v1alpha1.DataPlaneNodeSpec) {
+func (m *Memory) render(d *Decision, q question, r *remembered, node *v1alpha1.DataPlaneNode, spec *v1alpha1.DataPlaneNodeSpec) {
 	old, mark := r.nodes[node.Name], r.marks[node.UID]
 	sameHost := old.Host == nil && spec.Host == nil
 	if old.Host != nil && spec.Host != nil && *old.Host == *spec.Host {
@@ -301,7 +308,8 @@ func (m *Memory) render(d *Decision, r *remembered, w *World, set *v1alpha1.Node
 		spec.NetworkHash = old.NetworkHash
 		return
 	}
-	d.render(w, set, node, spec, r.site)
+	q.site = r.site
+	d.render(q, node, spec)
 }
 
 // forget drops nodes that are not decided any more.

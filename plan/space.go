@@ -110,8 +110,7 @@ func (m *Memory) compare(s *space, w *World, namespace string, hosts hostPlan, t
 			s.marks[node.UID] = mark
 		}
 		p := hosts.at[i]
-		same := !hosts.open[i] && mark.version != "" && mark.version == node.ResourceVersion && p != nil && m.since(p.host, s.pass) &&
-			!s.addresses.Restless(mark.node) && !touched[network.Identity{Node: node.Name, UID: node.UID}]
+		same := !hosts.open[i] && p != nil && m.since(p.host, s.pass) && s.rests(mark, node) && !touched[network.Identity{Node: node.Name, UID: node.UID}]
 		if mark.seen = m.pass; !same {
 			mark.version = node.ResourceVersion
 			s.changed = append(s.changed, i)
@@ -127,6 +126,11 @@ func (m *Memory) compare(s *space, w *World, namespace string, hosts hostPlan, t
 		}
 	}
 	return came
+}
+
+// rests reports whether the node is as its addresses were planned for the last time, and nothing of them was left open then.
+func (s *space) rests(mark *holderMark, node *v1alpha1.DataPlaneNode) bool {
+	return mark.version != "" && mark.version == node.ResourceVersion && !s.addresses.Restless(mark.node)
 }
 
 // touched are the nodes that hold, or held, addresses of blocks that have changed.

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"math"
 	"slices"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -67,14 +68,19 @@ func Record(d *v1alpha1.DataPlaneDeployment, runs []Run) {
 	for i := range runs {
 		run := &runs[i]
 		if run.NodeIndexes == "" {
-			run.NodeIndexes, run.NodeCount = indexes(run.Nodes), int32(len(run.Nodes))
+			run.NodeIndexes, run.NodeCount = indexes(run.Nodes), count(run.Nodes)
 		}
 		if int(run.FailedCount) != len(run.FailedNodes) {
-			run.FailedIndexes, run.FailedCount = indexes(run.FailedNodes), int32(len(run.FailedNodes))
+			run.FailedIndexes, run.FailedCount = indexes(run.FailedNodes), count(run.FailedNodes)
 		}
 		run.LeftIndexes = indexes(run.LeftNodes)
 		d.Status.Runs = append(d.Status.Runs, run.RunStatus)
 	}
+}
+
+// count is how many names there are; no deployment has more than 5,000 (DataPlaneDeploymentSpec.nodes, MaxItems).
+func count(names []string) int32 {
+	return int32(min(len(names), math.MaxInt32))
 }
 
 // placesOf returns where the names stand; one that stands twice is meant by its first place.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestRecordedRunsAreReadBack(t *testing.T) {
 		}
 		var runs []Run
 		for i := range rapid.IntRange(0, 5).Draw(t, "runs") {
-			run := Run{RunStatus: v1alpha1.RunStatus{Key: fmt.Sprint(i), State: v1alpha1.RunRunning}, Nodes: some(listed)}
+			run := Run{RunStatus: v1alpha1.RunStatus{Key: strconv.Itoa(i), State: v1alpha1.RunRunning}, Nodes: some(listed)}
 			if len(run.Nodes) == 0 {
 				run.Nodes = listed[:1]
 			}

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -35,7 +36,7 @@ func TestIndexesTellWhatTheyWereMadeOf(t *testing.T) {
 		var places []int
 		var want []string
 		for i := range names {
-			names[i] = fmt.Sprint(i)
+			names[i] = strconv.Itoa(i)
 			if (i*7919)%odds == 0 {
 				places, want, has[i] = append(places, i), append(want, names[i]), true
 			}

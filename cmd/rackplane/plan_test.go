@@ -299,7 +299,7 @@ func TestPlanInspectsNothing(t *testing.T) {
 	status := "status: {errorCount: 0, errorMessage: \"\", operationalStatus: OK, poweredOn: false, provisioning: {ID: \"\", state: available, image: {url: \"\"}}}\n"
 	withStatus := func(mode string) string {
 		var docs []string
-		for _, doc := range strings.Split(string(raw), "\n---\n") {
+		for doc := range strings.SplitSeq(string(raw), "\n---\n") {
 			if strings.Contains(doc, "kind: BareMetalHost") {
 				doc = strings.TrimRight(strings.Replace(doc, "spec:\n", "spec:\n  inspectionMode: "+mode+"\n", 1), "\n") + "\n" + status
 			}

@@ -26,7 +26,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // ask sends a request and returns the body of the answer.
-func (s *server) ask(t *testing.T, ctx context.Context) string {
+func (s *server) ask(ctx context.Context, t *testing.T) string {
 	t.Helper()
 	listening := httptest.NewServer(s)
 	defer listening.Close()
@@ -52,20 +52,21 @@ func TestOnlyWhatIsMarkedIsAnsweredInBrief(t *testing.T) {
 	const whole = `{"kind":"DataPlaneNode","metadata":{"resourceVersion":"7"},"spec":{}}`
 	const failure = `{"kind":"Status","reason":"Conflict"}`
 	for name, c := range map[string]struct {
-		ctx    context.Context
+		mark   func(context.Context) context.Context
 		answer server
 		want   string
 		asked  bool
 	}{
-		"metadata":                   {brief.Answers(t.Context()), server{"application/json", metadata, 200, ""}, `{"metadata":{"resourceVersion":"7"}}`, true},
-		"a server that cannot":       {brief.Answers(t.Context()), server{"application/json", whole, 200, ""}, whole, true},
-		"another type":               {brief.Answers(t.Context()), server{"application/vnd.kubernetes.protobuf", metadata, 200, ""}, metadata, true},
-		"a failure":                  {brief.Answers(t.Context()), server{"application/json", failure, 409, ""}, failure, true},
-		"what is no JSON":            {brief.Answers(t.Context()), server{"application/json", "<html>", 200, ""}, "<html>", true},
-		"unmarked, as it was before": {t.Context(), server{"application/json", metadata, 200, ""}, metadata, false},
+		"metadata":                   {brief.Answers, server{"application/json", metadata, 200, ""}, `{"metadata":{"resourceVersion":"7"}}`, true},
+		"a server that cannot":       {brief.Answers, server{"application/json", whole, 200, ""}, whole, true},
+		"another type":               {brief.Answers, server{"application/vnd.kubernetes.protobuf", metadata, 200, ""}, metadata, true},
+		"a failure":                  {brief.Answers, server{"application/json", failure, 409, ""}, failure, true},
+		"what is no JSON":            {brief.Answers, server{"application/json", "<html>", 200, ""}, "<html>", true},
+		"unmarked, as it was before": {func(ctx context.Context) context.Context { return ctx }, server{"application/json", metadata, 200, ""}, metadata, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.answer.ask(t, c.ctx); got != c.want {
+			ctx := c.mark(t.Context())
+			if got := c.answer.ask(ctx, t); got != c.want {
 				t.Errorf("answer %s, want %s", got, c.want)
 			}
 			if asked := strings.Contains(c.answer.accepted, "as=PartialObjectMetadata"); asked != c.asked {

@@ -36,22 +36,20 @@ func (t *texts) share(text string) string {
 
 // compact makes an object that nobody else has yet smaller, and leaves it equal to what it was.
 func (t *texts) compact(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			t.compact(v.Elem())
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if field := v.Field(i); field.CanSet() { // others are another package's own, such as those of a time
+	switch kind := v.Kind(); {
+	case kind == reflect.Pointer && !v.IsNil():
+		t.compact(v.Elem())
+	case kind == reflect.Struct:
+		for _, field := range v.Fields() {
+			if field.CanSet() { // others are another package's own, such as those of a time
 				t.compact(field)
 			}
 		}
-	case reflect.String:
+	case kind == reflect.String:
 		v.SetString(t.share(v.String()))
-	case reflect.Map:
+	case kind == reflect.Map:
 		t.compactMap(v)
-	case reflect.Slice:
+	case kind == reflect.Slice:
 		t.compactList(v)
 	}
 }

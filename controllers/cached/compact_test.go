@@ -103,24 +103,24 @@ func TestCachedHardware(t *testing.T) {
 
 // fillIn sets everything there is to something.
 func fillIn(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
+	switch kind := v.Kind(); {
+	case kind == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fillIn(v.Elem())
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fillIn(v.Field(i))
+	case kind == reflect.Struct:
+		for _, field := range v.Fields() {
+			fillIn(field)
 		}
-	case reflect.Slice:
+	case kind == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fillIn(v.Index(0))
-	case reflect.String:
+	case kind == reflect.String:
 		v.SetString("X" + v.Type().Name())
-	case reflect.Bool:
+	case kind == reflect.Bool:
 		v.SetBool(true)
-	case reflect.Float64:
+	case v.CanFloat():
 		v.SetFloat(7)
-	case reflect.Int, reflect.Int32, reflect.Int64:
+	case v.CanInt():
 		v.SetInt(7)
 	}
 }

@@ -43,7 +43,7 @@ func essence(d *metal3v1alpha1.HardwareDetails) *metal3v1alpha1.HardwareDetails 
 	out := &metal3v1alpha1.HardwareDetails{CPU: metal3v1alpha1.CPU{Arch: d.CPU.Arch, Count: d.CPU.Count}, RAMMebibytes: d.RAMMebibytes}
 	for i := range d.NIC {
 		n := &d.NIC[i]
-		out.NIC = append(out.NIC, metal3v1alpha1.NIC{Name: n.Name, MAC: n.MAC, IP: n.IP, SpeedGbps: n.SpeedGbps, PXE: n.PXE})
+		out.NIC = append(out.NIC, metal3v1alpha1.NIC{Name: n.Name, Model: n.Model, MAC: n.MAC, IP: n.IP, SpeedGbps: n.SpeedGbps, PXE: n.PXE})
 	}
 	var largest metal3v1alpha1.Capacity
 	for i := range d.Storage {

@@ -160,12 +160,18 @@ func (p *pass) drive(ctx context.Context) (time.Duration, error) {
 		return p.unreachable(ctx, err)
 	}
 	p.show(d)
-	if err := p.tell(ctx, d); err != nil {
+	err = p.tell(ctx, d)
+	if err == nil {
+		err = p.annotate(ctx, map[string]string{v1alpha1.HeldAnnotation: d.Holding})
+	}
+	if err != nil {
 		return 0, err
 	}
-	if err := p.annotate(ctx, map[string]string{v1alpha1.HeldAnnotation: d.Holding}); err != nil {
-		return 0, err
-	}
+	return p.follow(ctx, d)
+}
+
+// follow does what was decided.
+func (p *pass) follow(ctx context.Context, d lifecycle.Decision) (time.Duration, error) {
 	switch d.Kind {
 	case lifecycle.Act:
 		return p.act(ctx, d)

@@ -21,9 +21,9 @@ import (
 // has a status. It reports whether the pass ends with it. An annotation that cannot be read is a problem that gather tells.
 func (p *pass) restore(ctx context.Context) (bool, error) {
 	h := p.host
-	status, err := hostspec.StatusOf(h)
-	if err != nil || status == nil {
-		return false, nil //nolint:nilerr // see above
+	status, carried, unread := hostspec.StatusOf(h)
+	if !carried || unread != nil {
+		return false, nil
 	}
 	if h.Status.Provisioning.State != metal3v1alpha1.StateNone {
 		return false, p.annotate(ctx, map[string]string{metal3v1alpha1.StatusAnnotation: ""})
@@ -31,7 +31,7 @@ func (p *pass) restore(ctx context.Context) (bool, error) {
 	if status.Provisioning.State == metal3v1alpha1.StateNone {
 		return false, nil // it tells nothing
 	}
-	h.Status = *status
+	h.Status = status
 	return true, p.writeStatus(ctx)
 }
 
@@ -40,8 +40,8 @@ const reinspected = "after "
 
 // reinspection reports whether the annotation asks for a new inspection, and what the last one before was, if that was noted.
 func reinspection(h *metal3v1alpha1.BareMetalHost) (bool, time.Time) {
-	text, set := h.Annotations[metal3v1alpha1.InspectAnnotationPrefix]
-	if !set || text == metal3v1alpha1.InspectAnnotationValueDisabled {
+	text, asked := hostspec.InspectionAsked(h)
+	if !asked {
 		return false, time.Time{}
 	}
 	known, err := time.Parse(time.RFC3339Nano, strings.TrimPrefix(text, reinspected))
@@ -55,7 +55,7 @@ func (p *pass) answerRequests(ctx context.Context) error {
 		return nil
 	}
 	edits := map[string]string{}
-	if text, set := p.host.Annotations[metal3v1alpha1.InspectAnnotationPrefix]; set && text != metal3v1alpha1.InspectAnnotationValueDisabled {
+	if _, asked := hostspec.InspectionAsked(p.host); asked {
 		switch {
 		case !p.want.Reinspect:
 			edits[metal3v1alpha1.InspectAnnotationPrefix] = reinspected + p.seen.Inspected.Format(time.RFC3339Nano)
@@ -124,9 +124,9 @@ func (p *pass) supplyHardware(ctx context.Context, supplied *metal3v1alpha1.Hard
 
 // supplied is the hardware by the user's word, while there is no inspection's; nil otherwise.
 func (p *pass) supplied() *metal3v1alpha1.HardwareDetails {
-	found, err := hostspec.HardwareOf(p.host)
-	if err != nil || p.want.Deleting || (!p.want.SkipInspection && !p.seen.Inspected.IsZero()) {
+	found, supplied, err := hostspec.HardwareOf(p.host)
+	if !supplied || err != nil || p.want.Deleting || (!p.want.SkipInspection && !p.seen.Inspected.IsZero()) {
 		return nil
 	}
-	return found
+	return &found
 }

@@ -299,11 +299,11 @@ func TestRefusedSettingsStopNothingElse(t *testing.T) {
 	r.edit(func(h *metal3v1alpha1.BareMetalHost) {
 		h.Spec.BMC.Address, h.Spec.Online = "redfish://bmc1/redfish/v1/Systems/1", false
 	})
-	h := r.until("off", func(h *metal3v1alpha1.BareMetalHost) bool { return !h.Status.PoweredOn })
+	r.until("off", func(h *metal3v1alpha1.BareMetalHost) bool { return !h.Status.PoweredOn })
 	for range 20 {
 		r.pass()
 	}
-	h = r.get()
+	h := r.get()
 	if h.Status.ErrorType != metal3v1alpha1.ProvisionedRegistrationError || !strings.Contains(h.Status.ErrorMessage, metal3v1alpha1.DetachedAnnotation) {
 		t.Errorf("shows %s: %s", h.Status.ErrorType, h.Status.ErrorMessage)
 	}

@@ -3,6 +3,7 @@ package inputs_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 
 	metal3v1alpha1 "github.com/metal3-io/baremetal-operator/apis/metal3.io/v1alpha1"
@@ -46,7 +47,7 @@ func TestOneChangeIsSeenAtTheSameCostAtAnySize(t *testing.T) {
 		version := 1
 		read := func() {
 			version++
-			change(l, fmt.Sprint(version))
+			change(l, strconv.Itoa(version))
 			if _, err := worlds.Read(t.Context(), l); err != nil {
 				t.Fatal(err)
 			}

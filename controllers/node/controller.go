@@ -48,7 +48,7 @@ type Reconciler struct {
 	Gate step.Gate
 	// Quiet has minor news wait for others; nil writes all news at once, but for Setup, which makes one.
 	Quiet *step.Quiet
-	// Workers is how many nodes are looked at at once; 0 means 32.
+	// Workers is how many passes are made side by side; 0 means 32.
 	Workers int
 }
 

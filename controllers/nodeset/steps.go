@@ -212,7 +212,7 @@ func (p *pass) writeEach(ctx context.Context, spec func(member int) v1alpha1.Dat
 // untracked has the API server keep no account of who wrote which field of a node. Each has one writer by design, nobody applies
 // nodes, and the account of fifteen results is as long as they are: it would come with every answer and every watch event.
 // It is taken up again only should somebody apply one (Kubernetes' Server-Side Apply, "Clearing managedFields").
-var untracked = []metav1.ManagedFieldsEntry{{}}
+func untracked() []metav1.ManagedFieldsEntry { return []metav1.ManagedFieldsEntry{{}} }
 
 // write patches a member's spec if it is another than it should be.
 func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNodeSpec) error {
@@ -220,8 +220,8 @@ func (p *pass) write(ctx context.Context, member int, spec v1alpha1.DataPlaneNod
 	if equality.Semantic.DeepEqual(node.Spec, spec) {
 		return nil
 	}
-	written := node.DeepCopy()                                        // the answer is read into it, and what the node has is the cache's
-	written.Spec, written.ManagedFields = *spec.DeepCopy(), untracked // what was decided is remembered, too
+	written := node.DeepCopy()                                          // the answer is read into it, and what the node has is the cache's
+	written.Spec, written.ManagedFields = *spec.DeepCopy(), untracked() // what was decided is remembered, too
 	if err := p.Client.Patch(ctx, written, client.MergeFromWithOptions(node, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ package hostspec
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,13 +91,13 @@ func annotations(h *metal3v1alpha1.BareMetalHost) []string {
 	if reboots.Wanted() && h.Spec.DisablePowerOff {
 		out = append(out, fmt.Sprintf("annotation %s asks for a power off, which spec.disablePowerOff forbids: remove one of the two", reboots.Key()))
 	}
-	if text, set := h.Annotations[metal3v1alpha1.InspectAnnotationPrefix]; set && text != metal3v1alpha1.InspectAnnotationValueDisabled && h.InspectionDisabled() {
+	if _, asked := InspectionAsked(h); asked && h.InspectionDisabled() {
 		out = append(out, fmt.Sprintf("annotation %s asks for an inspection, which spec.inspectionMode: disabled forbids: remove one of the two", metal3v1alpha1.InspectAnnotationPrefix))
 	}
-	if _, err := HardwareOf(h); err != nil {
+	if _, _, err := HardwareOf(h); err != nil {
 		unread(metal3v1alpha1.HardwareDetailsAnnotation, "write status.hardware of a BareMetalHost, or spec.hardware of a HardwareData, as JSON")
 	}
-	if _, err := StatusOf(h); err != nil {
+	if _, _, err := StatusOf(h); err != nil {
 		unread(metal3v1alpha1.StatusAnnotation, "write the status of the host as JSON, or remove it if nothing is on the server")
 	}
 	return out
@@ -237,33 +238,39 @@ func RebootOf(h *metal3v1alpha1.BareMetalHost) (Reboot, []string) {
 	return r, bad
 }
 
-// HardwareOf reads the hardware that the user supplies; nil when none is. Unknown fields are an error: they would be lost.
-func HardwareOf(h *metal3v1alpha1.BareMetalHost) (*metal3v1alpha1.HardwareDetails, error) {
-	text, set := h.Annotations[metal3v1alpha1.HardwareDetailsAnnotation]
-	if !set {
-		return nil, nil //nolint:nilnil // there is none
+// HardwareOf reads the hardware that the user supplies, and reports whether any is. Unknown fields are an error: they would be lost.
+func HardwareOf(h *metal3v1alpha1.BareMetalHost) (details metal3v1alpha1.HardwareDetails, supplied bool, err error) {
+	text, supplied := h.Annotations[metal3v1alpha1.HardwareDetailsAnnotation]
+	if !supplied {
+		return details, false, nil
 	}
-	details := &metal3v1alpha1.HardwareDetails{}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(details); err != nil {
-		return nil, err
-	}
-	return details, nil
+	err = d.Decode(&details)
+	return details, true, err
 }
 
-// StatusOf reads the status that a moved host carries; nil when there is none. Fields of a newer Metal3 are passed over.
-func StatusOf(h *metal3v1alpha1.BareMetalHost) (*metal3v1alpha1.BareMetalHostStatus, error) {
-	text, set := h.Annotations[metal3v1alpha1.StatusAnnotation]
-	if !set {
-		return nil, nil //nolint:nilnil // there is none
+// StatusOf reads the status that a moved host carries, and reports whether it carries one. Fields of a newer Metal3 are passed over.
+func StatusOf(h *metal3v1alpha1.BareMetalHost) (status metal3v1alpha1.BareMetalHostStatus, carried bool, err error) {
+	text, carried := h.Annotations[metal3v1alpha1.StatusAnnotation]
+	if !carried {
+		return status, false, nil
 	}
-	status := &metal3v1alpha1.BareMetalHostStatus{}
-	if err := json.Unmarshal(bytes.TrimSpace([]byte(text)), status); err != nil {
-		return nil, err
+	if err := json.Unmarshal(bytes.TrimSpace([]byte(text)), &status); err != nil {
+		return status, true, err
 	}
 	if line.HasLogin(status.Provisioning.Image.URL) {
-		return nil, fmt.Errorf("its image has a login")
+		return status, true, errors.New("its image has a login")
 	}
-	return status, nil
+	return status, true, nil
+}
+
+// inspectionOff is the value of annotation inspect.metal3.io that asks for no inspection; spec.inspectionMode has taken its
+// place (baremetal-operator apis v0.14), and both are read.
+const inspectionOff = "disabled"
+
+// InspectionAsked returns the value of the annotation that asks for a new inspection, and reports whether it does.
+func InspectionAsked(h *metal3v1alpha1.BareMetalHost) (string, bool) {
+	text, set := h.Annotations[metal3v1alpha1.InspectAnnotationPrefix]
+	return text, set && text != inspectionOff
 }

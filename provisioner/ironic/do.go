@@ -2,6 +2,7 @@ package ironic
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,11 +154,9 @@ const softOff = 3 * time.Minute
 // switchOff asks the system that runs to shut down; Ironic tells in last_error when it does not. A server with nothing on its
 // disks has no system to ask, and some BMCs cannot ask.
 func (d call) switchOff(ctx context.Context) error {
-	switch provisioner.NodeState(d.node.ProvisionState) {
-	case provisioner.StateEnroll, provisioner.StateManageable, provisioner.StateAvailable:
-		if text(d.node.Extra, extraDeployment) == "" {
-			return d.power(ctx, nodes.PowerOff)
-		}
+	empty := []provisioner.NodeState{provisioner.StateEnroll, provisioner.StateManageable, provisioner.StateAvailable}
+	if slices.Contains(empty, provisioner.NodeState(d.node.ProvisionState)) && text(d.node.Extra, extraDeployment) == "" {
+		return d.power(ctx, nodes.PowerOff)
 	}
 	if now := d.node; now.TargetPowerState != "" || now.PowerState == string(nodes.PowerOff) {
 		return nil

@@ -46,14 +46,16 @@ func (d call) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	patch := append(ramdisk, []nodes.Patch{
+	var patch []nodes.Patch
+	if !fresh {
+		patch = d.settings(a)
+	}
+	patch = append(patch, ramdisk...)
+	patch = append(patch,
 		set("/extra/"+extraHostUID, string(d.want.Host.UID)),
 		set("/extra/"+extraRegistration, d.want.Registration()),
 		set("/extra/"+extraServer, d.want.Server()),
-	}...)
-	if !fresh {
-		patch = append(d.settings(a), patch...)
-	}
+	)
 	if err := d.update(ctx, patch); err != nil {
 		return err
 	}
