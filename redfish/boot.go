@@ -38,7 +38,7 @@ func (s *Server) KeepsOnce(ctx context.Context) (bool, error) {
 
 // SetOverride implements Boot.
 func (s *Server) SetOverride(ctx context.Context, o Override) (Result, error) {
-	c, sys, err := s.enter(ctx)
+	_, sys, err := s.enter(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -53,8 +53,7 @@ func (s *Server) SetOverride(ctx context.Context, o Override) (Result, error) {
 		return Result{}, fault.New(fault.Unsupported, "%s does not boot %s; it boots %v", sys.path, o.Target, allowed)
 	}
 	// Not gofish's SetBoot: refused for whatever reason, it tries the settings resource as well, where there is one.
-	_, err = c.PatchWithHeaders(sys.path, map[string]any{"Boot": sys.fields(o)}, sys.Headers())
-	if err != nil {
+	if err := sys.Patch(sys.path, map[string]any{"Boot": sys.fields(o)}); err != nil {
 		return Result{}, explain(err, sys.path)
 	}
 	read, err := s.Override(ctx)

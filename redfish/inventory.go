@@ -250,8 +250,9 @@ func (w *walk) module(m *schemas.Memory) {
 	if m.Status.State == schemas.AbsentState || number(m.CapacityMiB) == 0 {
 		return // an empty slot
 	}
+	name := cmp.Or(m.DeviceLocator, m.ID) //nolint:staticcheck // deprecated, and what BMCs still tell
 	w.out.Modules = append(w.out.Modules, parts.Module{
-		ID: parts.Text(cmp.Or(m.DeviceLocator, m.ID)), Serial: parts.Text(m.SerialNumber), Part: parts.Text(strings.TrimSpace(m.PartNumber)),
+		ID: parts.Text(name), Serial: parts.Text(m.SerialNumber), Part: parts.Text(strings.TrimSpace(m.PartNumber)),
 		Kind: parts.Text(string(m.MemoryDeviceType)), MiB: number(m.CapacityMiB), MHz: number(m.OperatingSpeedMhz), Health: parts.Text(healthOf(m.Status)),
 	})
 }
@@ -284,8 +285,9 @@ func (w *walk) storage(sys *system) {
 	owner := map[string]string{}
 	each(w, sys, "Storage", "storage", func(doc []byte, s *schemas.Storage) {
 		c := parts.Controller{ID: parts.Text(s.ID), Model: parts.Text(s.Name), Health: parts.Text(healthOf(s.Status))}
-		if len(s.StorageControllers) > 0 {
-			c.Model, c.Firmware = parts.Text(cmp.Or(s.StorageControllers[0].Model, s.Name)), parts.Text(s.StorageControllers[0].FirmwareVersion)
+		inside := s.StorageControllers //nolint:staticcheck // deprecated, and what BMCs still tell
+		if len(inside) > 0 {
+			c.Model, c.Firmware = parts.Text(cmp.Or(inside[0].Model, s.Name)), parts.Text(inside[0].FirmwareVersion)
 		}
 		w.out.Controllers = append(w.out.Controllers, c)
 		for _, path := range linksOf(doc, "Drives") {

@@ -189,7 +189,7 @@ func TestSystemIsFoundWithoutAPath(t *testing.T) {
 	t.Parallel()
 	b := start(t, "openbmc")
 	s := subjectOf(b)
-	s.Address = s.Address[:strings.Index(s.Address, "/redfish/v1")]
+	s.Address, _, _ = strings.Cut(s.Address, "/redfish/v1")
 	_, server, _ := s.Login(t)
 	if _, err := server.Power(t.Context()); err != nil {
 		t.Error(err)

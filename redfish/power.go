@@ -78,8 +78,8 @@ func (s *Server) SetPower(ctx context.Context, a Action) (Result, error) {
 
 // choose picks the reset type, from what the BMC says that it takes where it says so.
 func (sys *system) choose(a Action) (schemas.ResetType, error) {
-	allowed, err := sys.GetSupportedResetTypes()
-	if err != nil || len(allowed) == 0 {
+	allowed := sys.resetTypes()
+	if len(allowed) == 0 {
 		return means(a)[0], nil
 	}
 	for _, kind := range means(a) {
@@ -88,6 +88,15 @@ func (sys *system) choose(a Action) (schemas.ResetType, error) {
 		}
 	}
 	return "", fault.New(fault.Unsupported, "%s takes none of %v, of which %s needs one; it takes %v", sys.path, means(a), a, allowed)
+}
+
+// resetTypes returns the reset types that the BMC says it takes; none when that cannot be read either.
+func (sys *system) resetTypes() []schemas.ResetType {
+	allowed, err := sys.GetSupportedResetTypes()
+	if err != nil {
+		return nil
+	}
+	return allowed
 }
 
 // Follow implements Power.
@@ -100,10 +109,10 @@ func (s *Server) Follow(ctx context.Context, receipt string) (Result, error) {
 		return Result{}, fault.New(fault.Transient, "the BMC at %s gave a task without a path to follow", s.door.Endpoint())
 	}
 	resp, err := c.Get(receipt)
-	defer schemas.DeferredCleanupHTTPResponse(resp)
 	if err != nil {
 		return Result{}, explain(err, receipt)
 	}
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusAccepted {
 		return Result{State: Accepted, Receipt: receipt}, nil
 	}

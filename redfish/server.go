@@ -55,10 +55,10 @@ type document struct {
 // read asks for a resource.
 func (c conn) read(path string) (document, error) {
 	resp, err := c.Get(path)
-	defer schemas.DeferredCleanupHTTPResponse(resp)
 	if err != nil {
 		return document{}, explain(err, path)
 	}
+	defer func() { _ = resp.Body.Close() }()
 	var body json.RawMessage
 	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
 		return document{}, fault.New(fault.Transient, "%s: the answer is no JSON", path)

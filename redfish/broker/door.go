@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -280,9 +281,7 @@ func (d *Door) exchange(ctx context.Context, r request, auth credential) (Answer
 	if err != nil {
 		return Answer{}, fault.Wrap(fault.Transient, err, "the BMC at %s names a path that is none", d.endpoint)
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.header)
 	req.Header.Set("Accept", "application/json")
 	if len(r.body) > 0 {
 		req.Header.Set("Content-Type", "application/json")

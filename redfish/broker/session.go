@@ -166,11 +166,16 @@ func sessionsAt(root Answer) (string, error) {
 	if err := json.Unmarshal(root.Body, &service); err != nil {
 		return noPath, fmt.Errorf("%s is no Redfish service root", rootPath)
 	}
-	at, err := url.Parse(service.Links.Sessions.At)
+	return ownPath(service.Links.Sessions.At), nil
+}
+
+// ownPath returns the path of a link; noPath when it leads away or nowhere.
+func ownPath(link string) string {
+	at, err := url.Parse(link)
 	if err != nil || at.IsAbs() || at.Host != "" || !strings.HasPrefix(at.Path, "/") {
-		return noPath, nil
+		return noPath
 	}
-	return at.EscapedPath(), nil
+	return at.EscapedPath()
 }
 
 // makeSession returns the token and path of a new session; an empty token when the BMC has no sessions after all.

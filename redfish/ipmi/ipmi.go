@@ -6,6 +6,7 @@ package ipmi
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -148,13 +149,11 @@ func (s *Server) agree(ctx context.Context, c *client.Client, suite types.Cipher
 	var status *types.RmcpStatusError
 	switch {
 	case errors.As(err, &status):
-		switch status.StatusCode() {
-		case types.RmcpStatusCodeInvalidAuthAlg, types.RmcpStatusCodeInvalidIntegrityAlg, types.RmcpStatusCodeNoMatchingAuthPayload,
-			types.RmcpStatusCodeNoMatchingIntegrityPayload, types.RmcpStatusCodeInvalidConfidentAlg, types.RmcpStatusCodeNoCipherSuiteMatch:
+		if isOf(status, types.RmcpStatusCodeInvalidAuthAlg, types.RmcpStatusCodeInvalidIntegrityAlg, types.RmcpStatusCodeNoMatchingAuthPayload,
+			types.RmcpStatusCodeNoMatchingIntegrityPayload, types.RmcpStatusCodeInvalidConfidentAlg, types.RmcpStatusCodeNoCipherSuiteMatch) {
 			return errOtherSuite
-		default:
-			return fault.New(fault.Busy, "the BMC at %s opens no session: %s", s.target.Endpoint, line.Short(status.Error(), 200))
 		}
+		return fault.New(fault.Busy, "the BMC at %s opens no session: %s", s.target.Endpoint, line.Short(status.Error(), 200))
 	case errors.Is(err, types.ErrUnpackedDataTooShort):
 		return errOtherSuite // go-ipmi cannot read a refusal that ends after its status, which is what ipmi_sim sends
 	case err != nil:
@@ -167,19 +166,22 @@ func (s *Server) agree(ctx context.Context, c *client.Client, suite types.Cipher
 	return nil
 }
 
+// isOf reports whether a status has one of several codes.
+func isOf(status *types.RmcpStatusError, codes ...types.RmcpStatusCode) bool {
+	return slices.Contains(codes, status.StatusCode())
+}
+
 // judge tells a refused password from a lost packet, and closes the latch on it.
 func (s *Server) judge(err error) error {
 	var status *types.RmcpStatusError
 	// An answer of a status alone, which go-ipmi cannot read, is a refusal too; of what, it does not tell.
 	refused := errors.Is(err, client.ErrRAKPAuthentication) || errors.Is(err, types.ErrUnpackedDataTooShort)
 	if errors.As(err, &status) {
-		switch status.StatusCode() {
-		case types.RmcpStatusCodeUnauthorizedName, types.RmcpStatusCodeInvalidIntegrityCheckValue, types.RmcpStatusCodeInvalidNameLength:
-			refused = true
-		case types.RmcpStatusCodeUnauthorizedRoleOfPriLevel, types.RmcpStatusCodeInvalidRole:
+		if isOf(status, types.RmcpStatusCodeUnauthorizedRoleOfPriLevel, types.RmcpStatusCodeInvalidRole) {
 			return fault.New(fault.Denied, "the BMC at %s gives the account of Secret %s no level %s: raise it there, or name the account's own as ?privilegelevel in spec.bmc.address",
 				s.target.Endpoint, s.target.Login.Secret, s.at.Privilege)
 		}
+		refused = refused || isOf(status, types.RmcpStatusCodeUnauthorizedName, types.RmcpStatusCodeInvalidIntegrityCheckValue, types.RmcpStatusCodeInvalidNameLength)
 	}
 	if refused {
 		s.broker.Refuse(s.target)

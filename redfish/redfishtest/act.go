@@ -3,6 +3,7 @@ package redfishtest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -77,17 +78,20 @@ func (b *BMC) do(r *http.Request, body []byte) answer {
 	case !b.known(r):
 		return refused(http.StatusUnauthorized, "Base.1.0.NoValidSession")
 	case r.Method == http.MethodDelete && sessions != "" && strings.HasPrefix(path, sessions+"/"):
-		for token, at := range b.sessions {
-			if at == path {
-				delete(b.sessions, token)
-			}
-		}
-		return answer{status: http.StatusNoContent}
-	case r.Method == http.MethodGet:
+		return b.logout(path)
+	default:
+		return b.act(r, path, in)
+	}
+}
+
+// act does what somebody who is known asks for.
+func (b *BMC) act(r *http.Request, path string, in resource) answer {
+	switch r.Method {
+	case http.MethodGet:
 		return b.get(r, path)
-	case r.Method == http.MethodPatch:
+	case http.MethodPatch:
 		return b.patch(r, path, in)
-	case r.Method == http.MethodPost:
+	case http.MethodPost:
 		return b.post(path, in)
 	default:
 		return refused(http.StatusMethodNotAllowed, "Base.1.0.OperationNotAllowed")
@@ -124,6 +128,16 @@ func (b *BMC) login(in resource) answer {
 	a := said(http.StatusCreated, resource{"@odata.id": path, "Id": strconv.Itoa(b.nextID), "UserName": User})
 	a.header = http.Header{"X-Auth-Token": {token}, "Location": {path}}
 	return a
+}
+
+// logout ends the session of a path.
+func (b *BMC) logout(path string) answer {
+	for token, at := range b.sessions {
+		if at == path {
+			delete(b.sessions, token)
+		}
+	}
+	return answer{status: http.StatusNoContent}
 }
 
 func (b *BMC) etag(path string) string {
@@ -169,10 +183,7 @@ func (b *BMC) expanded(c resource) resource {
 	if !ok {
 		return c
 	}
-	out := resource{}
-	for name, value := range c {
-		out[name] = value
-	}
+	out := maps.Clone(c)
 	whole := make([]any, 0, len(members))
 	for _, m := range members {
 		path, _ := m.(resource)["@odata.id"].(string)

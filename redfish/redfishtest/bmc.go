@@ -189,27 +189,30 @@ func (b *BMC) serve(w http.ResponseWriter, r *http.Request) {
 
 // withFault answers a request as far as its fault lets it.
 func (b *BMC) withFault(w http.ResponseWriter, r *http.Request, f Fault) {
-	switch f.Kind {
-	case Lost:
-		panic(http.ErrAbortHandler)
-	case Unauthorized:
-		refuse(w, http.StatusUnauthorized, "Base.1.0.NoValidSession")
-	case Unavailable:
-		w.Header().Set("Retry-After", "5")
-		refuse(w, http.StatusServiceUnavailable, "Base.1.0.ServiceTemporarilyUnavailable")
-	case RedirectLoop:
-		http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
-	case RedirectAway:
-		http.Redirect(w, r, f.To+r.URL.Path, http.StatusTemporaryRedirect)
-	case Garbage:
-		_, _ = io.WriteString(w, "<html><body>Please wait while the BMC starts")
-	case Ignored:
-		w.WriteHeader(http.StatusNoContent)
-	case Huge:
-		huge(w)
-	default:
+	instead := map[Kind]func(){
+		Lost:         func() { panic(http.ErrAbortHandler) },
+		Unauthorized: func() { refuse(w, http.StatusUnauthorized, "Base.1.0.NoValidSession") },
+		Unavailable: func() {
+			w.Header().Set("Retry-After", "5")
+			refuse(w, http.StatusServiceUnavailable, "Base.1.0.ServiceTemporarilyUnavailable")
+		},
+		RedirectLoop: func() { redirect(w, r.URL.Path) },
+		RedirectAway: func() { redirect(w, f.To+r.URL.Path) },
+		Garbage:      func() { _, _ = io.WriteString(w, "<html><body>Please wait while the BMC starts") },
+		Ignored:      func() { w.WriteHeader(http.StatusNoContent) },
+		Huge:         func() { huge(w) },
+	}[f.Kind]
+	if instead == nil {
 		b.answered(w, r, f)
+		return
 	}
+	instead()
+}
+
+// redirect sends a client wherever the fault says, be it away from the BMC.
+func redirect(w http.ResponseWriter, to string) {
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
 func huge(w io.Writer) {
@@ -218,6 +221,16 @@ func huge(w io.Writer) {
 	for sent := 0; err == nil && sent < 64<<20; sent += len(chunk) {
 		_, err = io.WriteString(w, chunk)
 	}
+}
+
+// mistyped is an answer with its types twisted.
+func mistyped(a answer) answer {
+	var value any
+	a.header.Del("Etag") // or it were kept as what the resource is
+	if json.Unmarshal(a.body, &value) == nil {
+		a.body = said(a.status, twisted(value)).body
+	}
+	return a
 }
 
 // answered does what is asked, and spoils the answer as the fault says.
@@ -230,17 +243,14 @@ func (b *BMC) answered(w http.ResponseWriter, r *http.Request, f Fault) {
 	if f.Kind == Duplicated {
 		a = b.do(r, body)
 	}
-	switch f.Kind {
-	case Unanswered:
+	if f.Kind == Unanswered {
 		panic(http.ErrAbortHandler)
-	case ClockSkew:
+	}
+	if f.Kind == ClockSkew {
 		w.Header().Set("Date", "Thu, 01 Jan 1970 00:00:00 GMT")
-	case WrongTypes:
-		var value any
-		a.header.Del("Etag") // or it were kept as what the resource is
-		if json.Unmarshal(a.body, &value) == nil {
-			a.body, _ = json.Marshal(twisted(value))
-		}
+	}
+	if f.Kind == WrongTypes {
+		a = mistyped(a)
 	}
 	maps.Copy(w.Header(), a.header)
 	if len(a.body) > 0 {
