@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ type site struct {
 
 func (s *site) next() string {
 	s.version++
-	return fmt.Sprint(s.version)
+	return strconv.Itoa(s.version)
 }
 
 func newSiteOfSets(t *rapid.T) *site {

@@ -3,6 +3,7 @@ package redfish_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -96,7 +97,7 @@ func TestBigServerKeepsToTheBudget(t *testing.T) {
 	dimm := p.DIMMs[0]
 	p.DIMMs = nil
 	for i := range 64 {
-		dimm.ID = fmt.Sprint(i)
+		dimm.ID = strconv.Itoa(i)
 		p.DIMMs = append(p.DIMMs, dimm)
 	}
 	b := redfishtest.Start(p)

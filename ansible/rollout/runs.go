@@ -80,7 +80,10 @@ func Record(d *v1alpha1.DataPlaneDeployment, runs []Run) {
 
 // count is how many names there are; no deployment has more than 5,000 (DataPlaneDeploymentSpec.nodes, MaxItems).
 func count(names []string) int32 {
-	return int32(min(len(names), math.MaxInt32))
+	if len(names) > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int32(len(names))
 }
 
 // placesOf returns where the names stand; one that stands twice is meant by its first place.

@@ -99,7 +99,7 @@ type Card struct {
 }
 
 // Addressing says where an interface's addresses come from.
-// +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.all(a, isCIDR(a))",message="ip.addresses are written with their prefix length, such as 192.0.2.1/32 or 2001:db8::1/128"
+// +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.all(a, isCIDR(a))",message="each address must be written with its prefix length, such as 192.0.2.1/32 or 2001:db8::1/128",fieldPath=".addresses"
 type Addressing struct {
 	// ipv4 is Static (default: those of its networks, and addresses), DHCP or None. DHCP adds to static ones.
 	// +optional

@@ -21,8 +21,8 @@ import (
 // has a status. It reports whether the pass ends with it. An annotation that cannot be read is a problem that gather tells.
 func (p *pass) restore(ctx context.Context) (bool, error) {
 	h := p.host
-	status, carried, unread := hostspec.StatusOf(h)
-	if !carried || unread != nil {
+	status, carried := hostspec.ReadableStatus(h)
+	if !carried {
 		return false, nil
 	}
 	if h.Status.Provisioning.State != metal3v1alpha1.StateNone {

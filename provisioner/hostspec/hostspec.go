@@ -265,6 +265,12 @@ func StatusOf(h *metal3v1alpha1.BareMetalHost) (status metal3v1alpha1.BareMetalH
 	return status, true, nil
 }
 
+// ReadableStatus returns the status that a moved host carries, and reports whether it carries one that can be read.
+func ReadableStatus(h *metal3v1alpha1.BareMetalHost) (metal3v1alpha1.BareMetalHostStatus, bool) {
+	status, carried, err := StatusOf(h)
+	return status, carried && err == nil
+}
+
 // inspectionOff is the value of annotation inspect.metal3.io that asks for no inspection; spec.inspectionMode has taken its
 // place (baremetal-operator apis v0.14), and both are read.
 const inspectionOff = "disabled"

@@ -3,12 +3,12 @@ package redfishtest
 import (
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -257,7 +257,7 @@ func (b *BMC) answered(w http.ResponseWriter, r *http.Request, f Fault) {
 		w.Header().Set("Content-Type", "application/json")
 	}
 	if f.Kind == Truncated && len(a.body) > 1 {
-		w.Header().Set("Content-Length", fmt.Sprint(len(a.body)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 		w.WriteHeader(a.status)
 		_, _ = w.Write(a.body[:len(a.body)/2])
 		_ = http.NewResponseController(w).Flush() // or nothing of it is sent, which is another fault

@@ -97,7 +97,7 @@ func below(f Field) (all []Field) {
 // samples are texts of the shapes that fields of this field have.
 func samples() []string {
 	return []string{
-		"a", "b", "n1", "ctlplane", "192.0.2.10", "192.0.2.11", "192.0.2.0/24", "198.51.100.0/24", "2001:db8::/64", "http://192.0.2.1/x", "http://192.0.2.2/y",
+		"a", "b", "n1", "ctlplane", "192.0.2.10", "192.0.2.11", "192.0.2.0/24", "198.51.100.0/24", "0000:18:00.0", "0000:18:00.1", "2001:db8::/64", "http://192.0.2.1/x", "http://192.0.2.2/y",
 		"52:54:00:aa:bb:cc", "0123456789abcdef", "n%d", "m%d", "5%", "10s", "1m", "A", "Aa", "CUSTOM_A", "CUSTOM_B", "tcp:192.0.2.1:6642", "ssl:192.0.2.2:6642",
 		"a.example.com", "https://192.0.2.1/image", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBDqaoLLjXiwMGr4Au8nCcRVzDHcVb3VVZ6XEyTDdLnS", "osp.edpm.bootstrap",
 		"- hosts: all\n", "1", "2", "a/b", "sha256", "2026-01-01T00:00:00Z",
