@@ -3,13 +3,16 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"golang.org/x/crypto/ssh"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rackplane/rackplane/ansible/inventory"
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner"
 )
@@ -57,6 +60,9 @@ func nodeProblems(set *v1alpha1.NodeSet) []string {
 	return problems
 }
 
+// layoutCard is what a layout calls a card that it leaves to the node (NICReference, and mac of an interface).
+var layoutCard = regexp.MustCompile(`^nic[0-9]{1,2}$`)
+
 func sectionProblems(section v1alpha1.NodeSection) []error {
 	errs := inventory.Check(section.Ansible)
 	if section.HostName != "" {
@@ -66,6 +72,11 @@ func sectionProblems(section v1alpha1.NodeSection) []error {
 	}
 	if _, err := metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchLabels: section.BMHLabelSelector}); err != nil {
 		errs = append(errs, fmt.Errorf("bmhLabelSelector: %w: correct it", err))
+	}
+	for _, card := range slices.Sorted(maps.Keys(section.NICs)) {
+		if !layoutCard.MatchString(card) {
+			errs = append(errs, fmt.Errorf("nics[%s]: layouts call cards nic0 to nic99, so nothing uses it: name it so, or take it out", line.Short(strconv.Quote(card), 64)))
+		}
 	}
 	for i, key := range section.SSHHostKeys {
 		if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(key)); err != nil || len(rest) > 0 {

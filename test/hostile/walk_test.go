@@ -85,22 +85,43 @@ func leaves(s *apiextensionsv1.JSONSchemaProps, at []string) [][]string {
 	return all
 }
 
+// variants are the samples of a kind.
+func variants(t *testing.T, kind string) (all []*unstructured.Unstructured) {
+	t.Helper()
+	texts := []string{samples[kind]}
+	if kind == "NodeSet" {
+		texts = nil
+		for _, config := range networkConfigs {
+			texts = append(texts, strings.Replace(samples[kind], "{NETWORK: CONFIG}", strings.ReplaceAll(config, "\t", " "), 1))
+		}
+	}
+	for _, text := range texts {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
 func sample(t *testing.T, kind string) *unstructured.Unstructured {
 	t.Helper()
-	u := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte(samples[kind]), &u.Object); err != nil {
-		t.Fatal(err)
-	}
-	return u
+	return variants(t, kind)[0]
 }
 
 // put returns the sample's value with the text at the end of the steps.
 func put(value any, steps []string, text string) (any, error) {
 	if len(steps) == 0 {
-		if _, ok := value.(string); !ok {
-			return nil, fmt.Errorf("the sample has %v there", value)
+		switch value := value.(type) {
+		case string:
+			return text, nil
+		case map[string]any: // a document that no schema describes: its first text
+			return put(value, slices.Sorted(maps.Keys(value))[:1], text)
+		case []any:
+			return put(value, []string{"[]"}, text)
 		}
-		return text, nil
+		return nil, fmt.Errorf("the sample has %v there", value)
 	}
 	switch value := value.(type) {
 	case map[string]any:
@@ -118,16 +139,20 @@ func put(value any, steps []string, text string) (any, error) {
 			return value, nil
 		}
 		changed, err := put(inner, steps[1:], text)
-		value[key] = changed
+		if err == nil {
+			value[key] = changed
+		}
 		return value, err
 	case []any:
-		var err error
+		err := errors.New("the sample's list is empty")
 		for i := range value { // of several elements the first that has the field
-			if value[i], err = put(value[i], steps[1:], text); err == nil {
+			var changed any
+			if changed, err = put(value[i], steps[1:], text); err == nil {
+				value[i] = changed
 				return value, nil
 			}
 		}
-		return nil, fmt.Errorf("no element of the sample's list has it: %w", err)
+		return value, fmt.Errorf("no element of the sample's list has it: %w", err)
 	}
 	return nil, fmt.Errorf("the sample has %v at %s", value, steps[0])
 }
@@ -152,14 +177,23 @@ func attacks(t *testing.T, canary string) []attack {
 	var all []attack
 	for _, f := range fields(t) {
 		for _, name := range slices.Sorted(maps.Keys(hostile)) {
-			u := sample(t, f.kind)
-			if _, err := put(u.Object, f.steps, hostile[name]); err != nil {
-				t.Fatalf("%s: %v", f, err)
-			}
-			all = append(all, attack{f, name, u})
+			all = append(all, attack{f, name, attacked(t, f, hostile[name])})
 		}
 	}
 	return all
+}
+
+// attacked is the first sample that has the field, with the text there.
+func attacked(t *testing.T, f field, text string) *unstructured.Unstructured {
+	t.Helper()
+	var err error
+	for _, u := range variants(t, f.kind) {
+		if _, err = put(u.Object, f.steps, text); err == nil {
+			return u
+		}
+	}
+	t.Fatalf("%s: %v", f, err)
+	return nil
 }
 
 // accepted are what the API server takes, by field and kind of text, each with the reason why that may be. All else that
@@ -169,8 +203,10 @@ func accepted() map[string]string {
 		code  = "is code by contract: it runs in the sandbox of the run alone"
 		value = "values of ansibleVars are RHOSO's: Ansible evaluates them, in the sandbox of the run alone"
 		told  = "the engine names it"
-		cloud = "goes to Nova and Placement in JSON, or is looked for in clouds.yaml"
-		api   = "is compared with what the API server has, and goes nowhere"
+		// What nmstate does with it is seen on the node, under the guard of its checkpoint; on its way there nothing evaluates it.
+		verbatim = "is nmstate's own document, carried as data"
+		cloud    = "goes to Nova and Placement in JSON, or is looked for in clouds.yaml"
+		api      = "is compared with what the API server has, and goes nowhere"
 	)
 	all := map[string]string{}
 	add := func(path, reason string, texts ...string) {
@@ -180,9 +216,16 @@ func accepted() map[string]string {
 	}
 	add("DataPlaneService spec.playbookContents", code, "template", "newline", "option")
 	for _, at := range []string{"nodeTemplate", "nodes.{}"} {
+		for _, kind := range []string{"bonds", "ethernets", "ovsBridges"} {
+			add("NodeSet spec."+at+".networkConfig."+kind+".[].vlanNames.{key}", told, "template", "newline", "option", "huge")
+		}
+		for _, part := range []string{"{key}", "{}"} {
+			add("NodeSet spec."+at+".networkConfig.nmstate."+part, verbatim, "template", "newline", "option", "huge")
+		}
 		add("NodeSet spec."+at+".ansible.ansibleVars.{}", value, "template", "newline", "option", "huge")
 		add("NodeSet spec."+at+".ansible.ansibleVars.{key}", told, "template", "newline", "option", "huge")
 	}
+	add("NodeSet spec.nodes.{}.nics.{key}", told, "template", "newline", "option", "huge")
 	for _, part := range []string{"{key}", "{}"} {
 		add("NodeSet spec.nodes.{}.bmhLabelSelector."+part, told, "template", "newline", "option", "huge")
 		add("NodeSet spec.hosts.selector.matchLabels."+part, told, "template", "newline", "option", "huge")
@@ -212,8 +255,13 @@ func TestHostileTextIsRefusedOrData(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind := range samples {
-		if err := dryRun(t, c, sample(t, kind)); err != nil {
-			t.Fatalf("sample %s: %v", kind, err)
+		for i, u := range variants(t, kind) {
+			if err := dryRun(t, c, u); err != nil {
+				t.Errorf("sample %s %d: %v", kind, i, err)
+			}
+			if inv, told := build(t, attack{field: field{kind: kind}, object: u}); told || len(inv.Hosts) != 2 {
+				t.Errorf("sample %s %d has a problem of its own: %d nodes are in the inventory", kind, i, len(inv.Hosts))
+			}
 		}
 	}
 	home := t.TempDir()
@@ -283,9 +331,14 @@ func build(t *testing.T, a attack) (inv inventory.Inventory, told bool) {
 		}
 		nodes = append(nodes, second)
 	}
-	host := claim.Host{Ref: *node.Spec.Host, Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}}}
-	world := plan.NewWorld([]v1alpha1.NodeSet{*set}, nodes, []claim.Host{host})
+	host := claim.Host{Ref: *node.Spec.Host, Hardware: &hardware.Details{NICs: []hardware.NIC{{Name: "eno1", MAC: "52:54:00:00:00:01"}, {Name: "eno2", MAC: "52:54:00:00:00:02"}, {Name: "eno3", MAC: "52:54:00:00:00:03", Model: "Model", SpeedGbps: 25}}}}
 	read, wrong := network.NewSite(site.Spec)
+	for i := range nodes {
+		if rendered, err := plan.RenderNetwork(set, &nodes[i], read, &host); err == nil && nodes[i].Spec.NetworkHash == undecided {
+			nodes[i].Spec.NetworkHash = rendered.Hash // as the engine decides, or nothing is carried
+		}
+	}
+	world := plan.NewWorld([]v1alpha1.NodeSet{*set}, nodes, []claim.Host{host})
 	problems := append(world.SpecProblems(set, read), texted(wrong)...)
 	in := plan.Set{NodeSet: set, Site: read}
 	made, err := in.Inventory(&world)
@@ -295,6 +348,9 @@ func build(t *testing.T, a attack) (inv inventory.Inventory, told bool) {
 	problems = append(problems, texted(made.NodeProblems())...)
 	if len(wrong) > 0 {
 		return inventory.Inventory{}, true // inputs.Site gives no site that has a problem
+	}
+	if len(problems) > 0 && a.text == "" {
+		t.Logf("%s: %s", a.kind, problems)
 	}
 	return made.Inventory, len(problems) > 0
 }
@@ -306,6 +362,9 @@ func texted(errs []error) []string {
 	}
 	return all
 }
+
+// undecided is the hash of the network in the sample of a node.
+const undecided = "0123456789abcdef"
 
 var plain = regexp.MustCompile(`^[a-z0-9-]+$`)
 
