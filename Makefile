@@ -86,6 +86,10 @@ test-race: ## The unit tests under the race detector
 test-image: ## Boot the node image as a virtual machine, emulated by QEMU (10 to 20 minutes; not part of make test)
 	go test -tags e2eguest -count 1 -timeout 30m -v ./test/guest
 
+.PHONY: test-nmstate
+test-nmstate: ## Hold every rendered network against the real nmstatectl, which is built first (a Rust toolchain and some minutes)
+	@hack/nmstate.sh && go test -count=1 -tags nmstate -run TestNmstateAccepts ./network
+
 .PHONY: bench
 bench: ## Benchmarks of planning and of a no-op pass; figures are kept in docs/benchmarks.md
 	go test -run '^$$' -bench . -benchmem $(PURE) ./openstack/api ./controllers/nodeset
