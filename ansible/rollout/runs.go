@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"math"
 	"slices"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
@@ -79,11 +78,11 @@ func Record(d *v1alpha1.DataPlaneDeployment, runs []Run) {
 }
 
 // count is how many names there are; no deployment has more than 5,000 (DataPlaneDeploymentSpec.nodes, MaxItems).
-func count(names []string) int32 {
-	if len(names) > math.MaxInt32 {
-		return math.MaxInt32
+func count(names []string) (n int32) {
+	for range names {
+		n++
 	}
-	return int32(len(names))
+	return n
 }
 
 // placesOf returns where the names stand; one that stands twice is meant by its first place.
