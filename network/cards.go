@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/provisioner/hardware"
 )
 
@@ -187,7 +188,7 @@ func sortNICs(nics []hardware.NIC) []hardware.NIC {
 		sorted[i] = nic
 	}
 	slices.SortFunc(sorted, func(a, b hardware.NIC) int {
-		return cmp.Or(compareNatural(a.Name, b.Name), strings.Compare(a.MAC, b.MAC))
+		return cmp.Or(line.Natural(a.Name, b.Name), strings.Compare(a.MAC, b.MAC))
 	})
 	once := sorted[:0]
 	for _, nic := range sorted {
@@ -206,35 +207,3 @@ func merged(a, b hardware.NIC) hardware.NIC {
 	a.Booted, a.Addressed = a.Booted || b.Booted, a.Addressed || b.Addressed
 	return a
 }
-
-func compareNatural(a, b string) int {
-	for a != "" && b != "" {
-		x, restA := chunk(a)
-		y, restB := chunk(b)
-		if c := compareChunks(x, y); c != 0 {
-			return c
-		}
-		a, b = restA, restB
-	}
-	return strings.Compare(a, b)
-}
-
-// chunk cuts the leading run of digits or of other characters off s, which is not empty.
-func chunk(s string) (head, rest string) {
-	digit := isDigit(s[0])
-	i := 1
-	for i < len(s) && isDigit(s[i]) == digit {
-		i++
-	}
-	return s[:i], s[i:]
-}
-
-func compareChunks(a, b string) int {
-	if isDigit(a[0]) && isDigit(b[0]) {
-		x, y := strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-		return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y), strings.Compare(a, b))
-	}
-	return strings.Compare(a, b)
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rackplane/rackplane/api/v1alpha1"
+	"github.com/rackplane/rackplane/line"
 	"github.com/rackplane/rackplane/network"
 	"github.com/rackplane/rackplane/provisioner/claim"
 )
@@ -97,21 +98,13 @@ func (d *Decision) Message() string {
 	}
 	problems := make([]string, 0, len(order))
 	for _, message := range order {
-		problems = append(problems, fmt.Sprintf("%s: %s", Few(nodes[message]), message))
+		problems = append(problems, fmt.Sprintf("%s: %s", line.Few(nodes[message]), message))
 	}
 	return Summary(problems)
 }
 
 // nameIn is the name in namespace/name.
 func nameIn(node string) string { return node[strings.IndexByte(node, '/')+1:] }
-
-// Few names the first of many things, such as nodes, and counts the rest.
-func Few(names []string) string {
-	if len(names) <= shown {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
-}
 
 // InForce reports whether a server may run with the node's addresses. Only of a node that was looked at, and has neither run
 // nor been handed over its host, that is known not to be so: a status may be lost, and a file has none.

@@ -9,6 +9,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	"github.com/rackplane/rackplane/ansible/rollout"
+	"github.com/rackplane/rackplane/line"
 )
 
 // Unread tells of variables of the set that nothing reads, so that none is without effect in silence; "" when there are none. It is
@@ -36,7 +37,7 @@ func (s *Set) Unread(c rollout.Collection) string {
 	var plain []string
 	var messages []string
 	for _, name := range order {
-		where := fmt.Sprintf("%s (%s)", name, Few(in[name]))
+		where := fmt.Sprintf("%s (%s)", name, line.Few(in[name]))
 		if why := rollout.Superseded(name); why != "" {
 			messages = append(messages, fmt.Sprintf("variable %s has no effect: %s", where, why))
 			continue
@@ -44,7 +45,7 @@ func (s *Set) Unread(c rollout.Collection) string {
 		plain = append(plain, where)
 	}
 	if len(plain) > 0 {
-		messages = append(messages, fmt.Sprintf("no playbook reads the variables %s: they have no effect; correct their names, or take them out of ansibleVars", Few(plain)))
+		messages = append(messages, fmt.Sprintf("no playbook reads the variables %s: they have no effect; correct their names, or take them out of ansibleVars", line.Few(plain)))
 	}
 	return strings.Join(messages, "; ")
 }

@@ -29,7 +29,7 @@ func FuzzInventory(f *testing.F) {
 			w.system(sys)
 		}
 		put(doc, func(p *schemas.Processor) { w.processor(p) })
-		put(doc, func(m *schemas.Memory) { w.module(m) })
+		put(doc, func(m *schemas.Memory) { w.module(doc, m) })
 		put(doc, func(n *schemas.EthernetInterface) { w.nic(vendor.Overrides{}, doc, n) })
 		put(doc, func(d *schemas.Drive) { w.drive("", d) })
 		memberOf(doc)

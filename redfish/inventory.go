@@ -51,7 +51,7 @@ func (s *Server) Inventory(ctx context.Context) (parts.Inventory, error) {
 	each(w, sys, "Processors", "cpus", func(_ []byte, p *schemas.Processor) { w.processor(p) })
 	w.storage(sys)
 	w.managers(sys)
-	each(w, sys, "Memory", "memory", func(_ []byte, m *schemas.Memory) { w.module(m) })
+	each(w, sys, "Memory", "memory", func(doc []byte, m *schemas.Memory) { w.module(doc, m) })
 	if w.out.MemoryMiB == 0 {
 		for _, m := range w.out.Modules {
 			w.out.MemoryMiB += m.MiB
@@ -246,11 +246,26 @@ func (w *walk) processor(p *schemas.Processor) {
 	}
 }
 
-func (w *walk) module(m *schemas.Memory) {
+// deprecated are fields that newer schemas have elsewhere (DMTF Memory v1.9.0, Storage v1.13.0), and that BMCs still tell there.
+type deprecated struct {
+	DeviceLocator      string
+	StorageControllers []struct{ Model, FirmwareVersion string }
+}
+
+// deprecatedIn returns those of a document that can be read.
+func deprecatedIn(doc []byte) deprecated {
+	var d deprecated
+	if _, err := loosely(doc, &d); err != nil {
+		return deprecated{}
+	}
+	return d
+}
+
+func (w *walk) module(doc []byte, m *schemas.Memory) {
 	if m.Status.State == schemas.AbsentState || number(m.CapacityMiB) == 0 {
 		return // an empty slot
 	}
-	name := cmp.Or(m.DeviceLocator, m.ID) //nolint:staticcheck // deprecated, and what BMCs still tell
+	name := cmp.Or(deprecatedIn(doc).DeviceLocator, m.ID)
 	w.out.Modules = append(w.out.Modules, parts.Module{
 		ID: parts.Text(name), Serial: parts.Text(m.SerialNumber), Part: parts.Text(strings.TrimSpace(m.PartNumber)),
 		Kind: parts.Text(string(m.MemoryDeviceType)), MiB: number(m.CapacityMiB), MHz: number(m.OperatingSpeedMhz), Health: parts.Text(healthOf(m.Status)),
@@ -285,8 +300,7 @@ func (w *walk) storage(sys *system) {
 	owner := map[string]string{}
 	each(w, sys, "Storage", "storage", func(doc []byte, s *schemas.Storage) {
 		c := parts.Controller{ID: parts.Text(s.ID), Model: parts.Text(s.Name), Health: parts.Text(healthOf(s.Status))}
-		inside := s.StorageControllers //nolint:staticcheck // deprecated, and what BMCs still tell
-		if len(inside) > 0 {
+		if inside := deprecatedIn(doc).StorageControllers; len(inside) > 0 {
 			c.Model, c.Firmware = parts.Text(cmp.Or(inside[0].Model, s.Name)), parts.Text(inside[0].FirmwareVersion)
 		}
 		w.out.Controllers = append(w.out.Controllers, c)
